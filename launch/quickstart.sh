@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# From nothing to a prediction on a CPU in minutes: environment, a short training run, and the exported network asked.
+# Arguments go to launch/train.py, after the flagfile and thus over it:
+#   launch/quickstart.sh --epochs=2
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+python="$root/.venv/bin/python"
+export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-3}"
+
+bash "$root/launch/environment.sh"
+cd "$root"
+"$python" launch/train.py --flagfile=configs/quickstart.flags "$@"
+
+for network in saved_models/quickstart/*/; do
+  [ -d "$network" ] || { echo "quickstart.sh: no network was exported to saved_models/quickstart" >&2; exit 1; }
+  "$python" launch/predict.py "$network"
+done

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+README = Path(__file__).with_name("README.md")
+
+setup(
+    name="tfdistill",
+    version="0.1.0",
+    description="Online and offline knowledge distillation for TensorFlow and Keras 3",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["tfdistill", "tfdistill.*"]),
+    # TensorFlow 2.21 has no wheels for Python 3.14.
+    python_requires=">=3.11,<3.14",
+    install_requires=[
+        # The training step leans on behaviour of these two that is not part of their documented interface.
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15,<3.16",
+        "tensorflow-datasets>=4.9.10,<5",
+        # tensorflow-datasets imports it without declaring it for these versions of Python.
+        "importlib_resources>=6,<8",
+        "keras-cv>=0.9,<0.10",
+        "absl-py>=2.1,<3",
+        "tensorboard>=2.20,<2.22",
+        "scikit-learn>=1.6,<2",
+        "numpy>=2.1,<3",
+        "Pillow>=11,<14",
+    ],
+    extras_require={
+        "test": ["pytest>=8,<10"],
+        "dev": ["ruff>=0.14,<0.18", "mypy>=1.18,<3"],
+        "serving": ["tensorflow-serving-api>=2.21,<2.22"],
+    },
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

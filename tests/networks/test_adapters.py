@@ -1,0 +1,115 @@
+import keras
+import numpy as np
+import pytest
+
+from tfdistill.networks.adapters import mobilenet_v2, network_from
+
+
+def _model(input_name="pixels", activation=None, **dense):
+    images = keras.Input((8, 8, 3), name=input_name)
+    x = keras.layers.Conv2D(4, 3, name="first_conv")(images)
+    x = keras.layers.Conv2D(5, 3, name="second_conv")(x)
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(images, keras.layers.Dense(3, activation=activation, name="head", **dense)(pooled), name="own")
+
+
+TAPS = {"stage1": "first_conv", "features": "second_conv", "embedding": "pool", "logits": "head"}
+IMAGES = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+
+
+@pytest.mark.parametrize("input_name", ["pixels", "images"])
+def test_names_the_taps_and_shares_the_weights(input_name):
+    model = _model(input_name)
+    network = network_from(model, TAPS)
+    taps = network(IMAGES)
+    assert list(taps) == list(TAPS)
+    assert [one.name for one in network.inputs] == ["images"]
+    assert network.name == "own"
+    assert [id(v) for v in network.trainable_variables] == [id(v) for v in model.trainable_variables]
+    np.testing.assert_array_equal(taps["logits"], model(IMAGES))
+    model.get_layer("head").bias.assign([1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(network(IMAGES)["logits"], model(IMAGES))
+
+
+def test_accepts_a_sequential_and_a_name():
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(3, name="head")])
+    network = network_from(model, {"logits": "head"}, name="peer")
+    assert network.name == "peer"
+    np.testing.assert_array_equal(network(IMAGES)["logits"], model(IMAGES))
+
+
+def test_saves_and_loads(tmp_path):
+    network = network_from(_model(), TAPS)
+    network.save(tmp_path / "network.keras")
+    loaded = keras.saving.load_model(tmp_path / "network.keras")
+    np.testing.assert_array_equal(loaded(IMAGES)["features"], network(IMAGES)["features"])
+
+
+def test_logits_of_lower_precision_come_out_as_float32():
+    network = network_from(_model(dtype="mixed_bfloat16"), TAPS)
+    assert network(IMAGES)["logits"].dtype == "float32"
+    assert network.output["logits"].dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("taps", "message"),
+    [
+        ({"logits": "haed"}, "taps['logits']: 'own' has no layer 'haed'; nearest: 'head'"),
+        ({"features": "second_conv"}, "taps must name the layer of \"logits\", got ['features']"),
+        ({**TAPS, "features": "pool"}, "taps['features'] must have rank 4, layer 'pool' gives (None, 5)"),
+        (
+            {**TAPS, "embedding": "first_conv"},
+            "taps['embedding'] must have rank 2, layer 'first_conv' gives (None, 6, 6, 4)",
+        ),
+    ],
+)
+def test_refuses_bad_taps(taps, message):
+    with pytest.raises(ValueError) as error:
+        network_from(_model(), taps)
+    assert str(error.value) == message
+
+
+def test_refuses_a_softmax_as_logits():
+    with pytest.raises(ValueError, match=r"^taps\[.logits.\]: layer 'head' applies a softmax"):
+        network_from(_model(activation="softmax"), TAPS)
+
+
+def test_refuses_a_layer_that_is_called_twice():
+    images = keras.Input((8, 8, 3))
+    twice = keras.layers.Conv2D(3, 3, padding="same", name="twice")
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(twice(twice(images)))
+    with pytest.raises(ValueError, match=r"^taps\['stage1'\]: layer 'twice' must be called once and give one tensor$"):
+        network_from(keras.Model(images, pooled), {"stage1": "twice", "logits": "pool"})
+
+
+class _Subclassed(keras.Model):
+    def call(self, images):
+        return images
+
+
+def test_refuses_models_that_are_not_functional_on_images():
+    vector = keras.Input((4,))
+    flat = keras.Model(vector, keras.layers.Dense(3, name="head")(vector))
+    for model in (_Subclassed(), flat):
+        with pytest.raises(ValueError, match="must be functional with one input"):
+            network_from(model, {"logits": "head"})
+
+
+def test_mobilenet_v2():
+    network = mobilenet_v2(classes=7, image_shape=(32, 32, 3), seed=1)
+    assert [one.name for one in network.inputs] == ["images"]
+    assert {name: tap.shape[1:] for name, tap in network.output.items()} == {
+        "stage1": (16, 16, 16),
+        "stage2": (8, 8, 24),
+        "stage3": (4, 4, 32),
+        "stage4": (2, 2, 96),
+        "stage5": (1, 1, 320),
+        "features": (1, 1, 1280),
+        "embedding": (1280,),
+        "logits": (7,),
+    }
+    count = sum(variable.shape.num_elements() for variable in network.trainable_variables)
+    assert count == 3_504_872 - 1281 * (1000 - 7)
+    again = mobilenet_v2(classes=7, image_shape=(32, 32, 3), seed=1)
+    for one, other in zip(network.trainable_variables, again.trainable_variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())

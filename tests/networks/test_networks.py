@@ -1,0 +1,112 @@
+import keras
+import numpy as np
+import pytest
+
+from tfdistill import networks
+
+TINY = ["resnet8", "resnet8_a", "wide_resnet_10_1", "wide_resnet_10_1_dropout"]
+
+
+def _kernels(model):
+    return [variable.numpy() for variable in model.trainable_variables if len(variable.shape) > 1]
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("image_shape", [(8, 8, 1), (16, 16, 3)])
+def test_every_network_follows_the_contract(name, image_shape):
+    network = networks.build(name, classes=4, image_shape=image_shape, seed=0)
+    assert isinstance(network, keras.Model)
+    assert [one.name for one in network.inputs] == ["images"]
+    taps = network(np.random.default_rng(0).normal(size=(2, *image_shape)).astype("float32"), training=True)
+    assert list(taps) == ["stage1", "stage2", "stage3", "features", "embedding", "logits"]
+    assert taps["logits"].shape == (2, 4)
+    assert all(np.isfinite(tap).all() for tap in taps.values())
+
+
+@pytest.mark.parametrize("name", [*TINY, "mobilenet"])
+def test_logits_are_float32_under_mixed_precision(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = networks.build(name, classes=4, image_shape=(8, 8, 3), seed=0)
+    finally:
+        keras.config.set_dtype_policy(before)
+    taps = network(np.ones((2, 8, 8, 3), "float32"), training=True)
+    assert taps["logits"].dtype == "float32"
+    assert taps["features"].dtype == "bfloat16"
+    assert {variable.dtype for variable in network.trainable_variables} == {"float32"}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_the_seed_decides_the_weights(name):
+    one, same, other = (networks.build(name, classes=4, image_shape=(8, 8, 1), seed=seed) for seed in (0, 0, 1))
+    for variable, twin in zip(one.trainable_variables, same.trainable_variables, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), twin.numpy())
+    for kernel, different in zip(_kernels(one), _kernels(other), strict=True):
+        assert (kernel != different).all()
+    kernels = _kernels(one)
+    for index, kernel in enumerate(kernels):
+        for earlier in kernels[:index]:
+            assert earlier.shape != kernel.shape or (earlier != kernel).any()
+
+
+def test_without_a_seed_two_networks_differ():
+    one, other = (networks.build("resnet8", classes=4, image_shape=(8, 8, 1)) for _ in range(2))
+    assert (_kernels(one)[0] != _kernels(other)[0]).any()
+
+
+def test_model_names():
+    assert networks.build("resnet8_a", classes=4).name == "resnet8_a"
+    peers = [networks.build("resnet8", classes=4, model_name=name) for name in ("peer1", "peer2")]
+    assert [peer.name for peer in peers] == ["peer1", "peer2"]
+
+
+def test_names_reach_their_builders():
+    plain, a, b = (networks.build(name, classes=10) for name in ("resnet8", "resnet8_a", "resnet8_b"))
+    assert [len(model.trainable_variables) for model in (plain, a, b)] == [29, 23, 29]
+    assert networks.build("mobilenet", classes=4).output["stage1"].shape[-1] == 128
+    assert networks.build("mobilenet_dcm", classes=4).output["stage1"].shape[-1] == 256
+    assert networks.build("wide_resnet_10_3", classes=4).output["stage1"].shape[-1] == 48
+
+
+def test_attributes_are_builders():
+    assert networks.resnet8(classes=4, name="peer").name == "peer"
+    assert networks.wide_resnet_10_1(classes=4).output["logits"].shape == (None, 4)
+    assert networks.mobilenet(classes=4, image_shape=(8, 8, 3)).output["logits"].shape == (None, 4)
+    with pytest.raises(AttributeError, match="nearest: 'resnet32'"):
+        _ = networks.resnett32
+    assert "resnet110_a" in dir(networks) and "build" in dir(networks)
+
+
+@pytest.mark.parametrize("family", networks.NETWORKS.values(), ids=networks.NETWORKS)
+def test_examples_follow_the_pattern_of_their_family_alone(family):
+    for example in family.examples:
+        matching = [other for other in networks.NETWORKS.values() if other.numbers(example) is not None]
+        assert matching == [family]
+    assert family.summary and "\n" not in family.summary
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet33", "depth must be 6n + 2 with n of at least 1, got 33; nearest: 32 and 38"),
+        ("wide_resnet_17_2", "depth must be 6n + 4 with n of at least 1, got 17; nearest: 16 and 22"),
+        ("resnett32", "unknown network 'resnett32'; nearest: 'resnet32'"),
+        ("wrn_40_4", "unknown network 'wrn_40_4'; nearest: 'wide_resnet_40_4'"),
+        ("mobilenetv2", "unknown network 'mobilenetv2'; nearest: 'mobilenet_v2'"),
+        ("", "unknown network ''"),
+    ],
+)
+def test_unknown_names_are_refused_with_the_nearest(name, message):
+    with pytest.raises(ValueError) as error:
+        networks.build(name, classes=10)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["resnet8", "wide_resnet_10_1", "mobilenet", "mobilenet_v2"])
+def test_bad_classes_and_small_images_are_refused(name):
+    with pytest.raises(ValueError, match=r"^classes must be an integer of at least 2, got 1$"):
+        networks.build(name, classes=1)
+    with pytest.raises(ValueError, match=r"^image_shape must be at least"):
+        networks.build(name, classes=10, image_shape=(3, 3, 3))

@@ -1,0 +1,177 @@
+"""Who may import whom, read from the source files, and what no file of the project may mention."""
+
+import ast
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "tfdistill"
+EVERYTHING = None
+
+# One row per module or sub-package: what it may import of ours besides itself.
+RULES: dict[str, set[str] | None] = {
+    "losses": set(),
+    "networks": set(),
+    "data": set(),
+    "topology": set(),
+    "optimizers": set(),
+    "runtime": set(),
+    "checkpoints": set(),
+    "export": set(),
+    "updates": set(),
+    "tasks": {"losses"},
+    "distiller": {"updates", "tasks", "optimizers"},
+    "methods": {"distiller", "updates", "tasks", "losses", "networks", "topology", "optimizers"},
+    "config": {"methods", "networks", "data", "optimizers", "runtime"},
+    "command_line": {"config", "methods", "networks", "data", "export"},
+    "run_folder": {"config"},
+    "callbacks": {"checkpoints"},
+    "report": {"config", "export", "runtime"},
+    "train": EVERYTHING,
+}
+# The package's own __init__ offers names of everything except what assembles runs.
+RULES["__init__"] = set(RULES) - {"train", "config", "command_line", "run_folder", "callbacks", "report"}
+
+
+def imported_modules(source: str, module: str, is_package: bool) -> Iterator[str]:
+    """Full names of the modules that a source imports, wherever the import stands, relative ones resolved.
+
+    `from a import b` counts as `a.b`, since b may be a module.
+    """
+    parts = module.split(".") + ([""] if is_package else [])
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = parts[: -node.level] if node.level else []
+            base = ".".join(above + ([node.module] if node.module else []))
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            yield from (one.value for one in node.args[:1] if isinstance(one, ast.Constant))
+
+
+def unit_of(module: str) -> str | None:
+    """The row of `RULES` for a full name: what lies right below our package; None for what is not ours."""
+    top, _, below = module.partition(".")
+    if top != PACKAGE:
+        return None
+    return below.split(".")[0] or "__init__"
+
+
+def violations(source: str, module: str, is_package: bool = False) -> list[str]:
+    """What a module of ours imports against `RULES`, a line each."""
+    unit = unit_of(module)
+    if unit not in RULES:
+        return [f"{module}: '{unit}' has no row in RULES"]
+    allowed = RULES[unit]
+    if allowed is EVERYTHING:
+        return []
+    found = sorted(set(imported_modules(source, module, is_package)))
+    return [f"{module} imports {one}" for one in found if unit_of(one) not in {None, unit, *allowed}]
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def project_files() -> list[Path]:
+    """Files that git tracks or would track; without git all but environments, caches and what runs leave."""
+    try:
+        if Path(_git("rev-parse", "--show-toplevel").strip()).resolve() == ROOT:
+            names = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+            return sorted({ROOT / name for name in names if (ROOT / name).is_file()})
+    except (OSError, subprocess.CalledProcessError):
+        pass  # No git, or no repository of ours: an unpacked archive.
+    skipped = {"runs", "saved_models", "build", "dist", "__pycache__"}
+    paths = []
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if name == ".ci" or not name.startswith(".")]
+        folders[:] = [name for name in folders if name not in skipped and not name.endswith(".egg-info")]
+        paths += [Path(folder, name) for name in files if not name.endswith(".pyc")]
+    return sorted(paths)
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=True)
+    return os.fsdecode(done.stdout)
+
+
+def test_every_module_imports_what_its_row_allows():
+    paths = sorted((ROOT / PACKAGE).rglob("*.py"))
+    assert len(paths) > 10
+    found = [
+        line
+        for path in paths
+        for line in violations(path.read_text("utf-8"), module_name(path), path.name == "__init__.py")
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_only_launch_and_tests_import_train():
+    others = [
+        path
+        for path in project_files()
+        if path.suffix == ".py" and path.relative_to(ROOT).parts[0] not in ("launch", "tests")
+    ]
+    found = [
+        f"{module_name(path)} imports {one}"
+        for path in others
+        for one in imported_modules(path.read_text("utf-8"), module_name(path), path.name == "__init__.py")
+        if unit_of(one) == "train" and unit_of(module_name(path)) != "train"
+    ]
+    assert len(others) > 10 and not found, "\n".join(found)
+
+
+# Written in two parts, so that this file does not mention them either.
+@pytest.mark.parametrize("machine_path", ["/" + "work/", "/" + "tmp/w"])
+def test_no_file_mentions_a_path_of_one_machine(machine_path):
+    paths = project_files()
+    assert Path(__file__).resolve() in paths
+    found = [str(path.relative_to(ROOT)) for path in paths if machine_path.encode() in path.read_bytes()]
+    assert not found, f"{machine_path} in {found}"
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("tfdistill.losses.logits", "from tfdistill.networks import layers"),
+        ("tfdistill.losses.logits", "from tfdistill import methods"),
+        ("tfdistill.losses.logits", "from .. import methods"),
+        ("tfdistill.losses.logits", "from ..methods.dml import DML"),
+        ("tfdistill.losses.logits", "def late():\n    import tfdistill.methods.dml as dml"),
+        ("tfdistill.losses.logits", "if True:\n    from tfdistill.tasks import Classification"),
+        ("tfdistill.losses.logits", "import importlib\nimportlib.import_module('tfdistill.methods')"),
+        ("tfdistill.losses.logits", "import tfdistill"),
+        ("tfdistill.checkpoints", "from tfdistill.runtime import PRECISIONS"),
+        ("tfdistill.methods.dml", "from tfdistill.data import load"),
+        ("tfdistill.methods.dml", "from tfdistill.config import RunConfig"),
+        ("tfdistill.distiller", "from tfdistill.methods import METHODS"),
+        ("tfdistill.distiller", "from tfdistill.runtime import PRECISIONS"),
+        ("tfdistill.config", "from tfdistill.train import run"),
+        ("tfdistill", "from tfdistill.train import run"),
+        ("tfdistill.trainer", "import numpy"),
+    ],
+)
+def test_the_checker_catches(module, source):
+    assert len(violations(source, module)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "is_package", "source"),
+    [
+        ("tfdistill.losses.logits", False, "import keras\nfrom tfdistill.losses.shapes import as_float32"),
+        ("tfdistill.losses.logits", False, "from . import shapes\nfrom .shapes import as_float32"),
+        ("tfdistill", True, "from . import losses\nfrom .methods import METHODS"),
+        ("tfdistill.losses", True, "from . import logits\nfrom .logits import kl_divergence"),
+        ("tfdistill.methods.dml", False, "from tfdistill import losses\nfrom ..distiller import Distiller"),
+        ("tfdistill.methods.dml", False, "import tfdistill_extras"),
+        ("tfdistill.train", False, "import tfdistill.methods\nfrom tfdistill import checkpoints"),
+    ],
+)
+def test_the_checker_lets_pass(module, is_package, source):
+    assert violations(source, module, is_package) == []

@@ -1,0 +1,26 @@
+"""tfdistill: networks that teach each other, in TensorFlow and Keras.
+
+peers = [tfdistill.networks.resnet32(classes=100), tfdistill.networks.wide_resnet_16_2(classes=100)]
+distiller = tfdistill.IEDML(peers)
+distiller.compile()
+distiller.fit(train, validation_data=test, epochs=160)
+"""
+
+from tfdistill import data, losses, networks, optimizers, topology
+from tfdistill.distiller import Distiller
+from tfdistill.methods import DML, IEDML, METHODS, Supervised
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DML",
+    "IEDML",
+    "METHODS",
+    "Distiller",
+    "Supervised",
+    "data",
+    "losses",
+    "networks",
+    "optimizers",
+    "topology",
+]

@@ -1,0 +1,240 @@
+"""What accompanies a run: checkpoints, the record of its epochs, TensorBoard, and what the terminal shows."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+
+from tfdistill import checkpoints
+
+
+class Stopped(Exception):
+    """A signal asked the run to stop; its state was saved at `step`."""
+
+    def __init__(self, step: int, signal_number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signal_number).name} at step {step}, which was saved")
+        self.exit_status = 128 + signal_number
+
+
+class Record(keras.callbacks.Callback):
+    """The epochs so far, a row each, and the speed; lives with the checkpoints, so that a resumed run has them all.
+
+    Args:
+        batch_size: global batch size, for images per second.
+        on_row: what to do with the rows whenever one was added.
+    """
+
+    def __init__(self, batch_size: int, on_row: Callable[[list[dict[str, Any]]], None]) -> None:
+        super().__init__()
+        self.batch_size, self.on_row = batch_size, on_row
+        self.rows: list[dict[str, Any]] = []
+        self.logs: dict[str, float] = {}
+        self.images_per_second: float | None = None
+        self._seconds_before, self._started = 0.0, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Time that the run has taken, over all its resumes."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the record."""
+        return {"rows": self.rows, "logs": self.logs, "seconds": self.seconds}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes back to what `state` returned."""
+        self.rows, self.logs, self._seconds_before = state["rows"], state["logs"], state["seconds"]
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._first: tuple[float, int] | None = None
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.logs = {name: float(value) for name, value in (logs or {}).items()}
+        now = time.perf_counter(), self.model.steps_trained
+        # The first call of an epoch is left out: it may trace and compile.
+        self._first = self._first or now
+        seconds, steps = now[0] - self._first[0], now[1] - self._first[1]
+        self.images_per_second = round(steps * self.batch_size / seconds, 2) if steps else None
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        rates = {f"learning_rate/{name}": rate for name, rate in learning_rates(self.model).items()}
+        measured = {name: float(value) for name, value in (logs or {}).items()}
+        head = {
+            "epoch": epoch + 1,
+            "step": self.model.steps_trained,
+            "images_per_second": self.images_per_second,
+        }
+        self.rows = [row for row in self.rows if row["epoch"] <= epoch] + [{**head, **rates, **measured}]
+        self.on_row(self.rows)
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Saves the whole state every so often, at the end, and when SIGTERM or SIGINT asks the run to stop.
+
+    Args:
+        folder: of the checkpoints.
+        record: whose rows and logs are saved along.
+        seconds: between two checkpoints.
+    """
+
+    def __init__(self, folder: Path, record: Record, seconds: float) -> None:
+        super().__init__()
+        self.folder, self.record, self.seconds = folder, record, seconds
+        self._signal = 0
+        self._saved_at = time.monotonic()
+
+    def listen(self) -> None:
+        """Lets SIGTERM and SIGINT stop the run at the end of the step; a second signal does as usual."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: Any) -> None:
+        self._signal = number
+        signal.signal(number, signal.SIG_DFL)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self._refuse_to_diverge()
+        if self._signal or time.monotonic() - self._saved_at >= self.seconds:
+            self.save()
+        self._stop_if_asked()
+
+    def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if self._signal:
+            self.save()
+        self._stop_if_asked()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if self._signal or time.monotonic() - self._saved_at >= self.seconds:
+            self.save()
+        self._stop_if_asked()
+
+    def save(self) -> None:
+        """Writes a checkpoint of the step that the run is at."""
+        self.model.synchronize()
+        arrays = {name: np.asarray(variable.numpy()) for name, variable in self.model.state().items()}
+        checkpoints.save(self.folder, self.model.steps_trained, arrays, self.record.state())
+        self._saved_at = time.monotonic()
+
+    def _stop_if_asked(self) -> None:
+        if self._signal:
+            raise Stopped(self.model.steps_trained, self._signal)
+
+    def _refuse_to_diverge(self) -> None:
+        wrong = [name for name, value in self.record.logs.items() if not math.isfinite(value)]
+        if wrong:
+            raise FloatingPointError(
+                f"{wrong[0]} is not finite at step {self.model.steps_trained}: the run diverged and was stopped, its "
+                f"checkpoints are from before; a lower --learning_rate in a new --run is the usual remedy"
+            )
+
+
+class RestoredMetrics(keras.callbacks.Callback):
+    """Gives the first epoch after a resume the sums it had, which `fit` resets when an epoch begins.
+
+    Args:
+        arrays: the checkpoint's arrays.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        super().__init__()
+        self.arrays: dict[str, np.ndarray] = {k: v for k, v in arrays.items() if k.startswith("metrics/")}
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        if self.arrays:
+            state = self.model.state()
+            checkpoints.assign({name: state[name] for name in self.arrays}, self.arrays)
+            self.arrays = {}
+
+
+class TensorBoard(keras.callbacks.Callback):
+    """Scalars per network and term, learning rates, images per second; the flags as text and as HParams.
+
+    Training and evaluation are two sub-folders with the same tags, so that TensorBoard draws them in one chart.
+
+    Args:
+        folder: of the event files.
+        record: whose rows are written.
+        flags: the effective flags, as a flagfile.
+        hyperparameters: what the HParams page compares runs by.
+    """
+
+    def __init__(self, folder: Path, record: Record, flags: str, hyperparameters: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.record = record
+        self.training = tf.summary.create_file_writer(str(folder / "training"))
+        self.evaluation = tf.summary.create_file_writer(str(folder / "evaluation"))
+        with self.training.as_default():
+            tf.summary.text("flags", "\n".join(f"    {line}" for line in flags.splitlines()), step=0)
+        with self.evaluation.as_default():
+            hparams.hparams(dict(hyperparameters), trial_id=folder.parent.name)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        row = self.record.rows[-1]
+        values = {name: value for name, value in row.items() if name not in ("epoch", "step") and value is not None}
+        for name, value in values.items():
+            writer = self.evaluation if name.startswith("val_") else self.training
+            with writer.as_default():
+                tf.summary.scalar(name.removeprefix("val_"), value, step=epoch + 1)
+        self.training.flush()
+        self.evaluation.flush()
+
+
+class Progress(keras.callbacks.ProgbarLogger):
+    """Keras' bar with the accuracies and losses on a terminal; in a log file, a line per epoch.
+
+    Args:
+        epochs: of the whole run.
+        steps_per_epoch: of a whole epoch.
+        total_steps: of the whole run, for the time left.
+        record: whose rows are shown.
+    """
+
+    def __init__(self, epochs: int, total_steps: int, record: Record) -> None:
+        super().__init__()
+        self.run_epochs, self.total_steps, self.record = epochs, total_steps, record
+        self.interactive = sys.stdout.isatty()
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        if self.interactive:
+            self.epochs = self.run_epochs
+            super().on_epoch_begin(epoch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if self.interactive:
+            super().on_train_batch_end(batch, _shown(logs))
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if self.interactive:
+            super().on_epoch_end(epoch, _shown(logs))
+        speed = self.record.images_per_second
+        left = (self.total_steps - self.model.steps_trained) * self.record.batch_size / speed if speed else None
+        shown = " ".join(f"{name} {value:.4f}" for name, value in _shown(logs).items() if "accuracy" in name)
+        timing = f"{speed:.0f} images/s, {_duration(left)} left" if left is not None else ""
+        print(
+            f"epoch {epoch + 1}/{self.run_epochs} step {self.model.steps_trained}: {shown}  {timing}",
+            flush=True,
+        )
+
+
+def learning_rates(model: keras.Model) -> dict[str, float]:
+    """The present learning rate of each update's optimizer."""
+    return {name: float(optimizer.learning_rate.numpy()) for name, optimizer in model.update_optimizers.items()}
+
+
+def _shown(logs: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (logs or {}).items() if name.endswith(("/accuracy", "/loss"))}
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(int(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

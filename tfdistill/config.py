@@ -1,0 +1,194 @@
+"""The one description of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tfdistill.data import DATASETS, NORMALIZATIONS
+from tfdistill.methods import METHODS
+from tfdistill.methods.arguments import choose
+from tfdistill.optimizers import PROTOCOLS, OptimizerSettings, Protocol
+from tfdistill.runtime import PRECISIONS, STRATEGIES
+
+
+def _flag(default: Any, text: str, *, changes_training: bool = True) -> Any:
+    return field(default=default, metadata={"help": text, "changes_training": changes_training})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run. One field, one flag; 0, "" and None mean "as the method's protocol says"."""
+
+    method: str = _flag("supervised", "How the networks learn; see --list.")
+    networks: tuple[str, ...] = _flag(("resnet20",), "Networks, comma-separated; see --list.")
+    dataset: str = _flag("digits", "Data set; see --list.")
+    data_dir: str = _flag(
+        "", "Where the data lies: a TFDS folder, or the root of an image folder.", changes_training=False
+    )
+    download: bool = _flag(True, "Let TFDS download a data set that is not there.", changes_training=False)
+    image_size: int = _flag(0, "Height and width that an image folder is resized to.")
+    normalization: str = _flag(
+        "", f"Mean and standard deviation: {', '.join(NORMALIZATIONS)}; the data set's if empty."
+    )
+    train_examples: int = _flag(0, "Train on so many examples, balanced over classes; 0: all.")
+    validation_share: float = _flag(
+        0.0, "Share of the training data held out, and scored each epoch instead of the test data."
+    )
+    protocol: str = _flag(
+        "", f"Optimizer, schedule, epochs, batch size: {', '.join(PROTOCOLS)}; the method's if empty."
+    )
+    epochs: int = _flag(0, "Epochs; milestones of the protocol keep their share of the run.")
+    steps: int = _flag(
+        0, "Stop after so many steps, whatever the epochs; schedules do not change.", changes_training=False
+    )
+    batch_size: int = _flag(0, "Global batch size, over all replicas.")
+    learning_rate: float | None = _flag(None, "Initial learning rate of the networks' optimizers.")
+    momentum: float | None = _flag(None, "Momentum of the networks' optimizers.")
+    nesterov: bool | None = _flag(None, "Nesterov's momentum for the networks' optimizers.")
+    weight_decay: float | None = _flag(None, "Coupled weight decay of the networks' optimizers.")
+    decay_on: str | None = _flag(None, "What decays: all, or matrices (more than one dimension).")
+    schedule: str | None = _flag(None, "Learning rate over time: step, cosine or constant.")
+    milestones: tuple[float, ...] | None = _flag(
+        None, "Epochs (from 0) at which a step schedule drops, comma-separated."
+    )
+    factor: float | None = _flag(None, "What a step schedule multiplies the rate by.")
+    warmup_epochs: float | None = _flag(None, "Epochs of linear warm-up.")
+    seed: int = _flag(1, "Of weights, helpers, order of examples and augmentation.")
+    precision: str = _flag("float32", "float32 or mixed_bfloat16.")
+    strategy: str = _flag("auto", "auto (every GPU), one, or mirrored.", changes_training=False)
+    replicas: int = _flag(0, "With --strategy=mirrored, how many replicas.", changes_training=False)
+    xla: str = _flag("auto", "auto (GPU only), on or off.")
+    steps_per_execution: int = _flag(1, "Training steps per call from Python.", changes_training=False)
+    evaluate_every: int = _flag(1, "Score the networks every so many epochs, and at the end.", changes_training=False)
+    run: str = _flag(
+        "", "Name of the run; made from method, networks, data set and seed if empty.", changes_training=False
+    )
+    runs_dir: str = _flag("runs", "Folder of all runs: logs, checkpoints, results.", changes_training=False)
+    export_dir: str = _flag("saved_models", "Folder of all exports.", changes_training=False)
+    export: bool = _flag(True, "Export every network at the end.", changes_training=False)
+    checkpoint_seconds: float = _flag(
+        60.0, "Time between checkpoints; one is written at the end in any case.", changes_training=False
+    )
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        choose("method", self.method, METHODS)
+        choose("dataset", self.dataset, DATASETS)
+        for name, choices in (("normalization", NORMALIZATIONS), ("protocol", PROTOCOLS)):
+            if getattr(self, name):
+                choose(name, getattr(self, name), choices)
+        for name, choices in (
+            ("precision", PRECISIONS),
+            ("strategy", STRATEGIES),
+            ("xla", ("auto", "on", "off")),
+        ):
+            choose(name, getattr(self, name), dict.fromkeys(choices))
+        for name in (
+            "image_size",
+            "train_examples",
+            "epochs",
+            "steps",
+            "batch_size",
+            "replicas",
+            "checkpoint_seconds",
+        ):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: must not be negative, not {getattr(self, name)}")
+        for name in ("steps_per_execution", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.validation_share < 1:
+            raise ValueError(f"validation_share: must be in 0..1 (1 excluded), not {self.validation_share}")
+        if not self.networks:
+            raise ValueError("networks: at least one is needed, such as --networks=resnet20")
+        if not re.fullmatch(r"[\w.+-]*", self.run):
+            raise ValueError(f"run: {self.run!r} must be one name of letters, digits and . _ + -")
+        known = hyperparameters(self.method)
+        for name in self.hyperparameters:
+            choose(f"{self.method} hyper-parameter", name, known)
+
+    @property
+    def run_name(self) -> str:
+        """`run`, or a name made of method, networks, data set and seed."""
+        return self.run or f"{self.method}-{'+'.join(self.networks)}-{self.dataset}-seed{self.seed}"
+
+    def chosen_protocol(self) -> Protocol:
+        """The protocol with everything that the flags say otherwise.
+
+        Raises:
+            ValueError: a value that the optimizer cannot have.
+        """
+        protocol = PROTOCOLS[self.protocol or METHODS[self.method].protocol]
+        if self.epochs:
+            protocol = protocol.scaled(self.epochs)
+        names = [one.name for one in dataclasses.fields(OptimizerSettings)]
+        said = {name: getattr(self, name) for name in names if getattr(self, name, None) is not None}
+        if said.get("schedule", "step") != "step":
+            said.setdefault("milestones", ())
+        settings = dataclasses.replace(protocol.settings, **said)
+        return dataclasses.replace(protocol, settings=settings, batch_size=self.batch_size or protocol.batch_size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as JSON has it; hyper-parameters with the defaults filled in."""
+        known = {name: one.default for name, one in hyperparameters(self.method).items()}
+        return {
+            **dataclasses.asdict(self),
+            "run": self.run_name,
+            "hyperparameters": {**known, **self.hyperparameters},
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
+        """The inverse of `to_dict`."""
+        tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return cls(**tuples)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Names of the flags that differ between two `RunConfig.to_dict()` and would change the training."""
+    names = [one.name for one in dataclasses.fields(RunConfig) if one.metadata.get("changes_training")]
+    found = [name for name in names if _plain(old.get(name)) != _plain(new.get(name))]
+    before, after = old["hyperparameters"], new["hyperparameters"]
+    method = new["method"]
+    return found + [f"{method}.{name}" for name in after if before.get(name, after[name]) != after[name]]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One argument of a method's constructor: its default, its type and what its docstring says of it."""
+
+    default: Any
+    kind: type
+    text: str
+
+
+NOT_HYPERPARAMETERS = ("networks", "task", "seed")
+
+
+def hyperparameters(method: str) -> dict[str, Hyperparameter]:
+    """The hyper-parameters of a method, read from its constructor and its docstring, where they are stated once."""
+    method_class = METHODS[method]
+    texts = _argument_texts(inspect.getdoc(method_class) or "")
+    parameters = inspect.signature(method_class).parameters.values()
+    return {
+        parameter.name: Hyperparameter(parameter.default, type(parameter.default), texts[parameter.name])
+        for parameter in parameters
+        if parameter.name not in NOT_HYPERPARAMETERS
+    }
+
+
+def _argument_texts(docstring: str) -> dict[str, str]:
+    section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", docstring, re.MULTILINE | re.DOTALL)
+    if section is None:
+        return {}
+    entries = re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", section.group(1), re.MULTILINE | re.DOTALL)
+    return {name: " ".join(text.split()) for name, text in entries}

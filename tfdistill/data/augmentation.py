@@ -1,0 +1,170 @@
+"""What a batch of images goes through before the network: crop, flip, and normalisation per channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+PAD_MODES = ("reflect", "zero")
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Per-channel affine map of images in scale 0..1: `(image - mean) / std`.
+
+    Args:
+        mean: one value per channel, in scale 0..1; a single value serves every channel.
+        std: as many values as `mean`, each above 0, in scale 0..1.
+
+    Raises:
+        ValueError: if the lengths differ or a `std` is not positive.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.mean or len(self.mean) != len(self.std):
+            raise ValueError(f"mean and std need one value per channel each, got {len(self.mean)} and {len(self.std)}")
+        if not all(value > 0 for value in self.std):
+            raise ValueError(f"std must be positive in every channel, got {self.std}")
+
+    def require_channels(self, channels: int) -> None:
+        """Raises ValueError unless there is one value, or one per channel of the images."""
+        if len(self.mean) not in (1, channels):
+            raise ValueError(
+                f"normalization is for {len(self.mean)} channels but the images have {channels}; "
+                "give one value per channel, or a single one for all"
+            )
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random shift and mirror of training images: pad, crop back to the old size, flip left-right.
+
+    Args:
+        pad: pixels added on every side before the crop, 0 or more; 0 means no shift.
+        mode: what the padding holds: "reflect" (the image mirrored about its outermost pixels) or "zero".
+        flip: whether to mirror half of the images left-right.
+
+    Raises:
+        ValueError: if `pad` is negative or `mode` is unknown.
+    """
+
+    pad: int
+    mode: str
+    flip: bool
+
+    def __post_init__(self) -> None:
+        if self.pad < 0:
+            raise ValueError(f"pad must be 0 or more pixels, got {self.pad}")
+        if self.mode not in PAD_MODES:
+            raise ValueError(f"mode must be one of {', '.join(PAD_MODES)}, got {self.mode!r}")
+
+    def require_size(self, height: int, width: int) -> None:
+        """Raises ValueError if images of this size have too few pixels to mirror."""
+        if self.mode == "reflect" and self.pad >= min(height, width):
+            raise ValueError(f"pad must be below the image's {height}x{width} pixels to reflect, got {self.pad}")
+
+
+def _of_255(*values: float) -> tuple[float, ...]:
+    return tuple(value / 255 for value in values)
+
+
+# The constants that published CIFAR results were obtained with differ; each is kept under its own name.
+NORMALIZATIONS = {
+    # CIFAR-10 statistics of the Wide ResNet code; DCM uses them for CIFAR-100 too.
+    "c10wrn": Normalization(_of_255(125.3, 123.0, 113.9), _of_255(63.0, 62.1, 66.7)),
+    # CIFAR-100 statistics (IE-KD, FFL).
+    "c100": Normalization(_of_255(129.3, 124.1, 112.4), _of_255(68.2, 65.4, 70.4)),
+    # CIFAR-10 means with per-image averaged deviations, from Kuang Liu's CIFAR code (KL vs MSE, ONE, FT).
+    "kuang": Normalization((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    # RepDistiller's and mdistiller's CIFAR-100 statistics.
+    "rep": Normalization((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
+    "imagenet": Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    # Mean and standard deviation over all pixels of the digits training split.
+    "digits": Normalization((0.3058024445,), (0.3760534895,)),
+    # Pixels stay in 0..1.
+    "none": Normalization((0.0,), (1.0,)),
+}
+
+
+def normalize(images: tf.Tensor, normalization: Normalization) -> tf.Tensor:
+    """Scales uint8 images to 0..1 and normalises each channel: `(images / 255 - mean) / std`.
+
+    Args:
+        images: uint8 [B, H, W, C].
+        normalization: one mean and std per channel, or one for all.
+
+    Returns:
+        float32 [B, H, W, C].
+
+    Raises:
+        ValueError: if `normalization` has neither one value nor one per channel.
+    """
+    height, width, channels = images.shape[1:]
+    normalization.require_channels(channels)
+    mean, std = np.array(normalization.mean), np.array(normalization.std)
+    size = height * width * channels
+    scale, shift = (np.resize(value, size).astype(np.float32) for value in (1 / (255 * std), mean / std))
+    # Along one flat axis: broadcasting over an innermost axis of 3 takes TensorFlow twice as long.
+    flat = tf.reshape(tf.cast(images, tf.float32), [-1, size]) * scale - shift
+    return tf.reshape(flat, [-1, height, width, channels])
+
+
+def pad_crop_flip(images: tf.Tensor, seed: tf.Tensor, pad: int, mode: str, flip: bool) -> tf.Tensor:
+    """Shifts and mirrors every image of a batch by draws of its own, a pure function of images and seed.
+
+    The corner of the H x W crop is uniform over the `(2 pad + 1)^2` places in the padded image; the flip has
+    probability 1/2. Flip and crop are independent and symmetric, so their order, which authors choose
+    differently, makes no difference. Both only choose a source row and column per output row and column: the
+    pixels are gathered in one go.
+
+    Args:
+        images: [B, H, W, C] of any dtype, H and W static.
+        seed: integers [2].
+        pad: pixels of padding, 0 or more; below H and W for "reflect".
+        mode: "reflect" or "zero".
+        flip: whether to mirror half of the images left-right.
+
+    Returns:
+        [B, H, W, C] in the dtype of `images`. Equal with and without XLA, and on every device.
+
+    Raises:
+        ValueError: if `pad` or `mode` is out of range.
+
+    Source: Zagoruyko and Komodakis, "Wide Residual Networks" (BMVC 2016), section 3, for reflected padding;
+        He et al., "Deep Residual Learning" (CVPR 2016), section 4.2, for zeros.
+    """
+    height, width = images.shape[1], images.shape[2]
+    Augmentation(pad, mode, flip).require_size(height, width)
+    places = 2 * pad + 1
+    # One number stands for row, column and flip. Of all draws, only integers from Philox are the same with
+    # and without XLA: the default generators differ, and so do the floats made of the bits of Philox.
+    draws = tf.random.stateless_uniform(
+        [tf.shape(images)[0], 1], seed, maxval=2 * places**2, dtype=tf.int32, alg="philox"
+    )
+    rows = draws // (2 * places) + tf.range(height)
+    columns = draws // 2 % places + tf.range(width)
+    if flip:
+        columns = tf.where(draws % 2 == 1, columns[:, ::-1], columns)
+    if mode == "zero":
+        images = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
+    else:
+        rows, columns = _reflected(rows - pad, height), _reflected(columns - pad, width)
+    return _gather_pixels(images, rows, columns)
+
+
+def _reflected(positions: tf.Tensor, size: int) -> tf.Tensor:
+    """Maps positions outside 0..size-1 to those inside that a reflecting border shows there."""
+    return size - 1 - tf.abs(size - 1 - tf.abs(positions))
+
+
+def _gather_pixels(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """Output pixel (i, j) of image b is its pixel (rows[b, i], columns[b, j])."""
+    height, width, channels = images.shape[1:]
+    first_pixels = tf.range(tf.shape(images)[0])[:, None, None] * (height * width)
+    positions = first_pixels + rows[:, :, None] * width + columns[:, None, :]
+    return tf.gather(tf.reshape(images, [-1, channels]), positions)

@@ -1,0 +1,427 @@
+"""The engine: the only `keras.Model` with a `train_step`, for every method and every strategy."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+import tensorflow as tf
+
+from tfdistill import optimizers as optimizer_settings
+from tfdistill.tasks import Classification
+from tfdistill.updates import Phase, Round, Update
+
+
+class Distiller(keras.Model):
+    """Trains networks that learn together, as the subclass's table of updates says.
+
+    A method is a subclass that builds its helper models in its constructor, registers them in `self.helpers`, and
+    returns its table from `phases()`. Everything else is here: one forward pass per round, gradients only for what
+    an update owns, all gradients of a round before any is applied, logs per network and term, evaluation of every
+    network and of their ensemble, on one device or many replicas, with or without XLA.
+
+    Create networks and distiller under `strategy.scope()` to train on several replicas.
+
+    Args:
+        networks: functional models with distinct names that return a dict of taps with `"logits"`.
+        task: the supervised loss and metrics; classification if not given.
+
+    Raises:
+        ValueError: no network, two networks of the same name, or a network without a `"logits"` tap.
+    """
+
+    protocol: ClassVar[str]
+    """Name of the training protocol (`optimizers.PROTOCOLS`) that the paper used."""
+    source: ClassVar[str]
+    """The paper that the method comes from."""
+
+    def __init__(self, networks: Sequence[keras.Model], *, task: Classification | None = None) -> None:
+        super().__init__(name=type(self).__name__.lower())
+        _check_networks(networks)
+        self.networks = list(networks)
+        self.helpers: dict[str, keras.Model] = {}
+        self.task = task or Classification()
+        self.update_optimizers: dict[str, keras.optimizers.Optimizer] = {}
+        self.steps_trained = 0
+        self._phase_index = 0
+        self._plan: tuple[Phase, ...] | None = None
+        self._trackers: dict[str, keras.metrics.Mean] = {}
+        self._evaluation_trackers: dict[str, keras.metrics.Mean] = {}
+        self.built = True
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The method's table. Called once, after construction."""
+        raise TypeError(f"{type(self).__name__} must say its phases()")
+
+    def recipe(self) -> dict[str, optimizer_settings.OptimizerSettings]:
+        """Optimizer settings per group of updates, as the paper trained; one group, `"networks"`, by default."""
+        return {"networks": optimizer_settings.PROTOCOLS[self.protocol].settings}
+
+    def call(self, images: tf.Tensor, training: bool = False) -> dict[str, dict[str, tf.Tensor]]:
+        """The taps of every network, by its name."""
+        return {network.name: network(images, training=training) for network in self.networks}
+
+    def forward(self, model: keras.Model, inputs: Any) -> Any:
+        """Calls a network or helper in the mode of the present phase: frozen models with `training=False`."""
+        return model(inputs, training=self.phase.moves(model))
+
+    # --- the plan, its optimizers and its variables
+
+    @property
+    def plan(self) -> tuple[Phase, ...]:
+        if self._plan is None:
+            plan = self.phases()
+            _check_plan(plan)
+            with tf.init_scope(), self._scope():
+                self._trackers = {key: keras.metrics.Mean(name=_flat(key)) for key in self._training_keys(plan)}
+                self._evaluation_trackers = {
+                    key: keras.metrics.Mean(name="val_" + _flat(key)) for key in self._evaluation_keys()
+                }
+            self._plan = plan
+        return self._plan
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that is being trained."""
+        return self.plan[self._phase_index]
+
+    def compile(
+        self,
+        optimizers: Mapping[str, keras.optimizers.Optimizer | optimizer_settings.OptimizerSettings] | None = None,
+        *,
+        xla: str | bool = "auto",
+        steps_per_execution: int = 1,
+    ) -> None:
+        """Sets how to train.
+
+        Args:
+            optimizers: settings per group of updates, or an optimizer of one's own per update; the method's `recipe`
+                serves what is not named here.
+            xla: `"on"`, `"off"`, or `"auto"`: on where a GPU is used (XLA is slower than oneDNN on CPUs).
+            steps_per_execution: training steps per call from Python.
+
+        Raises:
+            ValueError: a name that is no group and no update of this method.
+        """
+        super().compile(optimizer=None, jit_compile=False, steps_per_execution=steps_per_execution)
+        self._xla = _resolve_xla(xla)
+        self._chosen = dict(optimizers or {})
+        names = [update.name for phase in self.plan for update in phase.updates()]
+        for name in self._chosen:
+            if name not in self.recipe() and name not in names:
+                raise ValueError(f"optimizers: no group or update {name!r}; there are {[*self.recipe(), *names]}")
+        self._compute = {}
+
+    def prepare(self, *, steps_per_epoch: int, epochs: int) -> None:
+        """Creates every optimizer, built on its own variables. `fit` does it where it has not been done.
+
+        Args:
+            steps_per_epoch: what turns epochs of the schedules into steps.
+            epochs: length of the run, for schedules that depend on it.
+        """
+        if self.update_optimizers:
+            return
+        with self._scope():
+            for phase in self.plan:
+                phase_epochs = phase.epochs or max(1, epochs)
+                epochs -= phase.epochs or 0
+                for update in phase.updates():
+                    chosen = self._chosen.get(update.name) or self._chosen.get(update.group)
+                    chosen = chosen or self.recipe()[update.group]
+                    if isinstance(chosen, optimizer_settings.OptimizerSettings):
+                        chosen = optimizer_settings.build(chosen, steps_per_epoch=steps_per_epoch, epochs=phase_epochs)
+                    chosen.build(update.variables())
+                    self.update_optimizers[update.name] = chosen
+
+    def state(self) -> dict[str, keras.Variable]:
+        """Every variable that the future of training depends on, under a key that is the same in every process."""
+        owners: dict[str, Sequence[keras.Variable]] = {
+            **{f"networks/{network.name}": network.variables for network in self.networks},
+            **{f"helpers/{name}": helper.variables for name, helper in self.helpers.items()},
+            **{f"optimizers/{name}": optimizer.variables for name, optimizer in self.update_optimizers.items()},
+            **{f"metrics/{key}": tracker.variables for key, tracker in self._trackers.items()},
+        }
+        return {
+            f"{owner}/{index:04d}/{variable.name}": variable
+            for owner, variables in owners.items()
+            for index, variable in enumerate(variables)
+        }
+
+    def synchronize(self) -> None:
+        """Averages what replicas keep for themselves (BatchNorm statistics); nothing to do on one device."""
+        strategy = self.distribute_strategy
+        if strategy.num_replicas_in_sync == 1:
+            return
+        for model in (*self.networks, *self.helpers.values()):
+            for variable in model.non_trainable_variables:
+                if tf.as_dtype(variable.dtype).is_floating:
+                    copies = [copy.numpy() for copy in strategy.experimental_local_results(variable.value)]
+                    variable.assign(sum(copies) / len(copies))
+
+    # --- one step
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Every round of the present phase on one batch: gradients of the round, then its updates in order."""
+        batch = as_batch(data)
+        for position in range(len(self.phase.rounds)):
+            values, gradients = self._gradients_of_round(position)(batch)
+            for update, gradient in zip(self.phase.rounds[position].updates, gradients, strict=True):
+                self.update_optimizers[update.name].apply_gradients(zip(gradient, update.variables(), strict=True))
+            for key, value in values.items():
+                self._trackers[key].update_state(value)
+        return {}
+
+    def _gradients_of_round(self, position: int) -> Callable:
+        """The compiled forward and backward pass of one round; XLA, if on, covers exactly this."""
+        key = (self._phase_index, position)
+        if key not in self._compute:
+            compute = functools.partial(self._forward_and_backward, self.phase.rounds[position])
+            self._compute[key] = tf.function(compute, jit_compile=self._xla, autograph=False)
+        return self._compute[key]
+
+    def _forward_and_backward(self, this_round: Round, batch: Mapping[str, tf.Tensor]) -> tuple[dict, list]:
+        owned = [[variable.value for variable in update.variables()] for update in this_round.updates]
+        with contextlib.ExitStack() as stack:
+            # A tape per update that watches what the update owns, and nothing else: ownership by construction.
+            tapes = [stack.enter_context(tf.GradientTape(watch_accessed_variables=False)) for _ in owned]
+            for tape, variables in zip(tapes, owned, strict=True):
+                tape.watch(variables)
+            taps = {network.name: self.forward(network, batch["images"]) for network in self.networks}
+            terms = this_round.losses(batch, taps)
+            totals = {update.name: _total(update, terms[update.name]) for update in this_round.updates}
+            global_batch = batch["images"].shape[0] or tf.shape(batch["images"])[0]
+            global_batch *= self.distribute_strategy.num_replicas_in_sync
+            shares = [tf.reduce_sum(total) / tf.cast(global_batch, tf.float32) for total in totals.values()]
+        gradients = []
+        for update, tape, share, variables in zip(this_round.updates, tapes, shares, owned, strict=True):
+            gradients.append(_checked(tape.gradient(share, variables), update))
+        values = {f"{name}/loss": total for name, total in totals.items()}
+        values |= {f"{name}/{term}": value for name, named in terms.items() for term, value in named.items()}
+        for network in self._moved_in(this_round):
+            metrics = self.task.training_metrics(batch, taps[network.name])
+            values |= {f"{network.name}/{metric}": value for metric, value in metrics.items()}
+        return values, gradients
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Metrics of every network and of their ensemble; `batch["weight"]` 0 leaves a padding example out."""
+        batch = as_batch(data)
+        taps = self(batch["images"], training=False)
+        if len(self.networks) > 1:
+            taps["ensemble"] = self.task.ensemble(list(taps.values()))
+        for name, outputs in taps.items():
+            for metric, value in self.task.metrics(batch, outputs).items():
+                self._evaluation_trackers[f"{name}/{metric}"].update_state(value, sample_weight=batch.get("weight"))
+        return {}
+
+    # --- one fit for every strategy
+
+    def fit(  # type: ignore[override]
+        self,
+        x: Any = None,
+        y: Any = None,
+        *,
+        epochs: int = 1,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        **keras_arguments: Any,
+    ) -> keras.callbacks.History:
+        """`keras.Model.fit`, with the phases of the method; arguments and history are Keras' own."""
+        known_steps = steps_per_epoch or _steps_in(x, y, keras_arguments.get("batch_size"))
+        if not self.update_optimizers and known_steps is None:
+            raise ValueError("steps_per_epoch: the data does not tell its length; give it, the schedules need it")
+        self.prepare(steps_per_epoch=known_steps or 1, epochs=epochs)
+        self.make_train_function()
+        return super().fit(
+            x,
+            y,
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            callbacks=[_EpochClock(known_steps), *callbacks],
+            **keras_arguments,
+        )
+
+    def evaluate(self, *arguments: Any, **keras_arguments: Any) -> Any:
+        """`keras.Model.evaluate`, after the replicas' BatchNorm statistics were averaged."""
+        self.synchronize()
+        return super().evaluate(*arguments, **keras_arguments)
+
+    def start_epoch(self, epoch: int, steps: int | None) -> None:
+        """Chooses the phase of `epoch` (from 0) and says how many steps it has."""
+        self._steps_left = steps
+        ends = 0
+        for index, phase in enumerate(self.plan):
+            ends = math.inf if phase.epochs is None else ends + phase.epochs
+            if epoch < ends or index == len(self.plan) - 1:
+                self._phase_index = index
+                return
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Keras' own fails with several replicas and several steps per execution, and runs whole executions only:
+        five steps an epoch at four per execution would be eight."""
+        if self.train_function is not None and not force:
+            return
+        functions: dict[int, Callable] = {}
+
+        def train(iterator: Any) -> dict[str, tf.Tensor]:
+            steps = self.steps_per_execution
+            if self._steps_left is not None:
+                steps = min(steps, self._steps_left)
+                self._steps_left -= steps
+            if self._phase_index not in functions:
+                functions[self._phase_index] = self._training_loop()
+            functions[self._phase_index](iterator, tf.constant(steps))
+            self.steps_trained += steps
+            return results()
+
+        results = self._results_of(self._trackers)
+        self.train_function = train
+
+    def _training_loop(self) -> Callable:
+        step = tf.autograph.experimental.do_not_convert(self.train_step)
+
+        @tf.function
+        def run(iterator: Any, steps: tf.Tensor) -> None:
+            for _ in tf.range(steps):
+                self.distribute_strategy.run(step, args=(next(iterator),))
+
+        return run
+
+    def make_test_function(self, force: bool = False) -> None:
+        """Consumes the batches of one execution, and stops where the data does."""
+        if self.test_function is not None and not force:
+            return
+
+        @tf.function(autograph=False)
+        def run(data: Any) -> None:
+            self.distribute_strategy.run(self.test_step, args=(data,))
+
+        def test(iterator: Any) -> dict[str, tf.Tensor]:
+            for done in range(self.steps_per_execution):
+                data = next(iterator, None)
+                if data is None:
+                    if done == 0:
+                        raise StopIteration
+                    break
+                run(data)
+            return results()
+
+        results = self._results_of(self._evaluation_trackers)
+        self.test_function = test
+
+    def _maybe_symbolic_build(self, *arguments: Any, **keywords: Any) -> None:
+        """Everything is built already; Keras' symbolic build fails under several replicas."""
+
+    # --- names and numbers
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [*self._trackers.values(), *self._evaluation_trackers.values()]
+
+    def _results_of(self, trackers: Mapping[str, keras.metrics.Mean]) -> Callable[[], dict[str, tf.Tensor]]:
+        return tf.function(lambda: {key: tracker.result() for key, tracker in trackers.items()}, autograph=False)
+
+    def _training_keys(self, plan: Sequence[Phase]) -> list[str]:
+        keys: list[str] = []
+        for this_round in (this_round for phase in plan for this_round in phase.rounds):
+            for update in this_round.updates:
+                keys += [f"{update.name}/loss", *(f"{update.name}/{term}" for term in update.terms)]
+            moved = self._moved_in(this_round)
+            keys += [f"{network.name}/{metric}" for network in moved for metric in self.task.training_metric_names]
+        return list(dict.fromkeys(keys))
+
+    def _evaluation_keys(self) -> list[str]:
+        names = [network.name for network in self.networks] + (["ensemble"] if len(self.networks) > 1 else [])
+        return [f"{name}/{metric}" for name in names for metric in self.task.metric_names]
+
+    def _moved_in(self, this_round: Round) -> list[keras.Model]:
+        moved = Phase((this_round,))
+        return [network for network in self.networks if moved.moves(network)]
+
+    def _scope(self) -> contextlib.AbstractContextManager:
+        return self.distribute_strategy.scope()
+
+
+class _EpochClock(keras.callbacks.Callback):
+    """Tells the distiller which epoch begins and how many steps it has."""
+
+    def __init__(self, steps: int | None) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.model.start_epoch(epoch, self.steps)
+
+
+def as_batch(data: Any) -> dict[str, tf.Tensor]:
+    """A batch as a dict of `images`, `labels` and, if given, `weight`, from a dict or from Keras' tuples.
+
+    Raises:
+        ValueError: neither a dict with `images` and `labels` nor a tuple of two or three tensors.
+    """
+    if isinstance(data, Mapping) and {"images", "labels"} <= set(data):
+        return dict(data)
+    if isinstance(data, tuple) and len(data) in (2, 3):
+        return dict(zip(("images", "labels", "weight"), data, strict=False))
+    raise ValueError("data: a batch must be a dict with 'images' and 'labels', or a tuple (images, labels[, weight])")
+
+
+def _total(update: Update, terms: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    if set(terms) != set(update.terms):
+        raise ValueError(f"update {update.name!r} weights {sorted(update.terms)}, but its round gives {sorted(terms)}")
+    for name, value in terms.items():
+        if value.shape.rank != 1:
+            raise ValueError(f"term {update.name}/{name}: a loss is one value per example, not shape {value.shape}")
+    return tf.add_n([weight * terms[name] for name, weight in update.terms.items()])
+
+
+def _checked(gradients: list, update: Update) -> list:
+    for gradient, variable in zip(gradients, update.variables(), strict=True):
+        if gradient is None:
+            raise ValueError(f"update {update.name!r}: none of its terms depends on {variable.path}, which it owns")
+    return gradients
+
+
+def _check_networks(networks: Sequence[keras.Model]) -> None:
+    if not networks:
+        raise ValueError("networks: at least one is needed")
+    names = [network.name for network in networks]
+    if len(set(names)) < len(names) or "ensemble" in names:
+        raise ValueError(f"networks: names must differ from each other and from 'ensemble', not {names}")
+    for network in networks:
+        if not isinstance(network.output, dict) or "logits" not in network.output:
+            raise ValueError(f"networks: {network.name} must return a dict of taps with 'logits'; see network_from()")
+
+
+def _check_plan(plan: Sequence[Phase]) -> None:
+    names = [update.name for phase in plan for update in phase.updates()]
+    if len(set(names)) < len(names):
+        raise ValueError(f"phases: the names of updates must differ, not {names}")
+
+
+def _resolve_xla(xla: str | bool) -> bool:
+    if xla in ("on", True):
+        return True
+    if xla in ("off", False):
+        return False
+    if xla == "auto":
+        return bool(tf.config.list_logical_devices("GPU"))
+    raise ValueError(f"xla: {xla!r} is none of 'auto', 'on', 'off'")
+
+
+def _steps_in(x: Any, y: Any, batch_size: int | None) -> int | None:
+    if isinstance(x, tf.data.Dataset):
+        cardinality = int(x.cardinality())
+        return cardinality if cardinality > 0 else None
+    if hasattr(x, "shape") and y is not None:
+        return math.ceil(len(x) / (batch_size or 32))
+    return None
+
+
+def _flat(key: str) -> str:
+    return key.replace("/", "_")

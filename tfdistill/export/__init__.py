@@ -1,0 +1,8 @@
+"""Export of one trained network as a SavedModel that TensorFlow Serving serves without code of ours."""
+
+from tfdistill.export.exporter import export_network
+from tfdistill.export.folders import ExportError
+from tfdistill.export.scoring import load_for_scoring
+from tfdistill.export.serving_files import write_models_config
+
+__all__ = ["ExportError", "export_network", "load_for_scoring", "write_models_config"]

@@ -1,0 +1,140 @@
+"""The export of one network, from the checks of its arguments to the published version."""
+
+from __future__ import annotations
+
+import math
+import os
+import pathlib
+import tempfile
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from tfdistill.export.folders import (
+    ExportError,
+    check_network_folder,
+    choose_version,
+    first_line,
+    written_aside,
+)
+from tfdistill.export.saved_model import (
+    LABELS_FILE,
+    ServingModule,
+    describe_signatures,
+    network_shapes,
+    precision,
+    without_replicas,
+    write_saved_model,
+)
+from tfdistill.export.serving_files import merged_card, write_card, write_models_config, write_warmup_requests
+from tfdistill.export.verify import sample_images, verify
+
+
+def export_network(
+    network: keras.Model,
+    folder: str | pathlib.Path,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    class_names: Sequence[str],
+    version: int | None = None,
+    card: Mapping[str, object] | None = None,
+) -> pathlib.Path:
+    """Writes one network as `<folder>/<version>/`, a SavedModel for TensorFlow Serving, and proves it right.
+
+    The SavedModel holds the network's variables and nothing else's, and takes raw images:
+    logits = network((images / 255 - mean) / std). Its signatures are `serving_default`, from `images`
+    (float32 [None, height, width, channels], values in 0..255), and `encoded_images`, from `encoded` (string
+    [None], the bytes of image files of any size). Both return `logits` and `probabilities` (float32 [None,
+    classes]) and `classes` (int64 [None]). It is written aside, loaded by a fresh process that has neither
+    Keras nor this package, compared with the live network, and only then renamed to its version.
+
+    A network trained in mixed precision is exported as it is: it computes in bfloat16 when served too.
+
+    Args:
+        network: a functional model from normalised images [batch, height, width, channels] to a dict with
+            "logits"; its variables may be distributed by a strategy.
+        folder: the network's folder, `saved_models/<run>/<network>`; its name is the name the network is
+            served by.
+        mean: one value per channel, or one for all, on the scale 0..1.
+        std: likewise, positive.
+        class_names: one line each, in the order of the logits.
+        version: an integer from 1 on whose folder does not exist yet; None takes the next free one.
+        card: what the model card shall say beside what the export knows itself (for example data, method,
+            flags, accuracy); anything JSON can hold.
+
+    Returns:
+        The path `<folder>/<version>`.
+
+    Raises:
+        ValueError: an argument is not as described; nothing was written.
+        ExportError: writing or checking failed, and no part of the version remains; or, as its message then
+            says, the version is in place and only `models.config` could not be written.
+    """
+    folder = pathlib.Path(folder)
+    check_network_folder(folder)
+    image_shape, classes = network_shapes(network)
+    _check_normalisation(mean, std, channels=image_shape[2])
+    _check_class_names(class_names, classes)
+    if tf.distribute.has_strategy():
+        raise ValueError("network must be exported outside of strategy.scope(), which would distribute a copy too")
+    version = choose_version(folder, version)
+    facts = {
+        "network": folder.name,
+        "classes": classes,
+        "class_names": list(class_names),
+        "input_shape": list(image_shape),
+        "normalization": {"mean": [float(value) for value in mean], "std": [float(value) for value in std]},
+        "parameters": network.count_params(),
+        "precision": precision(network),
+    }
+    facts = merged_card(facts, card or {})
+    try:
+        with written_aside(folder) as aside:
+            _write_version(network, aside, name=folder.name, mean=mean, std=std, class_names=class_names, card=facts)
+            os.rename(aside, folder / str(version))
+    except Exception as error:
+        raise ExportError(f"version {version} of {folder.name} failed: {first_line(error)}") from error
+    try:
+        write_models_config(folder.absolute().parent)
+    except OSError as error:
+        raise ExportError(f"{folder / str(version)} is in place, but not models.config: {first_line(error)}") from error
+    return folder / str(version)
+
+
+def _write_version(
+    network: keras.Model,
+    folder: pathlib.Path,
+    *,
+    name: str,
+    mean: Sequence[float],
+    std: Sequence[float],
+    class_names: Sequence[str],
+    card: Mapping[str, object],
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="tfdistill-labels-") as scratch:
+        labels_file = pathlib.Path(scratch, LABELS_FILE)
+        labels_file.write_text("".join(f"{label}\n" for label in class_names), encoding="utf-8")
+        module = ServingModule(without_replicas(network), mean=mean, std=std, labels_file=labels_file)
+        write_saved_model(module, folder)
+    differences = verify(folder, network, mean=mean, std=std)
+    images, encoded = sample_images(network.input_shape[1:], batch=1)
+    write_warmup_requests(folder, name, images, encoded)
+    write_card(folder, {**card, "signatures": describe_signatures(module), "verification": differences})
+
+
+def _check_normalisation(mean: Sequence[float], std: Sequence[float], *, channels: int) -> None:
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) not in (1, channels) or not all(math.isfinite(value) for value in values):
+            raise ValueError(f"{name} must be {channels} finite numbers, one a channel, or one for all; got {values}")
+    if min(std) <= 0 or max(abs(value) for value in (*mean, *std)) > 1:
+        raise ValueError(f"mean and std must be on the scale 0..1, and std positive; got mean {mean}, std {std}")
+
+
+def _check_class_names(class_names: Sequence[str], classes: int) -> None:
+    if isinstance(class_names, str) or len(class_names) != classes:
+        raise ValueError(f"class_names must be {classes} strings, one for each logit; got {len(class_names)}")
+    for name in class_names:
+        if not isinstance(name, str) or not name.strip() or len(name.splitlines()) != 1:
+            raise ValueError(f"class_names must each be one line that is not blank; got {name!r}")

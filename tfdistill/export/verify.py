@@ -1,0 +1,121 @@
+"""Proof that a SavedModel is the network: loaded by a fresh process and compared with the live one."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.export.folders import ExportError
+from tfdistill.export.saved_model import normalisation, precision
+
+BATCH = 4
+FLOAT32_TOLERANCE = 1e-5
+# A bfloat16 number has eight significant bits: one rounding errs by up to 2^-9, and a graph that fuses
+# operations otherwise than eager execution does moves a logit by some such roundings.
+LOW_PRECISION_TOLERANCE = 2e-2
+TIME_LIMIT_SECONDS = 600
+
+
+def tolerance(network: keras.Model) -> float:
+    """Returns the bound on an export's differences from this network, relative to max(1, |value|)."""
+    return FLOAT32_TOLERANCE if precision(network) == "float32" else LOW_PRECISION_TOLERANCE
+
+
+def sample_images(image_shape: Sequence[int], batch: int = BATCH) -> tuple[np.ndarray, list[bytes]]:
+    """Makes fixed random images: float32 [batch, *image_shape] in 0..255, and the same ones as PNG files."""
+    images = np.random.default_rng(0).integers(0, 256, size=(batch, *image_shape), dtype=np.uint8)
+    with tf.device("CPU:0"):
+        encoded = [tf.io.encode_png(image).numpy() for image in images]
+    return images.astype(np.float32), encoded
+
+
+def live_answers(
+    network: keras.Model, images: np.ndarray, mean: Sequence[float], std: Sequence[float]
+) -> dict[str, np.ndarray]:
+    """Scores raw images [batch, height, width, channels] by the live network, normalised here by NumPy.
+
+    The network runs on the CPU, like the fresh process: kernels of other devices round otherwise.
+    """
+    scale, shift = normalisation(mean, std)
+    with tf.device("CPU:0"):
+        logits = tf.cast(network(tf.constant(images * scale + shift), training=False)["logits"], tf.float32)
+        return {"logits": logits.numpy(), "probabilities": tf.nn.softmax(logits).numpy()}
+
+
+def fresh_answers(saved_model: pathlib.Path, images: np.ndarray, encoded: Sequence[bytes]) -> dict[str, np.ndarray]:
+    """Scores the images by a SavedModel in a new Python process that can import neither Keras nor tfdistill.
+
+    Returns:
+        What the signatures returned, by `raw_<output>` and `encoded_<output>`.
+
+    Raises:
+        ExportError: the process failed; the message ends with the last line it wrote.
+    """
+    program = pathlib.Path(__file__).with_name("fresh_process.py")
+    # The accelerator belongs to this process, and may have no memory left for another.
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with tempfile.TemporaryDirectory(prefix="tfdistill-verify-") as scratch:
+        request, answer = pathlib.Path(scratch, "request.npz"), pathlib.Path(scratch, "answer.npz")
+        content = np.frombuffer(b"".join(encoded), np.uint8)
+        np.savez(request, images=images, content=content, ends=np.cumsum([len(one) for one in encoded]))
+        # Through runpy the program's own folder, whose modules are ours, is not on the new process's path.
+        start = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+        command = [sys.executable, "-c", start, program, saved_model.resolve(), request, answer]
+        try:
+            done = subprocess.run(
+                list(map(str, command)),
+                env=environment,
+                cwd=scratch,
+                capture_output=True,
+                timeout=TIME_LIMIT_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise ExportError(f"a fresh process took over {TIME_LIMIT_SECONDS} s to score the SavedModel") from None
+        if done.returncode:
+            lines = done.stderr.decode(errors="replace").split("\n")
+            lines = [line.strip() for line in lines if line.strip()]
+            last = lines[-1] if lines else f"exit status {done.returncode}"
+            raise ExportError(f"a fresh process could not score the SavedModel: {last}")
+        with np.load(answer, allow_pickle=False) as answers:
+            return dict(answers)
+
+
+def verify(
+    saved_model: pathlib.Path, network: keras.Model, *, mean: Sequence[float], std: Sequence[float]
+) -> dict[str, float]:
+    """Compares a SavedModel, both its signatures, with the live network on a fixed random batch.
+
+    Returns:
+        {"tolerance", "logits", "probabilities"}: the tolerance, and the largest differences found, each
+        relative to max(1, |value|).
+
+    Raises:
+        ExportError: the fresh process failed, a difference is not below the tolerance, or logits are not
+            finite.
+    """
+    images, encoded = sample_images(network.input_shape[1:])
+    expected, answers = live_answers(network, images, mean, std), fresh_answers(saved_model, images, encoded)
+    if not np.isfinite(expected["logits"]).all():
+        raise ExportError("the network's logits are not finite")
+    limit, found = tolerance(network), {}
+    for name, value in expected.items():
+        differences = [_difference(answers[f"{kind}_{name}"], value) for kind in ("raw", "encoded")]
+        found[name] = max(differences)
+        if not found[name] < limit:
+            raise ExportError(f"the SavedModel's {name} differ from the network's by {found[name]:.3g}, over {limit:g}")
+    for kind in ("raw", "encoded"):
+        if not np.array_equal(answers[f"{kind}_classes"], answers[f"{kind}_logits"].argmax(axis=-1)):
+            raise ExportError(f"the SavedModel's classes ({kind} images) are not those of its highest logits")
+    return {"tolerance": limit, **found}
+
+
+def _difference(actual: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.max(np.abs(actual - expected) / np.maximum(1.0, np.abs(expected))))

@@ -1,0 +1,25 @@
+"""Losses: pure functions of tensors that return one value per example."""
+
+from tfdistill.losses.features import (
+    EXPLORATION_METRICS,
+    INHERITANCE_METRICS,
+    cosine_similarity,
+    linear_cka,
+    normalized_distance,
+    partial_l2_distance,
+    reconstruction,
+)
+from tfdistill.losses.logits import cross_entropy, kl_divergence, top_k_correct
+
+__all__ = [
+    "EXPLORATION_METRICS",
+    "INHERITANCE_METRICS",
+    "cosine_similarity",
+    "cross_entropy",
+    "kl_divergence",
+    "linear_cka",
+    "normalized_distance",
+    "partial_l2_distance",
+    "reconstruction",
+    "top_k_correct",
+]

@@ -1,0 +1,53 @@
+"""What every loss asks of its tensors: float32 values, and shapes that belong together."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def as_float32(value: tf.Tensor) -> tf.Tensor:
+    """Return `value` as a float32 tensor, so that a loss never works in bfloat16.
+
+    Args:
+        value: a tensor, or anything TensorFlow turns into one, of any shape and numeric type.
+
+    Returns:
+        A float32 tensor of the same shape.
+    """
+    return tf.cast(tf.convert_to_tensor(value), tf.float32)
+
+
+def require_same_shape(first_name: str, first: tf.Tensor, second_name: str, second: tf.Tensor) -> None:
+    """Raise unless two tensors can have the same shape, so that nothing broadcasts in silence.
+
+    Only static shapes are looked at: inside a `tf.function` this costs nothing per step.
+
+    Args:
+        first_name: the first tensor's argument name, for the message.
+        first: a tensor of any shape.
+        second_name: the second tensor's argument name, for the message.
+        second: a tensor of any shape.
+
+    Raises:
+        ValueError: if a dimension known in both differs, or the ranks do.
+    """
+    if not first.shape.is_compatible_with(second.shape):
+        raise ValueError(
+            f"{first_name} and {second_name} must have the same shape, got {first.shape} and {second.shape}"
+        )
+
+
+def require_rank(name: str, tensor: tf.Tensor, rank: int, meaning: str) -> None:
+    """Raise unless a tensor has the given number of dimensions.
+
+    Args:
+        name: the tensor's argument name, for the message.
+        tensor: a tensor of any shape.
+        rank: the number of dimensions it must have.
+        meaning: those dimensions in words, such as "[batch, classes]".
+
+    Raises:
+        ValueError: if the rank is known and another.
+    """
+    if tensor.shape.rank not in (None, rank):
+        raise ValueError(f"{name} must be {meaning}, got shape {tensor.shape}")

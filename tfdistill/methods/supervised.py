@@ -1,0 +1,29 @@
+"""Independent training: the baseline of every method."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+from tfdistill.distiller import Distiller
+from tfdistill.updates import Batch, Phase, Taps, Terms, Update, joint
+
+
+class Supervised(Distiller):
+    """Trains networks side by side from labels alone; none learns from another.
+
+    `L_k = CE(y, z_k)`. The networks see the same batches, so that a baseline differs from a mutual method in
+    nothing but the terms.
+    """
+
+    protocol = "ie_cifar"
+    source = "the baseline ('independent') of every table"
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (Phase(joint([self._part(network.name, (network,)) for network in self.networks])),)
+
+    def _part(self, name: str, models: tuple) -> tuple:
+        return Update(name, models, {self.task.loss_name: 1.0}), functools.partial(self._terms, name)
+
+    def _terms(self, name: str, batch: Batch, taps: Mapping[str, Taps]) -> Terms:
+        return {self.task.loss_name: self.task.loss(batch, taps[name])}

@@ -1,0 +1,74 @@
+"""MobileNet (version 1) for CIFAR-sized images, with both placements of the strides that the papers used."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+import keras
+
+from tfdistill.networks.layers import classify, conv, depthwise_conv, image_input, layer_seeds, norm_relu
+
+WIDTHS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
+
+# The widths whose first block halves the resolution; both leave a quarter of the side (8 of 32 pixels).
+HALVING_WIDTHS = {"ie_kd": (256, 512), "dcm": (512, 1024)}
+
+
+def mobilenet(
+    *,
+    classes: int,
+    image_shape: tuple[int, int, int] = (32, 32, 3),
+    strides: str = "ie_kd",
+    seed: int | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """MobileNet: a stem and 13 depthwise-separable blocks, at full resolution in the stem.
+
+    A block is depthwise 3 x 3 conv - norm - ReLU - 1 x 1 conv - norm - ReLU. The papers halve the resolution
+    at different blocks, with the same parameters and the same 8 x 8 last map of a 32 x 32 image.
+
+    Neither paper states its initialisation: all convolutions start from N(0, 2 / fan_out), the classifier
+    from PyTorch's default.
+
+    Args:
+        classes: the number of classes, at least 2.
+        image_shape: (height, width, channels), at least 4 x 4 pixels.
+        strides: "ie_kd" halves at the first block of 256 and of 512 channels, "dcm" at the first of 512 and
+            of 1024.
+        seed: of the initial weights; None draws new ones at every call.
+        name: the model's name, "mobilenet" by default.
+
+    Returns:
+        a network with the taps "stage1", "stage2", "stage3" (the last block at each resolution, after its
+        ReLU), "features" (which is "stage3"), "embedding" and "logits".
+
+    Raises:
+        ValueError: an argument is outside of its range.
+
+    Source: Howard et al., "MobileNets", arXiv:1704.04861, Table 1, with the strides of IE-KD's and DCM's
+    authors.
+    """
+    if strides not in HALVING_WIDTHS:
+        nearest = difflib.get_close_matches(str(strides), HALVING_WIDTHS, n=1, cutoff=0.0)[0]
+        raise ValueError(f"strides must be one of {sorted(HALVING_WIDTHS)}, got {strides!r}; nearest: {nearest!r}")
+    seeds = layer_seeds(seed)
+    images = image_input(image_shape, classes, smallest=4)
+    x = norm_relu(conv(images, 32, 3, seeds=seeds, name="stem"), name="stem")
+    taps: dict[str, keras.KerasTensor] = {}
+    for block, width in enumerate(WIDTHS):
+        halves = width in HALVING_WIDTHS[strides] and WIDTHS.index(width) == block
+        if halves:
+            taps[f"stage{len(taps) + 1}"] = x
+        x = _separable_block(x, width, 2 if halves else 1, seeds, f"block{block + 1}")
+    taps["stage3"] = x
+    taps |= classify(x, classes, seeds=seeds)
+    return keras.Model(images, taps, name=name or "mobilenet")
+
+
+def _separable_block(
+    x: keras.KerasTensor, filters: int, strides: int, seeds: Iterator[int | None], name: str
+) -> keras.KerasTensor:
+    x = depthwise_conv(x, 3, strides=strides, seeds=seeds, name=f"{name}_depthwise")
+    x = conv(norm_relu(x, name=f"{name}_depthwise"), filters, 1, seeds=seeds, name=f"{name}_pointwise")
+    return norm_relu(x, name=f"{name}_pointwise")

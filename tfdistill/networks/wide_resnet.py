@@ -1,0 +1,82 @@
+"""Wide residual networks for CIFAR-sized images, of any depth 6n + 4 and any width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+
+from tfdistill.networks.layers import Dropout, classify, conv, image_input, layer_seeds, norm_relu
+from tfdistill.networks.resnet import blocks_per_stage
+
+
+def wide_resnet(
+    depth: int,
+    width: int,
+    *,
+    classes: int,
+    image_shape: tuple[int, int, int] = (32, 32, 3),
+    dropout: float = 0.0,
+    seed: int | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """A wide residual network of three stages of n pre-activation blocks, where depth = 6n + 4.
+
+    A block is norm - ReLU - conv - norm - ReLU - (dropout) - conv, added to its input, or, where the number
+    of channels changes, to a 1 x 1 convolution of its normalized and rectified input. The stages have 16, 32
+    and 64 times `width` channels; the second and the third halve the resolution.
+
+    The convolutions start from N(0, 2 / fan_out), the classifier's weight from PyTorch's default and its bias
+    from zero, as in the code of the KL-vs-MSE paper; DCM's authors draw both weights from N(0, 2 / fan_in)
+    and the normalization's scale from U(0, 1) instead.
+
+    Args:
+        depth: the number of weighted layers: 10, 16, 22, 28, ..., 40, ...
+        width: the factor that widens the 16, 32 and 64 channels, at least 1.
+        classes: the number of classes, at least 2.
+        image_shape: (height, width, channels), at least 4 x 4 pixels.
+        dropout: the probability, in 0 to below 1, with which a value before a block's second convolution is
+            dropped. DCM's WRN-28-10(+) has 0.3.
+        seed: of the initial weights and the dropout; None draws new ones at every call.
+        name: the model's name, "wide_resnet_<depth>_<width>" by default.
+
+    Returns:
+        a network with the taps "stage1", "stage2", "stage3" (each the stage's raw sum, before any
+        normalization), "features" (after the final normalization and ReLU), "embedding" and "logits".
+
+    Raises:
+        ValueError: an argument is outside of its range.
+
+    Source: Zagoruyko and Komodakis, "Wide Residual Networks", BMVC 2016, Section 2.
+    """
+    if width < 1:
+        raise ValueError(f"width must be at least 1, got {width!r}")
+    if not 0.0 <= dropout < 1.0:
+        raise ValueError(f"dropout must be at least 0 and below 1, got {dropout!r}")
+    blocks = blocks_per_stage(depth, convolutions=6, others=4)
+    seeds = layer_seeds(seed)
+    images = image_input(image_shape, classes, smallest=4)
+    x = conv(images, 16, 3, seeds=seeds, name="stem")
+    taps = {}
+    for stage in (1, 2, 3):
+        for block in range(1, blocks + 1):
+            strides = 2 if stage > 1 and block == 1 else 1
+            filters = 16 * width * 2 ** (stage - 1)
+            x = _pre_activation_block(x, filters, strides, dropout, seeds, f"stage{stage}_block{block}")
+        taps[f"stage{stage}"] = x
+    taps |= classify(norm_relu(x, name="final"), classes, seeds=seeds, zero_bias=True)
+    return keras.Model(images, taps, name=name or f"wide_resnet_{depth}_{width}")
+
+
+def _pre_activation_block(
+    x: keras.KerasTensor, filters: int, strides: int, dropout: float, seeds: Iterator[int | None], name: str
+) -> keras.KerasTensor:
+    activated = norm_relu(x, name=f"{name}_conv1")
+    residual = conv(activated, filters, 3, strides=strides, seeds=seeds, name=f"{name}_conv1")
+    residual = norm_relu(residual, name=f"{name}_conv2")
+    if dropout:
+        residual = Dropout(dropout, seed=next(seeds), name=f"{name}_dropout")(residual)
+    residual = conv(residual, filters, 3, seeds=seeds, name=f"{name}_conv2")
+    if x.shape[-1] != filters:
+        x = conv(activated, filters, 1, strides=strides, seeds=seeds, name=f"{name}_shortcut")
+    return keras.layers.Add(name=f"{name}_add")([residual, x])

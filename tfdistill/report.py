@@ -1,0 +1,133 @@
+"""What a finished run leaves behind: exports, results.json, and the table on the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tfdistill import export, runtime
+from tfdistill.config import RunConfig
+
+
+def network_results(networks: Sequence[keras.Model], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Parameters, last scores and best accuracy (with its epoch) of each network, and of their ensemble.
+
+    Args:
+        networks: the networks.
+        rows: the record of the epochs.
+    """
+    found = []
+    for name, parameters in [*((one.name, one.count_params()) for one in networks), ("ensemble", None)]:
+        scored = [row for row in rows if f"val_{name}/accuracy" in row]
+        if not scored:
+            continue
+        best = max(scored, key=lambda row: row[f"val_{name}/accuracy"])
+        prefix = f"val_{name}/"
+        last = {key.removeprefix(prefix): value for key, value in scored[-1].items() if key.startswith(prefix)}
+        best_entry = {"best_accuracy": best[f"val_{name}/accuracy"], "best_epoch": best["epoch"]}
+        found.append({"name": name, "parameters": parameters, "last": last, **best_entry})
+    return found
+
+
+def results_of(
+    config: RunConfig,
+    networks: Sequence[keras.Model],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    scored_on: str,
+    other_scores: Mapping[str, Mapping[str, float]],
+    exports: Mapping[str, Path],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The content of results.json: the table, the loss terms of the last epoch, speed, flags, versions."""
+    last = rows[-1] if rows else {}
+    terms = {
+        name: value for name, value in last.items() if "/" in name and not name.startswith(("val_", "learning_rate"))
+    }
+    speeds = sorted(row["images_per_second"] for row in rows if row["images_per_second"])
+    return {
+        **facts,
+        "scored_on": scored_on,
+        "networks": network_results(networks, rows),
+        "other_scores": {split: dict(scores) for split, scores in other_scores.items()},
+        "training_terms": terms,
+        "images_per_second": speeds[len(speeds) // 2] if speeds else None,
+        "exports": {name: str(path) for name, path in exports.items()},
+        "flags": config.to_dict(),
+        "versions": runtime.versions(),
+    }
+
+
+def export_all(
+    networks: Sequence[keras.Model],
+    config: RunConfig,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    class_names: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    step: int,
+    data: Mapping[str, Any],
+) -> dict[str, Path]:
+    """Exports every network to `<export_dir>/<run>/<network>/<version>/`; one that was exported at this step stays.
+
+    Raises:
+        ExportError: an export failed its check; nothing of it remains.
+    """
+    paths = {}
+    for network, result in zip(networks, network_results(networks, rows) or [{}] * len(networks), strict=False):
+        folder = Path(config.export_dir) / config.run_name / network.name
+        card = {
+            "run": config.run_name,
+            "step": step,
+            "method": config.method,
+            "data": dict(data),
+            "accuracy": {key: result[key] for key in ("last", "best_accuracy", "best_epoch") if key in result},
+            "flags": config.to_dict(),
+            "versions": {"tfdistill": runtime.versions()["tfdistill"]},
+        }
+        paths[network.name] = exported_at(folder, step) or export.export_network(
+            network, folder, mean=mean, std=std, class_names=class_names, card=card
+        )
+    return paths
+
+
+def exported_at(folder: Path, step: int) -> Path | None:
+    """The version of a network that was exported at `step`, if there is one."""
+    for card in sorted(folder.glob("[0-9]*/model_card.json")):
+        if json.loads(card.read_text()).get("step") == step:
+            return card.parent
+    return None
+
+
+def final_table(results: Mapping[str, Any], run_folder: Path) -> str:
+    """What the terminal shows at the end: scores, where things lie, and how to watch and serve them."""
+    heads = ("network", "parameters", f"last {results['scored_on']} accuracy", "best", "at epoch", "export")
+    table = [heads]
+    for entry in results["networks"]:
+        parameters = "" if entry["parameters"] is None else f"{entry['parameters']:,}"
+        accuracies = f"{entry['last']['accuracy']:.2%}", f"{entry['best_accuracy']:.2%}"
+        where = results["exports"].get(entry["name"], "")
+        table.append((entry["name"], parameters, *accuracies, str(entry["best_epoch"]), where))
+    for split, scores in results["other_scores"].items():
+        for name in (key for key in scores if key.endswith("/accuracy")):
+            table.append((f"{name.removesuffix('/accuracy')} ({split})", "", f"{scores[name]:.2%}", "", "", ""))
+    widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    lines += [
+        "",
+        f"results  {run_folder / 'results.json'}",
+        f"watch    tensorboard --logdir={run_folder / 'logs'}",
+    ]
+    for path in list(results["exports"].values())[:1]:
+        served = Path(path).parents[1].resolve()
+        lines.append(
+            f'serve    docker run --rm -p 8501:8501 -v "{served}:/models:ro" tensorflow/serving '
+            "--model_config_file=/models/models.config"
+        )
+        lines.append(f"predict  python launch/predict.py {Path(path).parent}")
+    return "\n".join(["", *lines])

@@ -1,0 +1,46 @@
+"""Single-label image classification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from tfdistill import losses
+
+Batch = Mapping[str, tf.Tensor]
+Taps = Mapping[str, tf.Tensor]
+
+
+class Classification:
+    """Cross-entropy as the supervised loss; top-1, top-5 and cross-entropy as the metrics."""
+
+    loss_name = "cross_entropy"
+    headline = "accuracy"
+    training_metric_names = ("accuracy",)
+    metric_names = ("accuracy", "top5", "cross_entropy")
+
+    def loss(self, batch: Batch, taps: Taps) -> tf.Tensor:
+        """Cross-entropy per example, `[batch]`, of `taps["logits"]` against `batch["labels"]`."""
+        return losses.cross_entropy(batch["labels"], taps["logits"])
+
+    def training_metrics(self, batch: Batch, taps: Taps) -> dict[str, tf.Tensor]:
+        """What is worth watching on the training batch itself, per example."""
+        return {"accuracy": losses.top_k_correct(_hard(batch["labels"]), taps["logits"], 1)}
+
+    def metrics(self, batch: Batch, taps: Taps) -> dict[str, tf.Tensor]:
+        """Top-1 and top-5 hits and the cross-entropy, each per example, `[batch]`."""
+        labels, logits = _hard(batch["labels"]), taps["logits"]
+        return {
+            "accuracy": losses.top_k_correct(labels, logits, 1),
+            "top5": losses.top_k_correct(labels, logits, 5),
+            "cross_entropy": losses.cross_entropy(batch["labels"], logits),
+        }
+
+    def ensemble(self, taps: Sequence[Taps]) -> Taps:
+        """The ensemble of several networks: the mean of their logits (the papers' ensemble accuracy)."""
+        return {"logits": tf.add_n([tf.cast(one["logits"], tf.float32) for one in taps]) / len(taps)}
+
+
+def _hard(labels: tf.Tensor) -> tf.Tensor:
+    return labels if labels.shape.rank == 1 else tf.argmax(labels, axis=-1, output_type=tf.int32)

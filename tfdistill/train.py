@@ -1,0 +1,321 @@
+"""The one place that puts a run together: flags, data, networks, method, fit, export, results."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfdistill import callbacks, checkpoints, command_line, data, networks, report, runtime
+from tfdistill.config import RunConfig
+from tfdistill.distiller import Distiller
+from tfdistill.methods import METHODS
+from tfdistill.optimizers import Protocol
+from tfdistill.run_folder import RunFolder, flagfile, write_json
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command `launch/train.py`: parses flags, trains, exports, prints a table. Returns the exit status."""
+    values = command_line.run_flags()
+    with command_line.one_line_errors("train.py"):
+        if extra := command_line.parse(values, arguments):
+            raise ValueError(f"{extra[0]!r} is no flag; flags begin with --, such as --networks=resnet20")
+        if values["help"].value:
+            print(command_line.usage("train.py", values))
+            return 0
+        if values["list"].value:
+            print(command_line.listing())
+            return 0
+        config = command_line.run_config(values)
+        folder = RunFolder(Path(config.runs_dir) / config.run_name)
+        folder.check(config)
+        if (done := folder.finished()) and done["step"] >= (config.steps or done["planned_steps"]):
+            print(f"{folder.path} is finished at step {done['step']}; results: {folder.results}")
+            return 0
+        run = Run(config, folder)
+        run.open()
+    try:
+        run.train()
+    except callbacks.Stopped as stopped:
+        print(f"\ntrain.py: {stopped}; the same command goes on from there", file=sys.stderr)
+        return stopped.exit_status
+    except (FloatingPointError, checkpoints.CheckpointError) as error:
+        print(f"\ntrain.py: error: {error}", file=sys.stderr)
+        return 1
+    with command_line.one_line_errors("train.py"):
+        print(run.finish())
+    return 0
+
+
+class Run:
+    """A configured run: everything that can refuse is done on construction, nothing is written before `open`.
+
+    Args:
+        config: the run.
+        folder: where it lives.
+
+    Raises:
+        ValueError: anything in the configuration that does not fit, in one line.
+    """
+
+    def __init__(self, config: RunConfig, folder: RunFolder) -> None:
+        self.config, self.folder = config, folder
+        self.protocol: Protocol = config.chosen_protocol()
+        self.strategy = runtime.make_strategy(config.strategy, config.replicas)
+        runtime.set_precision(config.precision)
+        self.dataset = load_data(config)
+        self.train_split, self.monitors = splits(config, self.dataset)
+        self.batch_size = self.protocol.batch_size
+        check_batch_size(self.batch_size, len(self.train_split), self.strategy.num_replicas_in_sync)
+        self.steps_per_epoch = len(self.train_split) // self.batch_size
+        self.planned_steps = self.steps_per_epoch * self.protocol.epochs
+        self.total_steps = min(config.steps or self.planned_steps, self.planned_steps)
+        self.distiller = build_distiller(config, self.dataset, self.strategy)
+        self.distiller.compile(
+            {"networks": self.protocol.settings},
+            xla=config.xla,
+            steps_per_execution=config.steps_per_execution,
+        )
+        self.distiller.prepare(steps_per_epoch=self.steps_per_epoch, epochs=self.protocol.epochs)
+        self.record = callbacks.Record(self.batch_size, folder.write_epochs)
+        self.checkpoints = callbacks.Checkpoints(folder.checkpoints, self.record, config.checkpoint_seconds)
+        self._metrics = callbacks.RestoredMetrics({})
+
+    def open(self) -> None:
+        """Takes the run folder, and goes back to its newest whole checkpoint if there is one.
+
+        Raises:
+            ValueError: the folder is in use, or its checkpoint does not fit.
+        """
+        self.folder.open(self.config, runtime.versions())
+        try:
+            self.restore()
+        except checkpoints.CheckpointError as error:
+            raise ValueError(str(error)) from error
+
+    def restore(self) -> None:
+        """Brings the networks, helpers, optimizers and records to the newest whole checkpoint, if there is one."""
+        found = checkpoints.newest(self.folder.checkpoints)
+        if found is None:
+            return
+        checkpoints.assign(self.distiller.state(), found.arrays)
+        self.distiller.steps_trained = found.step
+        self.record.restore(found.metadata)
+        if found.step % self.steps_per_epoch:
+            self._metrics = callbacks.RestoredMetrics(found.arrays)
+        print(f"going on from {found.path}, step {found.step} of {self.total_steps}", flush=True)
+
+    def train(self) -> None:
+        """Trains from where the run is to its end, and saves.
+
+        Raises:
+            Stopped: a signal asked for it.
+            FloatingPointError: a loss is no longer finite.
+        """
+        self.checkpoints.listen()
+        watchers = self._watchers()
+        self._finish_epoch_of(watchers)
+        for epoch, steps, epochs in self._segments():
+            self.distiller.fit(
+                self._training_data(),
+                initial_epoch=epoch,
+                epochs=epoch + epochs,
+                steps_per_epoch=steps,
+                validation_data=self._evaluation_data(next(iter(self.monitors))),
+                validation_freq=self._scored_epochs(),
+                callbacks=watchers,
+                shuffle=False,
+                verbose=0,
+            )
+        self.checkpoints.save()
+
+    def finish(self) -> str:
+        """Scores on data not yet scored, exports, writes results.json; returns the table for the terminal."""
+        scored_on, *others = self.monitors
+        networks, rows, step = self.distiller.networks, self.record.rows, self.distiller.steps_trained
+        exports = self._export() if self.config.export else {}
+        results = report.results_of(
+            self.config,
+            networks,
+            rows,
+            scored_on=scored_on,
+            other_scores={name: self._scores(name) for name in others},
+            exports=exports,
+            facts={
+                "run": self.config.run_name,
+                "step": step,
+                "planned_steps": self.planned_steps,
+                "epochs": step / self.steps_per_epoch,
+                "batch_size": self.batch_size,
+                "seconds": round(self.record.seconds, 1),
+            },
+        )
+        write_json(self.folder.results, results)
+        return report.final_table(results, self.folder.path)
+
+    def _export(self) -> dict[str, Path]:
+        self.distiller.synchronize()
+        return report.export_all(
+            self.distiller.networks,
+            self.config,
+            mean=self.normalization.mean,
+            std=self.normalization.std,
+            class_names=self.dataset.class_names,
+            rows=self.record.rows,
+            step=self.distiller.steps_trained,
+            data={
+                "name": self.dataset.name,
+                "image_shape": list(self.dataset.image_shape),
+                "train_examples": len(self.train_split),
+                **{f"{name}_examples": len(split) for name, split in self.monitors.items()},
+            },
+        )
+
+    def _watchers(self) -> list:
+        config = self.config.to_dict()
+        shown = {**config, **config.pop("hyperparameters")}
+        shown = {name: value for name, value in shown.items() if isinstance(value, bool | int | float | str)}
+        text = flagfile(self.config)
+        return [
+            self._metrics,
+            self.record,
+            callbacks.TensorBoard(self.folder.logs, self.record, text, shown),
+            callbacks.Progress(self.protocol.epochs, self.total_steps, self.record),
+            self.checkpoints,
+        ]
+
+    def _finish_epoch_of(self, watchers: Sequence[Any]) -> None:
+        """A run stopped between the last step of an epoch and its record has the record to make up for."""
+        step = self.distiller.steps_trained
+        epochs = math.ceil(step / self.steps_per_epoch)
+        ended = step % self.steps_per_epoch == 0 or step == self.total_steps
+        if not ended or not step or (self.record.rows and self.record.rows[-1]["epoch"] == epochs):
+            return
+        logs = dict(self.record.logs)
+        if epochs in self._scored_epochs():
+            scores = self._scores(next(iter(self.monitors)))
+            logs |= {f"val_{name}": value for name, value in scores.items()}
+        for watcher in watchers:
+            watcher.set_model(self.distiller)
+            watcher.on_epoch_end(epochs - 1, logs)
+
+    def _segments(self) -> Iterator[tuple[int, int, int]]:
+        """(first epoch, steps per epoch, epochs) of each `fit`: the rest of a begun epoch, whole ones, a last part."""
+        while self.distiller.steps_trained < self.total_steps:
+            epoch, done = divmod(self.distiller.steps_trained, self.steps_per_epoch)
+            left = self.total_steps - self.distiller.steps_trained
+            if done or left < self.steps_per_epoch:
+                yield epoch, min(left, self.steps_per_epoch - done), 1
+            else:
+                yield epoch, self.steps_per_epoch, left // self.steps_per_epoch
+
+    def _scored_epochs(self) -> list[int]:
+        last = math.ceil(self.total_steps / self.steps_per_epoch)
+        return [epoch for epoch in range(1, last + 1) if epoch % self.config.evaluate_every == 0 or epoch == last]
+
+    def _training_data(self) -> tf.data.Dataset:
+        return data.training_batches(
+            self.train_split,
+            batch_size=self.batch_size,
+            seed=self.config.seed,
+            augmentation=self.dataset.augmentation,
+            normalization=self.normalization,
+            first_step=self.distiller.steps_trained,
+        )
+
+    def _evaluation_data(self, name: str) -> tf.data.Dataset:
+        size = evaluation_batch_size(self.batch_size, self.strategy.num_replicas_in_sync)
+        return data.evaluation_batches(self.monitors[name], batch_size=size, normalization=self.normalization)
+
+    def _scores(self, name: str) -> dict[str, float]:
+        scores = self.distiller.evaluate(self._evaluation_data(name), return_dict=True, verbose=0)
+        return {key: float(value) for key, value in scores.items()}
+
+    @property
+    def normalization(self) -> data.Normalization:
+        name = self.config.normalization
+        return data.NORMALIZATIONS[name] if name else self.dataset.normalization
+
+
+def load_data(config: RunConfig) -> data.Dataset:
+    """The run's data set, whole.
+
+    Raises:
+        ValueError: it is not there (the line says how to get it), or is not as it should be.
+    """
+    return data.load(
+        config.dataset,
+        data_dir=config.data_dir or None,
+        image_size=config.image_size or None,
+        download=config.download,
+    )
+
+
+def splits(config: RunConfig, dataset: data.Dataset) -> tuple[data.Split, dict[str, data.Split]]:
+    """The examples to train on, and the splits to score: the first of them each epoch, the others at the end."""
+    train, monitors = dataset.train, {"test": dataset.test}
+    if config.validation_share:
+        train, validation = data.hold_out(train, config.validation_share, config.seed)
+        monitors = {"validation": validation, **monitors}
+    if config.train_examples:
+        if config.train_examples > len(train):
+            raise ValueError(f"train_examples: {config.train_examples} are more than the {len(train)} there are")
+        train = data.take_subset(train, config.train_examples, config.seed)
+    return train, monitors
+
+
+def check_batch_size(batch_size: int, examples: int, replicas: int) -> None:
+    """Refuses a batch that the data cannot fill or the replicas cannot share.
+
+    Raises:
+        ValueError: names the flag and a value that would do.
+    """
+    if batch_size > examples:
+        raise ValueError(f"batch_size: {batch_size} is larger than the {examples} training examples")
+    if batch_size % replicas:
+        raise ValueError(f"batch_size: {batch_size} does not divide over {replicas} replicas; give a multiple")
+
+
+def evaluation_batch_size(batch_size: int, replicas: int) -> int:
+    """At least 256 where memory allows it surely (small batches waste time), and a multiple of the replicas."""
+    return max(batch_size, 256 // replicas * replicas)
+
+
+def build_distiller(config: RunConfig, dataset: data.Dataset, strategy: tf.distribute.Strategy) -> Distiller:
+    """Networks and method of a run, under its strategy; every weight is a function of the seed.
+
+    Raises:
+        ValueError: an unknown network, images too small for it, a hyper-parameter out of range.
+    """
+    with strategy.scope():
+        seeds = [int(part.generate_state(1)[0]) for part in np.random.SeedSequence(config.seed).spawn(99)]
+        peers = [
+            networks.build(
+                name,
+                classes=len(dataset.class_names),
+                image_shape=dataset.image_shape,
+                seed=seed,
+                model_name=alias,
+            )
+            for name, alias, seed in zip(config.networks, distinct(config.networks), seeds[1:], strict=False)
+        ]
+        method = METHODS[config.method]
+        draws = "seed" in inspect.signature(method).parameters
+        return method(peers, **config.hyperparameters, **({"seed": seeds[0]} if draws else {}))
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names for peers: their architecture, with a number where it comes more than once."""
+    counts, seen = Counter(names), Counter()
+    aliases = []
+    for name in names:
+        seen[name] += 1
+        aliases.append(f"{name}_{seen[name]}" if counts[name] > 1 else name)
+    return aliases

@@ -1,0 +1,101 @@
+"""The table a method is stated in: updates, in rounds, in phases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+Batch = Mapping[str, tf.Tensor]
+Taps = Mapping[str, tf.Tensor]
+Terms = Mapping[str, tf.Tensor]
+RoundLosses = Callable[[Batch, Mapping[str, Taps]], Mapping[str, Terms]]
+
+
+@dataclass(frozen=True)
+class Update:
+    """One optimizer moves one group of models down one weighted sum of named terms.
+
+    Attributes:
+        name: unique in its phase; the optimizer's name, and the prefix of the terms in every log.
+        models: the models whose trainable variables may move. Nothing else gets a gradient.
+        terms: term name -> weight.
+        group: which optimizer settings apply, a key of the method's `recipe`.
+    """
+
+    name: str
+    models: tuple[keras.Model, ...]
+    terms: Mapping[str, float]
+    group: str = "networks"
+
+    def variables(self) -> list[keras.Variable]:
+        """The trainable variables of the models, each once, in a fixed order."""
+        unique = {id(variable): variable for model in self.models for variable in model.trainable_variables}
+        return list(unique.values())
+
+
+@dataclass(frozen=True)
+class Round:
+    """One forward pass of every network, then updates whose gradients are all taken at the same weights.
+
+    Attributes:
+        losses: `(batch, {network name: taps}) -> {update name: {term name: [batch]}}`.
+        updates: applied in this order, after every gradient of the round has been taken.
+    """
+
+    losses: RoundLosses
+    updates: tuple[Update, ...]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Rounds that repeat on every batch for some epochs (`None`: for the rest of the run).
+
+    A model that no update of the phase moves is frozen in it, and is called with `training=False`.
+    """
+
+    rounds: tuple[Round, ...]
+    epochs: int | None = None
+    name: str = "training"
+
+    def updates(self) -> tuple[Update, ...]:
+        """Every update of the phase, in order."""
+        return tuple(update for one in self.rounds for update in one.updates)
+
+    def moves(self, model: keras.Model) -> bool:
+        """Whether some update of this phase moves a variable of `model`."""
+        moved = {id(variable) for update in self.updates() for variable in update.variables()}
+        return any(id(variable) in moved for variable in model.trainable_variables)
+
+
+Part = tuple[Update, Callable[[Batch, Mapping[str, Taps]], Terms]]
+
+
+def joint(parts: Sequence[Part]) -> tuple[Round, ...]:
+    """One round: every update's terms, and its gradients, come from the same forward pass."""
+
+    def losses(batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Terms]:
+        return {update.name: terms(batch, taps) for update, terms in parts}
+
+    return (Round(losses, tuple(update for update, _ in parts)),)
+
+
+def alternating(parts: Sequence[Part]) -> tuple[Round, ...]:
+    """A round per update: each sees what the updates before it have changed, on a fresh forward pass."""
+    return tuple(this_round for part in parts for this_round in joint([part]))
+
+
+ORDERS = {"alternating": alternating, "joint": joint}
+
+
+def rounds_in_order(order: str, parts: Sequence[Part]) -> tuple[Round, ...]:
+    """The rounds of `parts`, updated in turn ("alternating") or together ("joint").
+
+    Raises:
+        ValueError: another order.
+    """
+    if order not in ORDERS:
+        raise ValueError(f"update: {order!r} is none of {', '.join(ORDERS)}")
+    return ORDERS[order](parts)
