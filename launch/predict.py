@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import quietly  # noqa: F401  (before TensorFlow)
 import tensorflow as tf
 
 LABELS_FILE = "assets/labels.txt"

@@ -31,10 +31,16 @@ RULES: dict[str, set[str] | None] = {
     "run_folder": {"config"},
     "callbacks": {"checkpoints"},
     "report": {"config", "export", "runtime"},
+    "assembly": {"config", "data", "distiller", "methods", "networks"},
+    "trained": {"assembly", "checkpoints", "config", "data", "distiller", "run_folder", "runtime"},
+    "scoring": {"data", "export", "tasks", "updates"},
+    "evaluate": EVERYTHING,
+    "export_run": EVERYTHING,
     "train": EVERYTHING,
 }
-# The package's own __init__ offers names of everything except what assembles runs.
-RULES["__init__"] = set(RULES) - {"train", "config", "command_line", "run_folder", "callbacks", "report"}
+# The package's own __init__ offers names of everything except what assembles runs and what commands are made of.
+RULES["__init__"] = set(RULES) - {"assembly", "callbacks", "command_line", "config", "evaluate", "export_run"}
+RULES["__init__"] -= {"report", "run_folder", "scoring", "train", "trained"}
 
 
 def imported_modules(source: str, module: str, is_package: bool) -> Iterator[str]:

@@ -194,7 +194,6 @@ class Progress(keras.callbacks.ProgbarLogger):
 
     Args:
         epochs: of the whole run.
-        steps_per_epoch: of a whole epoch.
         total_steps: of the whole run, for the time left.
         record: whose rows are shown.
     """
@@ -203,19 +202,20 @@ class Progress(keras.callbacks.ProgbarLogger):
         super().__init__()
         self.run_epochs, self.total_steps, self.record = epochs, total_steps, record
         self.interactive = sys.stdout.isatty()
+        self.progbar: Any = None
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        if self.interactive:
-            self.epochs = self.run_epochs
-            super().on_epoch_begin(epoch, logs)
+    def set_params(self, params: dict[str, Any]) -> None:
+        # A run may be several calls of `fit`, each silent by itself and of a part of the epochs.
+        super().set_params({**params, "verbose": int(self.interactive), "epochs": self.run_epochs})
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if self.interactive:
-            super().on_train_batch_end(batch, _shown(logs))
+        # The last of several steps per execution may lie behind the end of the epoch.
+        super().on_train_batch_end(min(batch, self.target - 1), _shown(logs))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        if self.interactive:
-            super().on_epoch_end(epoch, _shown(logs))
+        if self.progbar is not None:
+            super().on_epoch_end(epoch, {name: value for name, value in _shown(logs).items() if "val_" not in name})
+            self.progbar = None
         speed = self.record.images_per_second
         left = (self.total_steps - self.model.steps_trained) * self.record.batch_size / speed if speed else None
         shown = " ".join(f"{name} {value:.4f}" for name, value in _shown(logs).items() if "accuracy" in name)

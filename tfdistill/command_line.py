@@ -26,23 +26,25 @@ def run_flags() -> flags.FlagValues:
         if one.name != "hyperparameters":
             _define(values, one.name, one.default, kinds[one.name], one.metadata["help"])
     for method in METHODS:
-        for name, one in hyperparameters(method).items():
-            _define(values, f"{method}.{name}", one.default, one.kind, one.text)
+        for name, hyperparameter in hyperparameters(method).items():
+            _define(values, f"{method}.{name}", hyperparameter.default, hyperparameter.kind, hyperparameter.text)
     flags.DEFINE_bool("list", False, "Print methods, networks and data sets, and exit.", flag_values=values)
     flags.DEFINE_bool("help", False, "Print every flag, and exit.", short_name="h", flag_values=values)
     return values
 
 
-def parse(values: flags.FlagValues, arguments: Sequence[str]) -> list[str]:
-    """Parses `arguments` (without the program's name) into `values`, and returns what is no flag.
+def parse(values: flags.FlagValues, arguments: Sequence[str]) -> None:
+    """Parses `arguments` (without the program's name) into `values`.
 
     Raises:
-        ValueError: an unknown flag, a value of the wrong kind, or a flagfile that cannot be read.
+        ValueError: an unknown flag, a value of the wrong kind, a flagfile that cannot be read, or what is no flag.
     """
     try:
-        return list(values(["", *expand_flagfiles(arguments)]))[1:]
+        _, *rest = values(["", *expand_flagfiles(arguments)])
     except flags.Error as error:
         raise ValueError(" ".join(str(error).split())) from error
+    if rest:
+        raise ValueError(f"{rest[0]!r} is no flag; flags begin with --, such as --run=first")
 
 
 def run_config(values: flags.FlagValues) -> RunConfig:
@@ -59,7 +61,9 @@ def run_config(values: flags.FlagValues) -> RunConfig:
     for method in METHODS:
         for name in hyperparameters(method):
             flag = values[f"{method}.{name}"]
-            if flag.present and method == read["method"]:
+            if flag.present and method != read["method"]:
+                raise ValueError(f"{method}.{name}: belongs to --method={method}, not {read['method']}; leave it out")
+            if flag.present:
                 said[name] = flag.value
     return RunConfig(**read, hyperparameters=said)
 
@@ -113,7 +117,8 @@ def usage(program: str, values: flags.FlagValues) -> str:
     names = sorted((name for name in values if len(name) > 1), key=lambda name: ("." in name, name))
     for name in names:
         flag = values[name]
-        lines.append(f"  --{name}={'' if flag.default is None else flag.default_as_str or flag.default}")
+        default = (flag.default_as_str or "").strip("'")
+        lines.append(f"  --{name}={default}")
         lines.append(f"      {flag.help}")
     return "\n".join(lines)
 

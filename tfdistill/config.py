@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfdistill import networks
 from tfdistill.data import DATASETS, NORMALIZATIONS
 from tfdistill.methods import METHODS
 from tfdistill.methods.arguments import choose
@@ -79,9 +81,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         choose("method", self.method, METHODS)
         choose("dataset", self.dataset, DATASETS)
-        for name, choices in (("normalization", NORMALIZATIONS), ("protocol", PROTOCOLS)):
-            if getattr(self, name):
-                choose(name, getattr(self, name), choices)
+        if self.normalization:
+            choose("normalization", self.normalization, NORMALIZATIONS)
+        if self.protocol:
+            choose("protocol", self.protocol, PROTOCOLS)
         for name, choices in (
             ("precision", PRECISIONS),
             ("strategy", STRATEGIES),
@@ -97,17 +100,21 @@ class RunConfig:
             "replicas",
             "checkpoint_seconds",
         ):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: must not be negative, not {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name}: must be a number from 0, not {getattr(self, name)}")
         for name in ("steps_per_execution", "evaluate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1, not {getattr(self, name)}")
         if not 0 <= self.validation_share < 1:
             raise ValueError(f"validation_share: must be in 0..1 (1 excluded), not {self.validation_share}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed: must be in 0..2^63-1, not {self.seed}")
         if not self.networks:
             raise ValueError("networks: at least one is needed, such as --networks=resnet20")
-        if not re.fullmatch(r"[\w.+-]*", self.run):
-            raise ValueError(f"run: {self.run!r} must be one name of letters, digits and . _ + -")
+        for name in self.networks:
+            _require_network(name)
+        if not re.fullmatch(r"(\w[\w.+-]*)?", self.run):
+            raise ValueError(f"run: {self.run!r} must be a name of letters, digits and . _ + -, none of . + - first")
         known = hyperparameters(self.method)
         for name in self.hyperparameters:
             choose(f"{self.method} hyper-parameter", name, known)
@@ -145,7 +152,9 @@ class RunConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
         """The inverse of `to_dict`."""
-        tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        tuples: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
         return cls(**tuples)
 
 
@@ -156,6 +165,13 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     before, after = old["hyperparameters"], new["hyperparameters"]
     method = new["method"]
     return found + [f"{method}.{name}" for name in after if before.get(name, after[name]) != after[name]]
+
+
+def _require_network(name: str) -> None:
+    try:
+        networks.require_name(name)
+    except ValueError as error:
+        raise ValueError(f"networks: {error}") from None
 
 
 def _plain(value: Any) -> Any:

@@ -47,6 +47,8 @@ class Distiller(keras.Model):
         self.task = task or Classification()
         self.update_optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.steps_trained = 0
+        self.train_function: Callable | None = None
+        self.test_function: Callable | None = None
         self._phase_index = 0
         self._plan: tuple[Phase, ...] | None = None
         self._trackers: dict[str, keras.metrics.Mean] = {}
@@ -114,7 +116,7 @@ class Distiller(keras.Model):
         for name in self._chosen:
             if name not in self.recipe() and name not in names:
                 raise ValueError(f"optimizers: no group or update {name!r}; there are {[*self.recipe(), *names]}")
-        self._compute = {}
+        self._compute: dict[tuple[int, int], Callable] = {}
 
     def prepare(self, *, steps_per_epoch: int, epochs: int) -> None:
         """Creates every optimizer, built on its own variables. `fit` does it where it has not been done.
@@ -134,22 +136,19 @@ class Distiller(keras.Model):
                     chosen = chosen or self.recipe()[update.group]
                     if isinstance(chosen, optimizer_settings.OptimizerSettings):
                         chosen = optimizer_settings.build(chosen, steps_per_epoch=steps_per_epoch, epochs=phase_epochs)
+                    if chosen in self.update_optimizers.values():
+                        raise ValueError(f"optimizers: one cannot serve two updates; give {update.name!r} its own")
                     chosen.build(update.variables())
                     self.update_optimizers[update.name] = chosen
 
     def state(self) -> dict[str, keras.Variable]:
         """Every variable that the future of training depends on, under a key that is the same in every process."""
         owners: dict[str, Sequence[keras.Variable]] = {
-            **{f"networks/{network.name}": network.variables for network in self.networks},
             **{f"helpers/{name}": helper.variables for name, helper in self.helpers.items()},
             **{f"optimizers/{name}": optimizer.variables for name, optimizer in self.update_optimizers.items()},
             **{f"metrics/{key}": tracker.variables for key, tracker in self._trackers.items()},
         }
-        return {
-            f"{owner}/{index:04d}/{variable.name}": variable
-            for owner, variables in owners.items()
-            for index, variable in enumerate(variables)
-        }
+        return {**network_state(self.networks), **_keyed(owners)}
 
     def synchronize(self) -> None:
         """Averages what replicas keep for themselves (BatchNorm statistics); nothing to do on one device."""
@@ -167,6 +166,8 @@ class Distiller(keras.Model):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Every round of the present phase on one batch: gradients of the round, then its updates in order."""
         batch = as_batch(data)
+        if "weight" in batch:
+            raise ValueError("data: 'weight' is for evaluation; training weighs every example alike")
         for position in range(len(self.phase.rounds)):
             values, gradients = self._gradients_of_round(position)(batch)
             for update, gradient in zip(self.phase.rounds[position].updates, gradients, strict=True):
@@ -192,7 +193,9 @@ class Distiller(keras.Model):
                 tape.watch(variables)
             taps = {network.name: self.forward(network, batch["images"]) for network in self.networks}
             terms = this_round.losses(batch, taps)
-            totals = {update.name: _total(update, terms[update.name]) for update in this_round.updates}
+            totals = {update.name: _total(update, terms.get(update.name, {})) for update in this_round.updates}
+            if unknown := sorted(set(terms) - set(totals)):
+                raise ValueError(f"the round of {sorted(totals)} gives terms for {unknown}, no updates of it")
             global_batch = batch["images"].shape[0] or tf.shape(batch["images"])[0]
             global_batch *= self.distribute_strategy.num_replicas_in_sync
             shares = [tf.reduce_sum(total) / tf.cast(global_batch, tf.float32) for total in totals.values()]
@@ -219,7 +222,7 @@ class Distiller(keras.Model):
 
     # --- one fit for every strategy
 
-    def fit(  # type: ignore[override]
+    def fit(
         self,
         x: Any = None,
         y: Any = None,
@@ -231,7 +234,10 @@ class Distiller(keras.Model):
         **keras_arguments: Any,
     ) -> keras.callbacks.History:
         """`keras.Model.fit`, with the phases of the method; arguments and history are Keras' own."""
-        known_steps = steps_per_epoch or _steps_in(x, y, keras_arguments.get("batch_size"))
+        if not self.compiled:
+            raise ValueError("fit: call compile() first; without arguments it takes the paper's recipe")
+        share = 1.0 - keras_arguments.get("validation_split", 0.0)
+        known_steps = steps_per_epoch or _steps_in(x, y, keras_arguments.get("batch_size"), share)
         if not self.update_optimizers and known_steps is None:
             raise ValueError("steps_per_epoch: the data does not tell its length; give it, the schedules need it")
         self.prepare(steps_per_epoch=known_steps or 1, epochs=epochs)
@@ -254,7 +260,7 @@ class Distiller(keras.Model):
     def start_epoch(self, epoch: int, steps: int | None) -> None:
         """Chooses the phase of `epoch` (from 0) and says how many steps it has."""
         self._steps_left = steps
-        ends = 0
+        ends: float = 0
         for index, phase in enumerate(self.plan):
             ends = math.inf if phase.epochs is None else ends + phase.epochs
             if epoch < ends or index == len(self.plan) - 1:
@@ -267,6 +273,7 @@ class Distiller(keras.Model):
         if self.train_function is not None and not force:
             return
         functions: dict[int, Callable] = {}
+        results = self._results_of(self._trackers)
 
         def train(iterator: Any) -> dict[str, tf.Tensor]:
             steps = self.steps_per_execution
@@ -279,16 +286,17 @@ class Distiller(keras.Model):
             self.steps_trained += steps
             return results()
 
-        results = self._results_of(self._trackers)
         self.train_function = train
 
     def _training_loop(self) -> Callable:
-        step = tf.autograph.experimental.do_not_convert(self.train_step)
-
-        @tf.function
+        # A loop without AutoGraph, which would wrap every error of a method in many lines.
+        @tf.function(autograph=False)
         def run(iterator: Any, steps: tf.Tensor) -> None:
-            for _ in tf.range(steps):
-                self.distribute_strategy.run(step, args=(next(iterator),))
+            def step(done: tf.Tensor) -> tf.Tensor:
+                self.distribute_strategy.run(self.train_step, args=(iterator.get_next(),))
+                return done + 1
+
+            tf.while_loop(lambda done: done < steps, step, [tf.constant(0)], parallel_iterations=1)
 
         return run
 
@@ -296,6 +304,7 @@ class Distiller(keras.Model):
         """Consumes the batches of one execution, and stops where the data does."""
         if self.test_function is not None and not force:
             return
+        results = self._results_of(self._evaluation_trackers)
 
         @tf.function(autograph=False)
         def run(data: Any) -> None:
@@ -311,7 +320,6 @@ class Distiller(keras.Model):
                 run(data)
             return results()
 
-        results = self._results_of(self._evaluation_trackers)
         self.test_function = test
 
     def _maybe_symbolic_build(self, *arguments: Any, **keywords: Any) -> None:
@@ -356,6 +364,22 @@ class _EpochClock(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.model.start_epoch(epoch, self.steps)
+
+
+def network_state(networks: Sequence[keras.Model]) -> dict[str, keras.Variable]:
+    """The part of `Distiller.state` that is the networks' own, which is all that scoring or exporting them needs."""
+    return _keyed({f"networks/{network.name}": network.variables for network in networks})
+
+
+def _keyed(owners: Mapping[str, Sequence[keras.Variable]]) -> dict[str, keras.Variable]:
+    keyed = {}
+    for owner, variables in owners.items():
+        for index, variable in enumerate(variables):
+            # An optimizer's slots are named after layers, which Keras numbers anew in every model where the user gave
+            # them no name: of the slots' names the last word has to do.
+            name = variable.name.split("_")[-1] if owner.startswith("optimizers/") else variable.name
+            keyed[f"{owner}/{index:04d}/{name}"] = variable
+    return keyed
 
 
 def as_batch(data: Any) -> dict[str, tf.Tensor]:
@@ -414,12 +438,12 @@ def _resolve_xla(xla: str | bool) -> bool:
     raise ValueError(f"xla: {xla!r} is none of 'auto', 'on', 'off'")
 
 
-def _steps_in(x: Any, y: Any, batch_size: int | None) -> int | None:
+def _steps_in(x: Any, y: Any, batch_size: int | None, share: float) -> int | None:
     if isinstance(x, tf.data.Dataset):
         cardinality = int(x.cardinality())
         return cardinality if cardinality > 0 else None
     if hasattr(x, "shape") and y is not None:
-        return math.ceil(len(x) / (batch_size or 32))
+        return math.ceil(math.floor(len(x) * share) / (batch_size or 32))
     return None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from tfdistill import export, runtime
-from tfdistill.config import RunConfig
+from tfdistill.config import RunConfig, differences
 
 
 def network_results(networks: Sequence[keras.Model], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -72,8 +72,11 @@ def export_all(
     rows: Sequence[Mapping[str, Any]],
     step: int,
     data: Mapping[str, Any],
+    again: bool = False,
 ) -> dict[str, Path]:
-    """Exports every network to `<export_dir>/<run>/<network>/<version>/`; one that was exported at this step stays.
+    """Exports every network to `<export_dir>/<run>/<network>/<version>/`.
+
+    A version of this training and step that is there already stays, and is not written once more unless `again`.
 
     Raises:
         ExportError: an export failed its check; nothing of it remains.
@@ -90,17 +93,21 @@ def export_all(
             "flags": config.to_dict(),
             "versions": {"tfdistill": runtime.versions()["tfdistill"]},
         }
-        paths[network.name] = exported_at(folder, step) or export.export_network(
+        there = None if again else exported_at(folder, step, config)
+        paths[network.name] = there or export.export_network(
             network, folder, mean=mean, std=std, class_names=class_names, card=card
         )
     return paths
 
 
-def exported_at(folder: Path, step: int) -> Path | None:
-    """The version of a network that was exported at `step`, if there is one."""
-    for card in sorted(folder.glob("[0-9]*/model_card.json")):
-        if json.loads(card.read_text()).get("step") == step:
-            return card.parent
+def exported_at(folder: Path, step: int, config: RunConfig) -> Path | None:
+    """The newest version of a network that was exported at `step` of the training that `config` describes."""
+    cards = sorted(folder.glob("[0-9]*/model_card.json"), key=lambda card: int(card.parent.name), reverse=True)
+    for path in cards:
+        card = json.loads(path.read_text())
+        # Another training may have had the same name and length, its run folder being gone.
+        if card.get("step") == step and "flags" in card and not differences(card["flags"], config.to_dict()):
+            return path.parent
     return None
 
 

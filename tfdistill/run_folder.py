@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import fcntl
 import io
 import json
@@ -82,6 +83,22 @@ def read_config(folder: str | os.PathLike) -> RunConfig:
     if not flags.is_file():
         raise ValueError(f"run: {folder} is no run folder (it has no {flags.name})")
     return RunConfig.from_dict(json.loads(flags.read_text()))
+
+
+def existing(runs_dir: str | os.PathLike, name: str) -> RunFolder:
+    """The folder of a run that has been trained.
+
+    Raises:
+        ValueError: there is none of that name; the message has the nearest.
+    """
+    folder = RunFolder(Path(runs_dir) / name)
+    if name and folder.flags.is_file():
+        return folder
+    names = sorted(path.parent.name for path in Path(runs_dir).glob("*/flags.json"))
+    if not names:
+        raise ValueError(f"run: there are no runs in {runs_dir}; give another --runs_dir")
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+    raise ValueError(f"run: there is no {name!r} in {runs_dir}; nearest: {nearest}")
 
 
 def flagfile(config: RunConfig) -> str:

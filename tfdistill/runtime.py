@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import platform
 from importlib import metadata
@@ -23,11 +24,15 @@ def make_strategy(name: str = "auto", replicas: int = 0) -> tf.distribute.Strate
         replicas: with "mirrored", how many; 0: every GPU, or two on CPU.
 
     Raises:
-        ValueError: an unknown name, or replicas with a strategy that has one device.
+        ValueError: an unknown name, replicas below 0, or replicas with a strategy that has one device.
         RuntimeError: logical CPU devices after TensorFlow has started; ask for the strategy first.
     """
     if name not in STRATEGIES:
-        raise ValueError(f"strategy: {name!r} is none of {', '.join(STRATEGIES)}")
+        raise ValueError(
+            f"strategy: {name!r} is none of {', '.join(STRATEGIES)}; nearest: {_nearest(name, STRATEGIES)}"
+        )
+    if replicas < 0:
+        raise ValueError(f"replicas: must be 0 or more, not {replicas}")
     if replicas and name != "mirrored":
         raise ValueError(f"replicas: {replicas} needs strategy 'mirrored', not {name!r}")
     gpus = tf.config.list_physical_devices("GPU")
@@ -51,7 +56,9 @@ def set_precision(name: str) -> None:
         ValueError: an unknown name.
     """
     if name not in PRECISIONS:
-        raise ValueError(f"precision: {name!r} is none of {', '.join(PRECISIONS)}")
+        raise ValueError(
+            f"precision: {name!r} is none of {', '.join(PRECISIONS)}; nearest: {_nearest(name, PRECISIONS)}"
+        )
     keras.config.set_dtype_policy(name)
 
 
@@ -71,3 +78,7 @@ def versions() -> dict[str, str]:
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "devices": ", ".join(devices),
     }
+
+
+def _nearest(name: str, choices: tuple[str, ...]) -> str:
+    return difflib.get_close_matches(name, choices, n=1, cutoff=0.0)[0]

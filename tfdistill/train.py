@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from tfdistill import callbacks, checkpoints, command_line, data, networks, report, runtime
+from tfdistill import callbacks, checkpoints, command_line, data, report, runtime
+from tfdistill.assembly import (
+    build_distiller,
+    check_batch_size,
+    evaluation_batch_size,
+    facts_of,
+    load_data,
+    normalization_of,
+    splits,
+)
 from tfdistill.config import RunConfig
-from tfdistill.distiller import Distiller
-from tfdistill.methods import METHODS
 from tfdistill.optimizers import Protocol
 from tfdistill.run_folder import RunFolder, flagfile, write_json
 
@@ -25,8 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     """The command `launch/train.py`: parses flags, trains, exports, prints a table. Returns the exit status."""
     values = command_line.run_flags()
     with command_line.one_line_errors("train.py"):
-        if extra := command_line.parse(values, arguments):
-            raise ValueError(f"{extra[0]!r} is no flag; flags begin with --, such as --networks=resnet20")
+        command_line.parse(values, arguments)
         if values["help"].value:
             print(command_line.usage("train.py", values))
             return 0
@@ -71,6 +74,7 @@ class Run:
         self.strategy = runtime.make_strategy(config.strategy, config.replicas)
         runtime.set_precision(config.precision)
         self.dataset = load_data(config)
+        self.normalization = normalization_of(config, self.dataset)
         self.train_split, self.monitors = splits(config, self.dataset)
         self.batch_size = self.protocol.batch_size
         check_batch_size(self.batch_size, len(self.train_split), self.strategy.num_replicas_in_sync)
@@ -170,12 +174,7 @@ class Run:
             class_names=self.dataset.class_names,
             rows=self.record.rows,
             step=self.distiller.steps_trained,
-            data={
-                "name": self.dataset.name,
-                "image_shape": list(self.dataset.image_shape),
-                "train_examples": len(self.train_split),
-                **{f"{name}_examples": len(split) for name, split in self.monitors.items()},
-            },
+            data=facts_of(self.dataset, self.train_split, self.monitors),
         )
 
     def _watchers(self) -> list:
@@ -237,85 +236,3 @@ class Run:
     def _scores(self, name: str) -> dict[str, float]:
         scores = self.distiller.evaluate(self._evaluation_data(name), return_dict=True, verbose=0)
         return {key: float(value) for key, value in scores.items()}
-
-    @property
-    def normalization(self) -> data.Normalization:
-        name = self.config.normalization
-        return data.NORMALIZATIONS[name] if name else self.dataset.normalization
-
-
-def load_data(config: RunConfig) -> data.Dataset:
-    """The run's data set, whole.
-
-    Raises:
-        ValueError: it is not there (the line says how to get it), or is not as it should be.
-    """
-    return data.load(
-        config.dataset,
-        data_dir=config.data_dir or None,
-        image_size=config.image_size or None,
-        download=config.download,
-    )
-
-
-def splits(config: RunConfig, dataset: data.Dataset) -> tuple[data.Split, dict[str, data.Split]]:
-    """The examples to train on, and the splits to score: the first of them each epoch, the others at the end."""
-    train, monitors = dataset.train, {"test": dataset.test}
-    if config.validation_share:
-        train, validation = data.hold_out(train, config.validation_share, config.seed)
-        monitors = {"validation": validation, **monitors}
-    if config.train_examples:
-        if config.train_examples > len(train):
-            raise ValueError(f"train_examples: {config.train_examples} are more than the {len(train)} there are")
-        train = data.take_subset(train, config.train_examples, config.seed)
-    return train, monitors
-
-
-def check_batch_size(batch_size: int, examples: int, replicas: int) -> None:
-    """Refuses a batch that the data cannot fill or the replicas cannot share.
-
-    Raises:
-        ValueError: names the flag and a value that would do.
-    """
-    if batch_size > examples:
-        raise ValueError(f"batch_size: {batch_size} is larger than the {examples} training examples")
-    if batch_size % replicas:
-        raise ValueError(f"batch_size: {batch_size} does not divide over {replicas} replicas; give a multiple")
-
-
-def evaluation_batch_size(batch_size: int, replicas: int) -> int:
-    """At least 256 where memory allows it surely (small batches waste time), and a multiple of the replicas."""
-    return max(batch_size, 256 // replicas * replicas)
-
-
-def build_distiller(config: RunConfig, dataset: data.Dataset, strategy: tf.distribute.Strategy) -> Distiller:
-    """Networks and method of a run, under its strategy; every weight is a function of the seed.
-
-    Raises:
-        ValueError: an unknown network, images too small for it, a hyper-parameter out of range.
-    """
-    with strategy.scope():
-        seeds = [int(part.generate_state(1)[0]) for part in np.random.SeedSequence(config.seed).spawn(99)]
-        peers = [
-            networks.build(
-                name,
-                classes=len(dataset.class_names),
-                image_shape=dataset.image_shape,
-                seed=seed,
-                model_name=alias,
-            )
-            for name, alias, seed in zip(config.networks, distinct(config.networks), seeds[1:], strict=False)
-        ]
-        method = METHODS[config.method]
-        draws = "seed" in inspect.signature(method).parameters
-        return method(peers, **config.hyperparameters, **({"seed": seeds[0]} if draws else {}))
-
-
-def distinct(names: Sequence[str]) -> list[str]:
-    """Names for peers: their architecture, with a number where it comes more than once."""
-    counts, seen = Counter(names), Counter()
-    aliases = []
-    for name in names:
-        seen[name] += 1
-        aliases.append(f"{name}_{seen[name]}" if counts[name] > 1 else name)
-    return aliases

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -97,5 +98,6 @@ def rounds_in_order(order: str, parts: Sequence[Part]) -> tuple[Round, ...]:
         ValueError: another order.
     """
     if order not in ORDERS:
-        raise ValueError(f"update: {order!r} is none of {', '.join(ORDERS)}")
+        nearest = difflib.get_close_matches(order, ORDERS, n=1, cutoff=0.0)[0]
+        raise ValueError(f"update: {order!r} is none of {', '.join(ORDERS)}; nearest: {nearest}")
     return ORDERS[order](parts)

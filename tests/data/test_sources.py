@@ -143,9 +143,22 @@ def test_a_failed_download_says_why(tmp_path, monkeypatch):
     def refuse(self, **settings):
         raise ConnectionError("no route\nto host")
 
+    monkeypatch.setattr("tfdistill.data.cifar._require_host", lambda name, root: None)
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", refuse)
     with pytest.raises(DataUnavailable, match=r"cifar10 could not be downloaded to .*: no route to host"):
         load("cifar10", data_dir=tmp_path, download=True)
+
+
+def test_without_network_the_download_is_not_begun(tmp_path, monkeypatch):
+    def unreachable(address, timeout):
+        raise OSError("name resolution failed")
+
+    monkeypatch.setattr("socket.create_connection", unreachable)
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    with pytest.raises(DataUnavailable, match="cannot be reached to download it: point data_dir") as caught:
+        load("cifar100", data_dir=tmp_path, download=True)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_download_is_read(tmp_path, monkeypatch):
@@ -155,6 +168,7 @@ def test_a_download_is_read(tmp_path, monkeypatch):
         prepare_cifar(tmp_path, "cifar10", train=4, test=2)
         self.info.read_from_directory(self.data_dir)
 
+    monkeypatch.setattr("tfdistill.data.cifar._require_host", lambda name, root: None)
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", prepare)
     dataset = load("cifar10", data_dir=tmp_path, download=True)
     assert (len(dataset.train), len(dataset.test)) == (4, 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import keras
@@ -21,6 +21,16 @@ def choose(argument: str, value: str, choices: Mapping[str, T]) -> T:
         return choices[value]
     nearest = difflib.get_close_matches(value, choices, n=1, cutoff=0.0)
     raise ValueError(f"{argument}: {value!r} is none of {', '.join(choices)}; nearest: {nearest[0]}")
+
+
+def require_peers(networks: Sequence[keras.Model]) -> None:
+    """Refuses a network alone, which has nobody to learn from.
+
+    Raises:
+        ValueError: fewer than two networks.
+    """
+    if len(networks) < 2:
+        raise ValueError(f"networks: learning from each other takes two or more, not {len(networks)}")
 
 
 def features_of(network: keras.Model) -> keras.KerasTensor:

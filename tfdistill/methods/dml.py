@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.distiller import Distiller
+from tfdistill.methods.arguments import choose, require_peers
 from tfdistill.tasks import Classification
 from tfdistill.topology import all_pairs
-from tfdistill.updates import Batch, Phase, Taps, Terms, Update, rounds_in_order
+from tfdistill.updates import ORDERS, Batch, Phase, Taps, Terms, Update, rounds_in_order
 
 
 class DML(Distiller):
@@ -49,8 +50,10 @@ class DML(Distiller):
         task: Classification | None = None,
     ) -> None:
         super().__init__(networks, task=task)
+        require_peers(networks)
         if temperature <= 0:
             raise ValueError(f"temperature: must be positive, not {temperature}")
+        choose("update", update, ORDERS)
         self.weight, self.temperature, self.update = weight, temperature, update
 
     def phases(self) -> tuple[Phase, ...]:

@@ -54,7 +54,8 @@ def split_channels(channels: int, share: float, *, seed: int | None = None) -> t
     Source: Huang et al. (CVPR 2021), §3.2 and Table 5. The paper splits at random, its code in the natural order.
     """
     order = np.arange(channels) if seed is None else np.random.default_rng(seed).permutation(channels)
-    inherited = int(share * channels)
+    # 0.29 · 100 is 28.999... in binary; what is meant is 29.
+    inherited = int(share * channels + 1e-9)
     return order[:inherited].tolist(), order[inherited:].tolist()
 
 

@@ -12,11 +12,11 @@ import tensorflow as tf
 from tfdistill import losses
 from tfdistill.distiller import Distiller
 from tfdistill.methods import factors
-from tfdistill.methods.arguments import choose, features_of
+from tfdistill.methods.arguments import choose, features_of, require_peers
 from tfdistill.networks import layers
 from tfdistill.tasks import Classification
 from tfdistill.topology import all_pairs
-from tfdistill.updates import Batch, Phase, Taps, Terms, Update, rounds_in_order
+from tfdistill.updates import ORDERS, Batch, Phase, Taps, Terms, Update, rounds_in_order
 
 
 class IEDML(Distiller):
@@ -79,8 +79,11 @@ class IEDML(Distiller):
         seed: int = 0,
     ) -> None:
         super().__init__(networks, task=task)
+        require_peers(networks)
         if not 0 <= inheritance_share <= 1:
             raise ValueError(f"inheritance_share: must be in 0..1, not {inheritance_share}")
+        if factor_channels < 0:
+            raise ValueError(f"factor_channels: must be a number from 0, not {factor_channels}")
         self.term_weights = {
             self.task.loss_name: 1.0,
             "reconstruction": reconstruction_weight,
@@ -92,6 +95,7 @@ class IEDML(Distiller):
             "exploration": choose("metric", metric, losses.EXPLORATION_METRICS),
         }
         self.reconstruction_order = choose("reconstruction", reconstruction, {"l1": 1, "l2": 2})
+        choose("update", update, ORDERS)
         self.update = update
         drawn = choose("split", split, {"random": True, "natural": False})
         seeds = layers.layer_seeds(seed)

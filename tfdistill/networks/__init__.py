@@ -132,6 +132,11 @@ def build(
     return _builder(name)(classes=classes, image_shape=image_shape, seed=seed, name=model_name or name)
 
 
+def require_name(name: str) -> None:
+    """Raises ValueError, with the nearest name, unless a network may be called `name`; builds nothing."""
+    _builder(name)
+
+
 def _builder(name: str) -> Callable[..., keras.Model]:
     for family in NETWORKS.values():
         numbers = family.numbers(name)

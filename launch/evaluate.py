@@ -1,0 +1,10 @@
+"""Scores a run or a SavedModel on any data set: python launch/evaluate.py --run=quickstart"""
+
+import sys
+
+import quietly  # noqa: F401  (first)
+
+from tfdistill.evaluate import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

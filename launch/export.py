@@ -1,0 +1,10 @@
+"""Exports the networks of a run, finished or not: python launch/export.py --run=quickstart"""
+
+import sys
+
+import quietly  # noqa: F401  (first)
+
+from tfdistill.export_run import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,41 @@
+"""What the tests share: two logical CPU devices, and tiny networks."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import pytest
+import tensorflow as tf
+
+# Before anything touches the device: tests with two replicas then need no process of their own.
+_CPU = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+def make_tiny_network(name: str, *, seed: int, channels: int = 8, batch_norm: bool = True) -> keras.Model:
+    """A network of two convolutions for images of 8×8×3 and 4 classes, with the taps that methods read."""
+    images = keras.Input((8, 8, 3), name="images")
+    maps = images
+    for index, strides in enumerate((1, 2)):
+        initializer = keras.initializers.HeNormal(seed=seed + index)
+        maps = keras.layers.Conv2D(
+            channels, 3, strides, "same", use_bias=not batch_norm, kernel_initializer=initializer, name=f"conv{index}"
+        )(maps)
+        if batch_norm:
+            maps = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"norm{index}")(maps)
+        maps = keras.layers.ReLU(name=f"relu{index}")(maps)
+    embedding = keras.layers.GlobalAveragePooling2D(name="embedding")(maps)
+    initializer = keras.initializers.HeNormal(seed=seed + 9)
+    logits = keras.layers.Dense(4, kernel_initializer=initializer, name="logits")(embedding)
+    return keras.Model(images, {"features": maps, "embedding": embedding, "logits": logits}, name=name)
+
+
+@pytest.fixture(scope="session")
+def tiny_network():
+    return make_tiny_network
+
+
+@pytest.fixture(scope="session")
+def two_replicas() -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -1,0 +1,207 @@
+"""Flags made from `RunConfig` and the methods' constructors, flagfiles, and what a user reads who mistyped."""
+
+import dataclasses
+import inspect
+import itertools
+
+import pytest
+
+from tfdistill import command_line
+from tfdistill.config import RunConfig
+from tfdistill.data import DATASETS
+from tfdistill.methods import METHODS
+from tfdistill.networks import NETWORKS
+
+
+def config_of(*arguments: str) -> RunConfig:
+    values = command_line.run_flags()
+    command_line.parse(values, arguments)
+    return command_line.run_config(values)
+
+
+def refusal(*arguments: str) -> str:
+    with pytest.raises(ValueError) as caught:
+        config_of(*arguments)
+    message = str(caught.value)
+    assert message and "\n" not in message
+    return message
+
+
+def test_no_flags_give_the_defaults():
+    assert config_of() == RunConfig()
+
+
+def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
+    given = RunConfig(
+        method="dml",
+        networks=("resnet8", "resnet14"),
+        dataset="cifar10",
+        data_dir="somewhere",
+        download=False,
+        image_size=32,
+        normalization="c10wrn",
+        train_examples=100,
+        validation_share=0.25,
+        protocol="ie_cifar",
+        epochs=3,
+        steps=7,
+        batch_size=50,
+        learning_rate=0.5,
+        momentum=0.0,
+        nesterov=False,
+        weight_decay=0.0,
+        decay_on="matrices",
+        schedule="step",
+        milestones=(1.0, 2.5),
+        factor=0.3,
+        warmup_epochs=0.0,
+        seed=0,
+        precision="mixed_bfloat16",
+        strategy="mirrored",
+        replicas=2,
+        xla="off",
+        steps_per_execution=4,
+        evaluate_every=2,
+        run="mine",
+        runs_dir="there",
+        export_dir="here",
+        export=False,
+        checkpoint_seconds=1.5,
+        hyperparameters={"temperature": 3.0},
+    )
+    defaults = RunConfig()
+    same = [
+        one.name for one in dataclasses.fields(RunConfig) if getattr(given, one.name) == getattr(defaults, one.name)
+    ]
+    assert not same, f"the test must set {same} to other values than the defaults"
+    arguments = ["--dml.temperature=3"]
+    for name, value in dataclasses.asdict(given).items():
+        if name != "hyperparameters":
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            arguments.append(f"--{name}={text}")
+    assert config_of(*arguments) == given
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_hyperparameters_are_read_from_the_constructor(method):
+    values = command_line.run_flags()
+    parameters = inspect.signature(METHODS[method]).parameters
+    expected = {name: one.default for name, one in parameters.items() if name not in ("networks", "task", "seed")}
+    prefix = f"{method}."
+    found = {name.removeprefix(prefix): values[name].default for name in values if name.startswith(prefix)}
+    assert found == expected
+
+
+def test_a_hyperparameter_is_parsed_by_its_type_and_only_given_ones_are_kept():
+    config = config_of("--method=ie_dml", "--ie_dml.inheritance_weight=7", "--noie_dml.leading_activation")
+    assert config.hyperparameters == {"inheritance_weight": 7.0, "leading_activation": False}
+    assert isinstance(config.hyperparameters["inheritance_weight"], float)
+
+
+def test_a_hyperparameter_of_another_method_is_refused():
+    message = refusal("--method=supervised", "--dml.temperature=3")
+    assert "dml.temperature" in message and "supervised" in message
+
+
+def test_two_sets_of_flags_know_nothing_of_each_other():
+    first, second = command_line.run_flags(), command_line.run_flags()
+    command_line.parse(first, ["--epochs=5"])
+    command_line.parse(second, [])
+    assert (first.epochs, second.epochs) == (5, 0)
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("--bach_size=3", ["bach_size", "batch_size"]),
+        ("--dml.temprature=3", ["dml.temprature", "dml.temperature"]),
+        ("--epochs=many", ["--epochs", "many"]),
+        ("--learning_rate=high", ["--learning_rate", "high"]),
+        ("--export=perhaps", ["--export", "perhaps"]),
+        ("--milestones=1,b", ["milestones", "1,b"]),
+        ("resnet20", ["resnet20", "--"]),
+        ("--method=supervisd", ["method", "supervisd", "nearest: supervised"]),
+        ("--networks=resnt20", ["networks", "resnt20", "resnet20"]),
+        ("--dataset=digit", ["dataset", "nearest: digits"]),
+    ],
+)
+def test_bad_input_is_named_in_one_line(argument, words):
+    message = refusal(argument)
+    assert all(word in message for word in words), message
+
+
+def test_flagfiles_nest_beside_each_other_and_later_flags_win(tmp_path):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "common.flags").write_text("--epochs=5\n--batch_size=10\n")
+    outer = tmp_path / "outer.flags"
+    outer.write_text("# a comment --epochs=99\n\n  // another\n--flagfile=base/common.flags\n --batch_size=20 \n")
+    config = config_of("--seed=3", f"--flagfile={outer}", "--run=mine")
+    assert (config.epochs, config.batch_size, config.seed, config.run) == (5, 20, 3, "mine")
+
+
+def test_a_flag_after_a_flagfile_wins_over_it_and_one_before_it_does_not(tmp_path):
+    path = tmp_path / "one.flags"
+    path.write_text("--epochs=5\n")
+    assert config_of(f"--flagfile={path}", "--epochs=7").epochs == 7
+    assert config_of("--epochs=7", "--flagfile", str(path)).epochs == 5
+
+
+def test_a_flagfile_is_also_looked_for_in_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "a.flags").write_text("--flagfile=b.flags\n")
+    (tmp_path / "b.flags").write_text("--epochs=8\n")
+    monkeypatch.chdir(tmp_path)
+    assert config_of("--flagfile=inner/a.flags").epochs == 8
+    (tmp_path / "inner" / "b.flags").write_text("--epochs=9\n")
+    assert config_of("--flagfile=inner/a.flags").epochs == 9
+
+
+def test_a_flagfile_may_come_twice_but_not_include_itself(tmp_path):
+    plain, first, second = (tmp_path / f"{name}.flags" for name in ("plain", "first", "second"))
+    plain.write_text("--epochs=2\n")
+    assert config_of(f"--flagfile={plain}", f"--flagfile={plain}").epochs == 2
+    first.write_text("--flagfile=second.flags\n")
+    second.write_text("--flagfile=first.flags\n")
+    message = refusal(f"--flagfile={first}")
+    assert "flagfile" in message and "first.flags" in message
+
+
+@pytest.mark.parametrize("arguments", [("--flagfile=absent.flags",), ("--flagfile",), ("--flagfile=",)])
+def test_a_missing_flagfile_is_named(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = refusal(*arguments)
+    assert message.startswith("flagfile:") and ("absent.flags" in message or "''" in message)
+
+
+def test_usage_has_every_flag_with_a_line_of_help():
+    values = command_line.run_flags()
+    lines = command_line.usage("train.py", values).splitlines()
+    flags = {line.strip().partition("=")[0]: following for line, following in itertools.pairwise(lines)}
+    names = [one.name for one in dataclasses.fields(RunConfig) if one.name != "hyperparameters"]
+    names += ["list", "help", "dml.temperature", "ie_dml.inheritance_share"]
+    for name in names:
+        assert len(flags[f"--{name}"].strip()) > 5, name
+    assert "train.py" in lines[0]
+    for shown in ("--networks=resnet20", "--seed=1", "--download=true", "--learning_rate=", "--precision=float32"):
+        assert f"  {shown}" in lines
+
+
+def test_listing_has_a_line_for_every_entry():
+    lines = [line.split() for line in command_line.listing().splitlines() if line.startswith("  ")]
+    names = [words[0] for words in lines]
+    assert names == [*METHODS, *(family.pattern for family in NETWORKS.values()), *DATASETS]
+    assert all(len(words) > 2 for words in lines)
+
+
+def test_one_line_errors_ends_with_a_line_and_status_2(capsys):
+    with pytest.raises(SystemExit) as ended, command_line.one_line_errors("some.py"):
+        raise ValueError("epochs: too many")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "some.py: error: epochs: too many\n"
+
+
+def test_one_line_errors_lets_defects_through():
+    with pytest.raises(ValueError, match="first"), command_line.one_line_errors("some.py"):
+        raise ValueError("first line\nsecond line")
+    with pytest.raises(KeyError), command_line.one_line_errors("some.py"):
+        raise KeyError("x")

@@ -1,0 +1,178 @@
+"""What a `RunConfig` refuses, the protocol that it makes, and when two of them train alike."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+
+from tfdistill.config import RunConfig, differences, hyperparameters
+from tfdistill.methods import METHODS
+from tfdistill.optimizers import PROTOCOLS
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "hint"),
+    [
+        ("method", "supervisd", "nearest: supervised"),
+        ("dataset", "cifar", "nearest: cifar10"),
+        ("protocol", "ie_cifr", "nearest: ie_cifar"),
+        ("normalization", "imagnet", "nearest: imagenet"),
+        ("precision", "bfloat16", "nearest: mixed_bfloat16"),
+        ("strategy", "mirror", "nearest: mirrored"),
+        ("xla", "yes", "auto, on, off"),
+        ("networks", (), "resnet20"),
+        ("networks", ("resnet8", "resnt20"), "'resnet20'"),
+        ("epochs", -1, "-1"),
+        ("steps", -1, "-1"),
+        ("batch_size", -1, "-1"),
+        ("train_examples", -1, "-1"),
+        ("image_size", -1, "-1"),
+        ("replicas", -1, "-1"),
+        ("checkpoint_seconds", -0.5, "-0.5"),
+        ("checkpoint_seconds", math.nan, "nan"),
+        ("steps_per_execution", 0, "at least 1"),
+        ("evaluate_every", 0, "at least 1"),
+        ("validation_share", 1.0, "0..1"),
+        ("validation_share", -0.1, "0..1"),
+        ("validation_share", math.nan, "0..1"),
+        ("seed", -1, "2^63"),
+        ("seed", 2**63, "2^63"),
+        ("run", "a/b", "'a/b'"),
+        ("run", "..", "'..'"),
+        ("run", "a b", "'a b'"),
+    ],
+)
+def test_a_field_out_of_range_is_named_in_one_line(field, value, hint):
+    with pytest.raises(ValueError) as caught:
+        RunConfig(**{field: value})
+    message = str(caught.value)
+    assert message.startswith(f"{field}:") and hint in message and "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("validation_share", 0.999),
+        ("seed", 2**63 - 1),
+        ("checkpoint_seconds", 0.0),
+        ("run", "IE-DML_1.b+c"),
+        ("steps_per_execution", 1),
+    ],
+)
+def test_the_ends_of_the_ranges_are_allowed(field, value):
+    assert getattr(RunConfig(**{field: value}), field) == value
+
+
+def test_an_unknown_hyperparameter_gets_the_nearest_name():
+    with pytest.raises(ValueError, match=r"temprature.*nearest: temperature"):
+        RunConfig(method="dml", hyperparameters={"temprature": 3.0})
+
+
+def test_a_run_is_named_after_what_it_is_unless_it_has_a_name():
+    config = RunConfig(method="dml", networks=("resnet8", "resnet14"), seed=7)
+    assert config.run_name == "dml-resnet8+resnet14-digits-seed7"
+    assert dataclasses.replace(config, run="mine").run_name == "mine"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_methods_protocol_is_the_default(method):
+    assert RunConfig(method=method).chosen_protocol() == PROTOCOLS[METHODS[method].protocol]
+
+
+def test_flags_override_the_protocol_and_zero_counts_as_a_value():
+    config = RunConfig(
+        protocol="dml_original", learning_rate=0.3, momentum=0.0, nesterov=False, weight_decay=0.0, batch_size=17
+    )
+    chosen, original = config.chosen_protocol(), PROTOCOLS["dml_original"]
+    assert chosen.batch_size == 17 and chosen.epochs == original.epochs
+    said = {"learning_rate": 0.3, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
+    assert chosen.settings == dataclasses.replace(original.settings, **said)
+
+
+def test_milestones_keep_their_share_of_a_shorter_run():
+    chosen = RunConfig(protocol="ie_cifar", epochs=16).chosen_protocol()
+    assert chosen.epochs == 16 and chosen.settings.milestones == (8.0, 12.0)
+
+
+def test_milestones_of_the_flags_are_epochs_of_the_run_as_it_is():
+    chosen = RunConfig(protocol="ie_cifar", epochs=16, milestones=(3.0,), factor=0.5).chosen_protocol()
+    assert chosen.settings.milestones == (3.0,) and chosen.settings.factor == 0.5
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_another_schedule_than_step_has_no_milestones(schedule):
+    chosen = RunConfig(schedule=schedule).chosen_protocol()
+    assert chosen.settings.schedule == schedule and chosen.settings.milestones == ()
+
+
+def test_a_contradiction_of_schedule_and_milestones_is_refused():
+    with pytest.raises(ValueError, match="milestones"):
+        RunConfig(schedule="cosine", milestones=(3.0,)).chosen_protocol()
+
+
+@pytest.mark.parametrize(("field", "value"), [("learning_rate", 0.0), ("momentum", 1.0), ("weight_decay", -1.0)])
+def test_a_value_that_no_optimizer_has_is_named(field, value):
+    with pytest.raises(ValueError, match=field):
+        RunConfig(**{field: value}).chosen_protocol()
+
+
+FULL = RunConfig(
+    method="ie_dml",
+    networks=("resnet8", "resnet14"),
+    milestones=(2.0, 3.5),
+    nesterov=False,
+    hyperparameters={"inheritance_weight": 7.0},
+)
+
+
+def test_a_dict_has_all_hyperparameters_and_comes_back_through_json():
+    values = json.loads(json.dumps(FULL.to_dict()))
+    defaults = {name: one.default for name, one in hyperparameters("ie_dml").items()}
+    assert values["hyperparameters"] == {**defaults, "inheritance_weight": 7.0}
+    back = RunConfig.from_dict(values)
+    assert back.to_dict() == FULL.to_dict()
+    assert back == dataclasses.replace(FULL, run=FULL.run_name, hyperparameters=values["hyperparameters"])
+
+
+def test_differences_name_what_changes_training():
+    old = json.loads(json.dumps(FULL.to_dict()))
+    new = dataclasses.replace(
+        FULL, batch_size=9, networks=("resnet8",), milestones=(2.0,), hyperparameters={"split": "natural"}
+    ).to_dict()
+    expected = {"networks", "batch_size", "milestones", "ie_dml.inheritance_weight", "ie_dml.split"}
+    assert set(differences(old, new)) == expected
+
+
+def test_differences_ignore_what_does_not_change_training():
+    other = dataclasses.replace(
+        FULL,
+        data_dir="elsewhere",
+        download=False,
+        steps=5,
+        strategy="mirrored",
+        replicas=2,
+        steps_per_execution=3,
+        evaluate_every=4,
+        run="other",
+        runs_dir="others",
+        export_dir="exports",
+        export=False,
+        checkpoint_seconds=1.0,
+    )
+    unmarked = [one.name for one in dataclasses.fields(RunConfig) if one.metadata.get("changes_training") is False]
+    assert all(getattr(other, name) != getattr(FULL, name) for name in unmarked)
+    assert differences(FULL.to_dict(), other.to_dict()) == []
+
+
+@pytest.mark.parametrize("name", [one.name for one in dataclasses.fields(RunConfig) if one.name != "hyperparameters"])
+def test_every_flag_says_what_it_is_for(name):
+    one = RunConfig.__dataclass_fields__[name]
+    assert one.metadata["help"].endswith(".") and isinstance(one.metadata["changes_training"], bool)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_hyperparameter_has_its_text_from_the_docstring(method):
+    for name, one in hyperparameters(method).items():
+        assert len(one.text) > 5 and "\n" not in one.text, name
+        assert one.kind in (bool, int, float, str) and isinstance(one.default, one.kind), name

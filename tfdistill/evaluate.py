@@ -1,0 +1,158 @@
+"""The command `launch/evaluate.py`: scores the networks of a run, or a SavedModel, on any data set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from tfdistill import command_line, data, runtime, scoring
+from tfdistill.assembly import normalization_of
+from tfdistill.export.scoring import newest_saved_model
+from tfdistill.methods.arguments import choose
+from tfdistill.run_folder import existing, write_json
+from tfdistill.trained import load_trained
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parses flags, scores, prints a table. Returns the exit status."""
+    values = evaluate_flags()
+    with command_line.one_line_errors("evaluate.py"):
+        command_line.parse(values, arguments)
+        if values["help"].value:
+            print(command_line.usage("evaluate.py", values))
+            return 0
+        check(values)
+        subject = trained_subject(values) if values.run else saved_subject(values)
+        dataset = chosen_data(values, subject)
+        subject.scorer.require_fitting(dataset)
+    split = dataset.train if values.split == "train" else dataset.test
+    found = scoring.scores(subject.scorer, split, values.batch_size)
+    print(f"{subject.title} on {len(split)} {values.split} examples of {dataset.name}")
+    if subject.class_names and tuple(subject.class_names) != tuple(dataset.class_names):
+        print("note: the classes have other names than those of the training, which may mean another order")
+    print(f"\n{scoring.table(found)}")
+    if values.json:
+        facts = {"dataset": dataset.name, "split": values.split, "examples": len(split)}
+        with command_line.one_line_errors("evaluate.py"):
+            write_json(Path(values.json), {**subject.facts, **facts, "scores": found, "versions": runtime.versions()})
+    return 0
+
+
+def evaluate_flags() -> flags.FlagValues:
+    """The flags of the command."""
+    values = flags.FlagValues()
+    texts = {
+        "run": ("", "Score the networks of this run, as of its newest checkpoint."),
+        "runs_dir": ("runs", "Folder of all runs."),
+        "saved_model": ("", "Score this SavedModel instead: a version's folder, or one that holds versions."),
+        "dataset": ("", "Data set (train.py --list names them); the one trained on if empty."),
+        "data_dir": ("", "Where the data lies; where it lay for the training if empty and the data set is the same."),
+        "split": ("test", "test or train: the split as the data set has it."),
+        "json": ("", "Write the scores to this file too."),
+    }
+    for name, (default, text) in texts.items():
+        flags.DEFINE_string(name, default, text, flag_values=values)
+    size = "Height and width that an image folder is resized to; those that the network takes if 0."
+    flags.DEFINE_integer("image_size", 0, size, flag_values=values)
+    flags.DEFINE_integer("batch_size", 256, "Examples per batch; changes the speed only.", flag_values=values)
+    flags.DEFINE_bool("download", True, "Let TFDS download a data set that is not there.", flag_values=values)
+    flags.DEFINE_bool("help", False, "Print every flag, and exit.", short_name="h", flag_values=values)
+    return values
+
+
+def check(values: flags.FlagValues) -> None:
+    """Refuses flags that no data is needed to refuse.
+
+    Raises:
+        ValueError: names the flag.
+    """
+    if bool(values.run) == bool(values.saved_model):
+        raise ValueError("run: give either --run=NAME or --saved_model=FOLDER")
+    if values.dataset:
+        choose("dataset", values.dataset, data.DATASETS)
+    choose("split", values.split, dict.fromkeys(("test", "train")))
+    if values.batch_size < 1:
+        raise ValueError(f"batch_size: must be at least 1, not {values.batch_size}")
+    if values.image_size < 0:
+        raise ValueError(f"image_size: must be a number from 0, not {values.image_size}")
+    if values.json and (Path(values.json).is_dir() or not Path(values.json).absolute().parent.is_dir()):
+        raise ValueError(f"json: {values.json} must be a file in a folder that exists")
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is scored, and what is known of its training.
+
+    Attributes:
+        scorer: of its networks.
+        title: for the terminal.
+        facts: for the JSON file.
+        trained_on: the flags "dataset" and "data_dir" of its training, empty where unknown.
+        class_names: of its training; empty where unknown.
+        dataset: the data set of its training, if it was loaded.
+    """
+
+    scorer: scoring.Scorer
+    title: str
+    facts: Mapping[str, Any]
+    trained_on: Mapping[str, Any]
+    class_names: Sequence[str]
+    dataset: data.Dataset | None = None
+
+
+def trained_subject(values: flags.FlagValues) -> Subject:
+    """The networks of `--run`.
+
+    Raises:
+        ValueError: there is no such run, no checkpoint of it, or its data is not there.
+    """
+    folder = existing(values.runs_dir, values.run)
+    trained = load_trained(folder)
+    return Subject(
+        scoring.scorer_of_networks(trained.networks, normalization_of(trained.config, trained.dataset)),
+        f"{folder.path}, step {trained.step},",
+        {"run": str(folder.path), "step": trained.step},
+        trained.config.to_dict(),
+        trained.dataset.class_names,
+        trained.dataset,
+    )
+
+
+def saved_subject(values: flags.FlagValues) -> Subject:
+    """The network of `--saved_model`.
+
+    Raises:
+        ValueError: it is no SavedModel, or not one that takes images.
+    """
+    try:
+        path = newest_saved_model(Path(values.saved_model).expanduser())
+        card_file = path / "model_card.json"
+        card = json.loads(card_file.read_text()) if card_file.is_file() else {}
+        scorer = scoring.scorer_of_saved_model(path, card.get("network") or path.parent.name or path.name)
+    except ValueError as error:
+        raise ValueError(f"saved_model: {error}") from error
+    facts = {"saved_model": str(path), **{name: card[name] for name in ("run", "step") if name in card}}
+    return Subject(scorer, str(path), facts, card.get("flags", {}), card.get("class_names", ()))
+
+
+def chosen_data(values: flags.FlagValues, subject: Subject) -> data.Dataset:
+    """The data set to score on: what the flags say, and else what the network was trained on.
+
+    Raises:
+        ValueError: neither says which, or the data is not there.
+    """
+    trained_on = subject.trained_on.get("dataset", "")
+    name = values.dataset or trained_on
+    if not name:
+        raise ValueError("dataset: the SavedModel does not say what it was trained on; give --dataset")
+    if subject.dataset and name == trained_on and not values.data_dir and not values.image_size:
+        return subject.dataset
+    folder = values.data_dir or (subject.trained_on.get("data_dir", "") if name == trained_on else "")
+    free_size = data.DATASETS[choose("dataset", name, dict.fromkeys(data.DATASETS, name))].image_size is None
+    size = values.image_size or (subject.scorer.image_shape[0] if free_size else None)
+    return data.load(name, data_dir=folder or None, image_size=size, download=values.download)

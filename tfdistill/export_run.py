@@ -1,0 +1,93 @@
+"""The command `launch/export.py`: exports the networks of a run from its newest checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+from absl import flags
+
+from tfdistill import command_line, report
+from tfdistill.assembly import facts_of, normalization_of, splits
+from tfdistill.methods.arguments import choose
+from tfdistill.run_folder import existing
+from tfdistill.trained import Trained, load_trained
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parses flags, exports, prints where the exports lie. Returns the exit status."""
+    values = export_flags()
+    with command_line.one_line_errors("export.py"):
+        command_line.parse(values, arguments)
+        if values["help"].value:
+            print(command_line.usage("export.py", values))
+            return 0
+        folder = existing(values.runs_dir, values.run)
+        trained = load_trained(folder)
+        networks = chosen_networks(trained, values.network)
+        export_dir = values.export_dir or trained.config.export_dir
+        print(f"{folder.path}, step {trained.step}", flush=True)
+        for network in networks:
+            path, written = export_one(trained, network, export_dir, again=values.again)
+            print(f"{network.name}: {path}" + ("" if written else " is of this step already; --again writes another"))
+    return 0
+
+
+def export_flags() -> flags.FlagValues:
+    """The flags of the command."""
+    values = flags.FlagValues()
+    texts = {
+        "run": ("", "The run to export, finished or not."),
+        "runs_dir": ("runs", "Folder of all runs."),
+        "export_dir": ("", "Folder of all exports; the run's own --export_dir if empty."),
+        "network": ("", "Export this one only; every network of the run if empty."),
+    }
+    for name, (default, text) in texts.items():
+        flags.DEFINE_string(name, default, text, flag_values=values)
+    flags.DEFINE_bool("again", False, "Write a new version even if this step has one.", flag_values=values)
+    flags.DEFINE_bool("help", False, "Print every flag, and exit.", short_name="h", flag_values=values)
+    return values
+
+
+def chosen_networks(trained: Trained, name: str) -> list[keras.Model]:
+    """The network of that name, or all where it is empty.
+
+    Raises:
+        ValueError: the run has no network of that name; the message has the nearest.
+    """
+    by_name = {network.name: network for network in trained.networks}
+    return [choose("network", name, by_name)] if name else trained.networks
+
+
+def export_one(trained: Trained, network: keras.Model, export_dir: str, *, again: bool) -> tuple[Path, bool]:
+    """Exports a network of a run as the end of its training does.
+
+    Args:
+        trained: the run.
+        network: one of its networks.
+        export_dir: the version goes to `<export_dir>/<run>/<network>/`.
+        again: write a new version even if there is one of this step.
+
+    Returns:
+        The version's folder, and whether it was written now.
+
+    Raises:
+        ExportError: the export failed its check; nothing of it remains.
+    """
+    config = dataclasses.replace(trained.config, export_dir=export_dir)
+    normalization = normalization_of(config, trained.dataset)
+    before = set(Path(export_dir, config.run_name, network.name).glob("*"))
+    paths = report.export_all(
+        [network],
+        config,
+        mean=normalization.mean,
+        std=normalization.std,
+        class_names=trained.dataset.class_names,
+        rows=trained.rows,
+        step=trained.step,
+        data=facts_of(trained.dataset, *splits(config, trained.dataset)),
+        again=again,
+    )
+    return paths[network.name], paths[network.name] not in before

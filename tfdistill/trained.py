@@ -1,0 +1,78 @@
+"""The networks of a run as its newest checkpoint has them; reads the run's folder and leaves it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from tfdistill import checkpoints, data, runtime
+from tfdistill.assembly import build_networks, load_data
+from tfdistill.config import RunConfig
+from tfdistill.distiller import network_state
+from tfdistill.run_folder import RunFolder, read_config
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a run has come to, finished or not.
+
+    Attributes:
+        config: the run's flags.
+        dataset: its data set, whole.
+        networks: its networks, with the weights of `step`.
+        step: training steps that the weights have seen.
+        rows: the record of the epochs until then.
+    """
+
+    config: RunConfig
+    dataset: data.Dataset
+    networks: list[keras.Model]
+    step: int
+    rows: Sequence[Mapping[str, Any]]
+
+
+def load_trained(folder: RunFolder) -> Trained:
+    """Builds the networks of a run and gives them the weights of its newest whole checkpoint.
+
+    No lock is taken and nothing is written, so that the run may be training meanwhile. Helpers and optimizers are
+    not built: neither scores nor exports need them.
+
+    Args:
+        folder: the run's.
+
+    Raises:
+        ValueError: there is no checkpoint yet, none is whole, or the run's data is not there.
+    """
+    config = read_config(folder.path)
+    found = newest_checkpoint(folder)
+    runtime.set_precision(config.precision)
+    dataset = load_data(config)
+    networks = build_networks(config, dataset)
+    arrays = {name: array for name, array in found.arrays.items() if name.startswith("networks/")}
+    try:
+        checkpoints.assign(network_state(networks), arrays)
+    except checkpoints.CheckpointError as error:
+        raise ValueError(f"run: {found.path} does not fit the run's flags: {error}") from error
+    return Trained(config, dataset, networks, found.step, found.metadata["rows"])
+
+
+def newest_checkpoint(folder: RunFolder) -> checkpoints.Checkpoint:
+    """The newest whole checkpoint of a run.
+
+    Raises:
+        ValueError: there is none yet, or every one is damaged.
+    """
+    try:
+        try:
+            found = checkpoints.newest(folder.checkpoints)
+        except checkpoints.CheckpointError:
+            # A training that goes on removes its oldest checkpoint, which may be the one that was being read.
+            found = checkpoints.newest(folder.checkpoints)
+    except checkpoints.CheckpointError as error:
+        raise ValueError(f"run: {error}") from error
+    if found is None:
+        raise ValueError(f"run: {folder.path} has no checkpoint yet; the first is written while it trains")
+    return found
