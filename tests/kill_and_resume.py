@@ -76,7 +76,10 @@ def kill_at_random(folder: Path, run: str, kills: int, seed: int) -> None:
         if process.returncode != -signal.SIGKILL:
             raise SystemExit("\n".join(lines))
         kills -= 1
-        print(f"killed with {newest_step(folder / run / 'checkpoints')} saved; last line: {lines[-1]}", flush=True)
+        print(
+            f"killed with {newest_step(folder / run / 'checkpoints')} saved; last line: {lines[-1] if lines else ''}",
+            flush=True,
+        )
 
 
 def kill_later(process: subprocess.Popen, checkpoints_folder: Path, delay: float) -> None:
