@@ -13,7 +13,7 @@ RUNNABLE = sorted(path for path in CONFIGS.rglob("*.flags") if path.parent.name 
 
 def config_of(path):
     values = command_line.run_flags()
-    assert command_line.parse(values, [f"--flagfile={path}"]) == []
+    command_line.parse(values, [f"--flagfile={path}"])
     return command_line.run_config(values)
 
 

@@ -117,6 +117,7 @@ class Distiller(keras.Model):
             if name not in self.recipe() and name not in names:
                 raise ValueError(f"optimizers: no group or update {name!r}; there are {[*self.recipe(), *names]}")
         self._compute: dict[tuple[int, int], Callable] = {}
+        self.update_optimizers = {}
 
     def prepare(self, *, steps_per_epoch: int, epochs: int) -> None:
         """Creates every optimizer, built on its own variables. `fit` does it where it has not been done.
