@@ -106,7 +106,9 @@ def whole(tmp_path_factory):
     """A run that nobody interrupts, with everything that watches it."""
     folder = tmp_path_factory.mktemp("whole") / "my_run"
     run = Run(folder)
-    board = callbacks.TensorBoard(folder / "logs", run.record, "--seed=3\n--method=dml\n", {"seed": 3, "method": "dml"})
+    board = callbacks.TensorBoard(
+        folder / "logs", run.record, "--seed=3\n--method=dml\n", {"seed": 3, "method": "dml"}, 3
+    )
     run.fit(board, score=True)
     run.checkpoints.save()
     return run, folder
@@ -234,8 +236,9 @@ def test_tensorboard_has_the_same_tags_for_training_and_evaluation(whole):
     assert {"flags", "learning_rate/one", "images_per_second", "one/mutual", "two/loss", "two/accuracy"} <= training
     assert {"one/accuracy", "two/top5", "ensemble/accuracy"} <= evaluation
     assert {"one/accuracy", "two/accuracy"} <= training & evaluation
-    assert not {"epoch", "step"} & training
-    assert [event.step for event in events["evaluation"].Tensors("ensemble/accuracy")] == [1, 2]
+    assert "epoch" in training and "step" not in training
+    assert [event.step for event in events["evaluation"].Tensors("ensemble/accuracy")] == [4, 8]
+    assert [event.step for event in events["training"].Tensors("one/accuracy")] == [3, 4, 6, 8]
     text = tf.make_ndarray(events["training"].Tensors("flags")[0].tensor_proto).item().decode()
     assert text == "    --seed=3\n    --method=dml"
     assert events["evaluation"].PluginTagToContent("hparams")
@@ -249,8 +252,8 @@ def test_a_log_file_gets_one_line_per_epoch(tmp_path, capsys):
     run.fit(progress)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == EPOCHS
-    assert lines[0].startswith("epoch 1/2 step 4: one/accuracy 0.") and "two/accuracy" in lines[0]
-    assert lines[1].startswith("epoch 2/2 step 8: ") and lines[1].endswith(" images/s, 0:00:00 left")
+    assert lines[0].startswith("epoch 1/2 step 4/8: one/accuracy 0.") and "two/accuracy" in lines[0]
+    assert lines[1].startswith("epoch 2/2 step 8/8: ") and lines[1].endswith(" images/s, 0:00:00 left")
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0:00:00"), (61.0, "0:01:01"), (36_125.9, "10:02:05")])

@@ -62,6 +62,7 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
         xla="off",
         steps_per_execution=4,
         evaluate_every=2,
+        log_every=9,
         run="mine",
         runs_dir="there",
         export_dir="here",

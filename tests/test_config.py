@@ -154,6 +154,7 @@ def test_differences_ignore_what_does_not_change_training():
         replicas=2,
         steps_per_execution=3,
         evaluate_every=4,
+        log_every=7,
         run="other",
         runs_dir="others",
         export_dir="exports",

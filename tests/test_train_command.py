@@ -226,7 +226,7 @@ def test_tensorboard_has_accuracies_rates_speed_and_flags(run):
     ]
     assert {"resnet8/accuracy", "resnet8/top5", "resnet8/cross_entropy"} <= tags["evaluation"]
     (point,) = events["evaluation"].Tensors("resnet8/accuracy")
-    assert point.step == 1
+    assert point.step == 2
     assert tf.make_ndarray(point.tensor_proto) == np.float32(run.results["networks"][0]["last"]["accuracy"])
     (text,) = events["training"].Tensors("flags")
     assert b"--batch_size=32" in tf.make_ndarray(text.tensor_proto).item()

@@ -67,6 +67,7 @@ class RunConfig:
     xla: str = _flag("auto", "auto (GPU only), on or off.")
     steps_per_execution: int = _flag(1, "Training steps per call from Python.", changes_training=False)
     evaluate_every: int = _flag(1, "Score the networks every so many epochs, and at the end.", changes_training=False)
+    log_every: int = _flag(100, "Steps between two points of training in TensorBoard.", changes_training=False)
     run: str = _flag(
         "", "Name of the run; made from method, networks, data set and seed if empty.", changes_training=False
     )
@@ -102,7 +103,7 @@ class RunConfig:
         ):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: must be a number from 0, not {getattr(self, name)}")
-        for name in ("steps_per_execution", "evaluate_every"):
+        for name in ("steps_per_execution", "evaluate_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1, not {getattr(self, name)}")
         if not 0 <= self.validation_share < 1:

@@ -11,9 +11,11 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
+from tfdistill import loops
 from tfdistill import optimizers as optimizer_settings
+from tfdistill.state import keyed, network_state
 from tfdistill.tasks import Classification
-from tfdistill.updates import Phase, Round, Update
+from tfdistill.updates import Phase, Round, check_plan
 
 
 class Distiller(keras.Model):
@@ -49,7 +51,8 @@ class Distiller(keras.Model):
         self.steps_trained = 0
         self.train_function: Callable | None = None
         self.test_function: Callable | None = None
-        self._phase_index = 0
+        self.phase_index = 0
+        self.steps_left: int | None = None
         self._plan: tuple[Phase, ...] | None = None
         self._trackers: dict[str, keras.metrics.Mean] = {}
         self._evaluation_trackers: dict[str, keras.metrics.Mean] = {}
@@ -77,7 +80,7 @@ class Distiller(keras.Model):
     def plan(self) -> tuple[Phase, ...]:
         if self._plan is None:
             plan = self.phases()
-            _check_plan(plan)
+            check_plan(plan)
             with tf.init_scope(), self._scope():
                 self._trackers = {key: keras.metrics.Mean(name=_flat(key)) for key in self._training_keys(plan)}
                 self._evaluation_trackers = {
@@ -89,7 +92,7 @@ class Distiller(keras.Model):
     @property
     def phase(self) -> Phase:
         """The phase that is being trained."""
-        return self.plan[self._phase_index]
+        return self.plan[self.phase_index]
 
     def compile(
         self,
@@ -149,7 +152,7 @@ class Distiller(keras.Model):
             **{f"optimizers/{name}": optimizer.variables for name, optimizer in self.update_optimizers.items()},
             **{f"metrics/{key}": tracker.variables for key, tracker in self._trackers.items()},
         }
-        return {**network_state(self.networks), **_keyed(owners)}
+        return {**network_state(self.networks), **keyed(owners)}
 
     def synchronize(self) -> None:
         """Averages what replicas keep for themselves (BatchNorm statistics); nothing to do on one device."""
@@ -166,7 +169,7 @@ class Distiller(keras.Model):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Every round of the present phase on one batch: gradients of the round, then its updates in order."""
-        batch = as_batch(data)
+        batch = loops.as_batch(data)
         if "weight" in batch:
             raise ValueError("data: 'weight' is for evaluation; training weighs every example alike")
         for position in range(len(self.phase.rounds)):
@@ -179,7 +182,7 @@ class Distiller(keras.Model):
 
     def _gradients_of_round(self, position: int) -> Callable:
         """The compiled forward and backward pass of one round; XLA, if on, covers exactly this."""
-        key = (self._phase_index, position)
+        key = (self.phase_index, position)
         if key not in self._compute:
             compute = functools.partial(self._forward_and_backward, self.phase.rounds[position])
             self._compute[key] = tf.function(compute, jit_compile=self._xla, autograph=False)
@@ -194,7 +197,7 @@ class Distiller(keras.Model):
                 tape.watch(variables)
             taps = {network.name: self.forward(network, batch["images"]) for network in self.networks}
             terms = this_round.losses(batch, taps)
-            totals = {update.name: _total(update, terms.get(update.name, {})) for update in this_round.updates}
+            totals = {update.name: update.total(terms.get(update.name, {})) for update in this_round.updates}
             if unknown := sorted(set(terms) - set(totals)):
                 raise ValueError(f"the round of {sorted(totals)} gives terms for {unknown}, no updates of it")
             global_batch = batch["images"].shape[0] or tf.shape(batch["images"])[0]
@@ -202,7 +205,7 @@ class Distiller(keras.Model):
             shares = [tf.reduce_sum(total) / tf.cast(global_batch, tf.float32) for total in totals.values()]
         gradients = []
         for update, tape, share, variables in zip(this_round.updates, tapes, shares, owned, strict=True):
-            gradients.append(_checked(tape.gradient(share, variables), update))
+            gradients.append(update.require_all(tape.gradient(share, variables)))
         values = {f"{name}/loss": total for name, total in totals.items()}
         values |= {f"{name}/{term}": value for name, named in terms.items() for term, value in named.items()}
         for network in self._moved_in(this_round):
@@ -212,7 +215,7 @@ class Distiller(keras.Model):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Metrics of every network and of their ensemble; `batch["weight"]` 0 leaves a padding example out."""
-        batch = as_batch(data)
+        batch = loops.as_batch(data)
         taps = self(batch["images"], training=False)
         if len(self.networks) > 1:
             taps["ensemble"] = self.task.ensemble(list(taps.values()))
@@ -238,7 +241,7 @@ class Distiller(keras.Model):
         if not self.compiled:
             raise ValueError("fit: call compile() first; without arguments it takes the paper's recipe")
         share = 1.0 - keras_arguments.get("validation_split", 0.0)
-        known_steps = steps_per_epoch or _steps_in(x, y, keras_arguments.get("batch_size"), share)
+        known_steps = steps_per_epoch or loops.steps_in(x, y, keras_arguments.get("batch_size"), share)
         if not self.update_optimizers and known_steps is None:
             raise ValueError("steps_per_epoch: the data does not tell its length; give it, the schedules need it")
         self.prepare(steps_per_epoch=known_steps or 1, epochs=epochs)
@@ -249,7 +252,7 @@ class Distiller(keras.Model):
             epochs=epochs,
             initial_epoch=initial_epoch,
             steps_per_epoch=steps_per_epoch,
-            callbacks=[_EpochClock(known_steps), *callbacks],
+            callbacks=[loops.EpochClock(known_steps), *callbacks],
             **keras_arguments,
         )
 
@@ -260,68 +263,23 @@ class Distiller(keras.Model):
 
     def start_epoch(self, epoch: int, steps: int | None) -> None:
         """Chooses the phase of `epoch` (from 0) and says how many steps it has."""
-        self._steps_left = steps
+        self.steps_left = steps
         ends: float = 0
         for index, phase in enumerate(self.plan):
             ends = math.inf if phase.epochs is None else ends + phase.epochs
             if epoch < ends or index == len(self.plan) - 1:
-                self._phase_index = index
+                self.phase_index = index
                 return
 
     def make_train_function(self, force: bool = False) -> None:
-        """Keras' own fails with several replicas and several steps per execution, and runs whole executions only:
-        five steps an epoch at four per execution would be eight."""
-        if self.train_function is not None and not force:
-            return
-        functions: dict[int, Callable] = {}
-        results = self._results_of(self._trackers)
-
-        def train(iterator: Any) -> dict[str, tf.Tensor]:
-            steps = self.steps_per_execution
-            if self._steps_left is not None:
-                steps = min(steps, self._steps_left)
-                self._steps_left -= steps
-            if self._phase_index not in functions:
-                functions[self._phase_index] = self._training_loop()
-            functions[self._phase_index](iterator, tf.constant(steps))
-            self.steps_trained += steps
-            return results()
-
-        self.train_function = train
-
-    def _training_loop(self) -> Callable:
-        # A loop without AutoGraph, which would wrap every error of a method in many lines.
-        @tf.function(autograph=False)
-        def run(iterator: Any, steps: tf.Tensor) -> None:
-            def step(done: tf.Tensor) -> tf.Tensor:
-                self.distribute_strategy.run(self.train_step, args=(iterator.get_next(),))
-                return done + 1
-
-            tf.while_loop(lambda done: done < steps, step, [tf.constant(0)], parallel_iterations=1)
-
-        return run
+        """Keras' own fails with several replicas and several steps per execution; see `loops.training`."""
+        if self.train_function is None or force:
+            self.train_function = loops.training(self, self._results_of(self._trackers))
 
     def make_test_function(self, force: bool = False) -> None:
-        """Consumes the batches of one execution, and stops where the data does."""
-        if self.test_function is not None and not force:
-            return
-        results = self._results_of(self._evaluation_trackers)
-
-        @tf.function(autograph=False)
-        def run(data: Any) -> None:
-            self.distribute_strategy.run(self.test_step, args=(data,))
-
-        def test(iterator: Any) -> dict[str, tf.Tensor]:
-            for done in range(self.steps_per_execution):
-                data = next(iterator, None)
-                if data is None:
-                    if done == 0:
-                        raise StopIteration
-                    break
-                run(data)
-            return results()
-
-        self.test_function = test
+        """As `make_train_function`; see `loops.evaluation`."""
+        if self.test_function is None or force:
+            self.test_function = loops.evaluation(self, self._results_of(self._evaluation_trackers))
 
     def _maybe_symbolic_build(self, *arguments: Any, **keywords: Any) -> None:
         """Everything is built already; Keras' symbolic build fails under several replicas."""
@@ -356,62 +314,6 @@ class Distiller(keras.Model):
         return self.distribute_strategy.scope()
 
 
-class _EpochClock(keras.callbacks.Callback):
-    """Tells the distiller which epoch begins and how many steps it has."""
-
-    def __init__(self, steps: int | None) -> None:
-        super().__init__()
-        self.steps = steps
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.model.start_epoch(epoch, self.steps)
-
-
-def network_state(networks: Sequence[keras.Model]) -> dict[str, keras.Variable]:
-    """The part of `Distiller.state` that is the networks' own, which is all that scoring or exporting them needs."""
-    return _keyed({f"networks/{network.name}": network.variables for network in networks})
-
-
-def _keyed(owners: Mapping[str, Sequence[keras.Variable]]) -> dict[str, keras.Variable]:
-    keyed = {}
-    for owner, variables in owners.items():
-        for index, variable in enumerate(variables):
-            # An optimizer's slots are named after layers, which Keras numbers anew in every model where the user gave
-            # them no name: of the slots' names the last word has to do.
-            name = variable.name.split("_")[-1] if owner.startswith("optimizers/") else variable.name
-            keyed[f"{owner}/{index:04d}/{name}"] = variable
-    return keyed
-
-
-def as_batch(data: Any) -> dict[str, tf.Tensor]:
-    """A batch as a dict of `images`, `labels` and, if given, `weight`, from a dict or from Keras' tuples.
-
-    Raises:
-        ValueError: neither a dict with `images` and `labels` nor a tuple of two or three tensors.
-    """
-    if isinstance(data, Mapping) and {"images", "labels"} <= set(data):
-        return dict(data)
-    if isinstance(data, tuple) and len(data) in (2, 3):
-        return dict(zip(("images", "labels", "weight"), data, strict=False))
-    raise ValueError("data: a batch must be a dict with 'images' and 'labels', or a tuple (images, labels[, weight])")
-
-
-def _total(update: Update, terms: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    if set(terms) != set(update.terms):
-        raise ValueError(f"update {update.name!r} weights {sorted(update.terms)}, but its round gives {sorted(terms)}")
-    for name, value in terms.items():
-        if value.shape.rank != 1:
-            raise ValueError(f"term {update.name}/{name}: a loss is one value per example, not shape {value.shape}")
-    return tf.add_n([weight * terms[name] for name, weight in update.terms.items()])
-
-
-def _checked(gradients: list, update: Update) -> list:
-    for gradient, variable in zip(gradients, update.variables(), strict=True):
-        if gradient is None:
-            raise ValueError(f"update {update.name!r}: none of its terms depends on {variable.path}, which it owns")
-    return gradients
-
-
 def _check_networks(networks: Sequence[keras.Model]) -> None:
     if not networks:
         raise ValueError("networks: at least one is needed")
@@ -423,12 +325,6 @@ def _check_networks(networks: Sequence[keras.Model]) -> None:
             raise ValueError(f"networks: {network.name} must return a dict of taps with 'logits'; see network_from()")
 
 
-def _check_plan(plan: Sequence[Phase]) -> None:
-    names = [update.name for phase in plan for update in phase.updates()]
-    if len(set(names)) < len(names):
-        raise ValueError(f"phases: the names of updates must differ, not {names}")
-
-
 def _resolve_xla(xla: str | bool) -> bool:
     if xla in ("on", True):
         return True
@@ -437,15 +333,6 @@ def _resolve_xla(xla: str | bool) -> bool:
     if xla == "auto":
         return bool(tf.config.list_logical_devices("GPU"))
     raise ValueError(f"xla: {xla!r} is none of 'auto', 'on', 'off'")
-
-
-def _steps_in(x: Any, y: Any, batch_size: int | None, share: float) -> int | None:
-    if isinstance(x, tf.data.Dataset):
-        cardinality = int(x.cardinality())
-        return cardinality if cardinality > 0 else None
-    if hasattr(x, "shape") and y is not None:
-        return math.ceil(math.floor(len(x) * share) / (batch_size or 32))
-    return None
 
 
 def _flat(key: str) -> str:

@@ -185,7 +185,7 @@ class Run:
         return [
             self._metrics,
             self.record,
-            callbacks.TensorBoard(self.folder.logs, self.record, text, shown),
+            callbacks.TensorBoard(self.folder.logs, self.record, text, shown, self.config.log_every),
             callbacks.Progress(self.protocol.epochs, self.total_steps, self.record),
             self.checkpoints,
         ]

@@ -11,8 +11,8 @@ import keras
 from tfdistill import checkpoints, data, runtime
 from tfdistill.assembly import build_networks, load_data
 from tfdistill.config import RunConfig
-from tfdistill.distiller import network_state
 from tfdistill.run_folder import RunFolder, read_config
+from tfdistill.state import network_state
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,6 +36,32 @@ class Update:
         unique = {id(variable): variable for model in self.models for variable in model.trainable_variables}
         return list(unique.values())
 
+    def total(self, terms: Terms) -> tf.Tensor:
+        """The weighted sum of the terms, `[batch]`.
+
+        Raises:
+            ValueError: a term is missing, unknown, or not one value per example.
+        """
+        if set(terms) != set(self.terms):
+            raise ValueError(f"update {self.name!r} weights {sorted(self.terms)}, but its round gives {sorted(terms)}")
+        for name, value in terms.items():
+            if value.shape.rank != 1:
+                raise ValueError(f"term {self.name}/{name}: a loss is one value per example, not shape {value.shape}")
+        return tf.add_n([weight * terms[name] for name, weight in self.terms.items()])
+
+    def require_all(self, gradients: Sequence[tf.Tensor | None]) -> list[tf.Tensor]:
+        """The gradients of `variables()`, where each has one.
+
+        Raises:
+            ValueError: names a variable that this update owns and that none of its terms depends on.
+        """
+        found = []
+        for gradient, variable in zip(gradients, self.variables(), strict=True):
+            if gradient is None:
+                raise ValueError(f"update {self.name!r}: none of its terms depends on {variable.path}, which it owns")
+            found.append(gradient)
+        return found
+
 
 @dataclass(frozen=True)
 class Round:
@@ -69,6 +95,17 @@ class Phase:
         """Whether some update of this phase moves a variable of `model`."""
         moved = {id(variable) for update in self.updates() for variable in update.variables()}
         return any(id(variable) in moved for variable in model.trainable_variables)
+
+
+def check_plan(plan: Sequence[Phase]) -> None:
+    """Refuses a method's table in which two updates have one name.
+
+    Raises:
+        ValueError: names them all.
+    """
+    names = [update.name for phase in plan for update in phase.updates()]
+    if len(set(names)) < len(names):
+        raise ValueError(f"phases: the names of updates must differ, not {names}")
 
 
 Part = tuple[Update, Callable[[Batch, Mapping[str, Taps]], Terms]]

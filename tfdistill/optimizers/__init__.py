@@ -1,0 +1,26 @@
+"""Optimizers with PyTorch's update rules, which the distillation papers used, and their schedules.
+
+Keras' own differ in three ways that change a result: their weight decay is decoupled, their SGD folds the
+learning rate into the momentum buffer (so a drop of the rate acts late), and Adam's epsilon meets moments
+without bias correction.
+"""
+
+from tfdistill.optimizers.checks import DECAY_ON, KINDS, SCHEDULES
+from tfdistill.optimizers.rules import SGD, Adam
+from tfdistill.optimizers.schedules import LearningRate, MultiStep, cosine
+from tfdistill.optimizers.settings import PROTOCOLS, OptimizerSettings, Protocol, build
+
+__all__ = [
+    "DECAY_ON",
+    "KINDS",
+    "PROTOCOLS",
+    "SCHEDULES",
+    "SGD",
+    "Adam",
+    "LearningRate",
+    "MultiStep",
+    "OptimizerSettings",
+    "Protocol",
+    "build",
+    "cosine",
+]

@@ -1,0 +1,178 @@
+"""The update rules of SGD and Adam as PyTorch has them, with coupled weight decay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from tfdistill.optimizers.checks import DECAY_ON, require_adam, require_choice, require_momentum
+from tfdistill.optimizers.schedules import LearningRate, MultiStep
+
+
+class _CoupledDecayOptimizer(keras.optimizers.Optimizer):
+    """What both optimizers share: L2 decay that is added to the gradient before anything else sees it.
+
+    Keras calls `update_step` after the replicas' gradients are summed, so the decay is added once, whatever
+    the number of replicas. Its own `weight_decay` stays None: it is another rule, applied before the
+    reduction.
+    """
+
+    def __init__(self, learning_rate: LearningRate, coupled_decay: float, decay_on: str, name: str | None):
+        super().__init__(learning_rate=learning_rate, name=name)
+        if not 0 <= coupled_decay < math.inf:
+            raise ValueError(f"coupled_decay must be a finite number from 0, got {coupled_decay}")
+        require_choice("decay_on", decay_on, DECAY_ON)
+        self.coupled_decay = coupled_decay
+        self.decay_on = decay_on
+
+    def _with_decay(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
+        """Return the dense gradient, plus `coupled_decay * variable` where that applies."""
+        gradient = tf.cast(tf.convert_to_tensor(gradient), variable.dtype)
+        if self.coupled_decay == 0 or (self.decay_on == "matrices" and len(variable.shape) <= 1):
+            return gradient
+        return gradient + self.coupled_decay * variable
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments."""
+        inherited = super().get_config()
+        return {
+            "name": inherited["name"],
+            "learning_rate": inherited["learning_rate"],
+            "coupled_decay": self.coupled_decay,
+            "decay_on": self.decay_on,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> keras.optimizers.Optimizer:
+        """Return an unbuilt optimizer of the same settings, its schedule included."""
+        return super().from_config(dict(config), {"MultiStep": MultiStep, **(custom_objects or {})})
+
+
+class SGD(_CoupledDecayOptimizer):
+    """Stochastic gradient descent with momentum, by PyTorch's rule.
+
+    With `g' = g + coupled_decay * w`: `buffer = momentum * buffer + g'`, from a buffer of 0, and
+    `w = w - rate * buffer`, or with Nesterov's momentum `w = w - rate * (g' + momentum * buffer)`. The buffer
+    does not hold the rate, so a drop of the rate acts on the whole step at once.
+
+    Args:
+        learning_rate: a float, or a Keras schedule.
+        momentum: 0 (no buffer) to below 1.
+        nesterov: whether to look ahead; needs momentum.
+        coupled_decay: L2 coefficient, added to the gradient after its reduction and before momentum.
+        decay_on: "all" variables, or only "matrices": those with more than one dimension, which spares biases
+            and batch normalisation.
+        name: the optimizer's name.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        coupled_decay: float = 0.0,
+        decay_on: str = "all",
+        name: str | None = None,
+    ):
+        super().__init__(learning_rate, coupled_decay, decay_on, name)
+        require_momentum(momentum, nesterov)
+        self.momentum = momentum
+        self.nesterov = nesterov
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Create one buffer per variable; a second call does nothing."""
+        if self.built:
+            return
+        super().build(variables)
+        self.buffers = self.add_optimizer_variables(variables, "momentum") if self.momentum else []
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        """Move one variable by its reduced gradient."""
+        step = self._with_decay(gradient, variable)
+        if self.momentum:
+            buffer = self.buffers[self._get_variable_index(variable)]
+            new_buffer = self.momentum * tf.convert_to_tensor(buffer) + step
+            self.assign(buffer, new_buffer)
+            step = step + self.momentum * new_buffer if self.nesterov else new_buffer
+        self.assign_sub(variable, tf.cast(learning_rate, variable.dtype) * step)
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
+
+
+class Adam(_CoupledDecayOptimizer):
+    """Adam with L2 decay in the gradient, by PyTorch's rule.
+
+    With `g' = g + coupled_decay * w`: `m = beta_1 m + (1 - beta_1) g'`, `v = beta_2 v + (1 - beta_2) g'^2`,
+    and `w = w - rate * m^ / (sqrt(v^) + epsilon)`, where `m^ = m / (1 - beta_1^t)`, `v^ = v / (1 - beta_2^t)`
+    and t counts from 1. Because the decay enters both moments, a weight without gradient moves by about the
+    rate per step towards 0.
+
+    Args:
+        learning_rate: a float, or a Keras schedule.
+        beta_1: decay of the mean, 0 to below 1.
+        beta_2: decay of the mean square, 0 to below 1.
+        epsilon: above 0, added to the corrected root.
+        coupled_decay: L2 coefficient, added to the gradient after its reduction.
+        decay_on: "all" variables, or only "matrices": those with more than one dimension.
+        name: the optimizer's name.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", Algorithm 1.
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        coupled_decay: float = 0.0,
+        decay_on: str = "all",
+        name: str | None = None,
+    ):
+        super().__init__(learning_rate, coupled_decay, decay_on, name)
+        require_adam((beta_1, beta_2), epsilon)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Create both moments of each variable; a second call does nothing."""
+        if self.built:
+            return
+        super().build(variables)
+        self.means, self.mean_squares = self.add_optimizer_variables(variables, ["mean", "mean_square"])
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        """Move one variable by its reduced gradient."""
+        gradient = self._with_decay(gradient, variable)
+        index = self._get_variable_index(variable)
+        mean, mean_square = self.means[index], self.mean_squares[index]
+        new_mean = self.beta_1 * tf.convert_to_tensor(mean) + (1 - self.beta_1) * gradient
+        new_square = self.beta_2 * tf.convert_to_tensor(mean_square) + (1 - self.beta_2) * tf.square(gradient)
+        self.assign(mean, new_mean)
+        self.assign(mean_square, new_square)
+        corrected_root = tf.sqrt(new_square / self._correction(self.beta_2, variable.dtype))
+        corrected_mean = new_mean / self._correction(self.beta_1, variable.dtype)
+        rate = tf.cast(learning_rate, variable.dtype)
+        self.assign_sub(variable, rate * corrected_mean / (corrected_root + self.epsilon))
+
+    def _correction(self, beta: float, dtype: tf.DType) -> tf.Tensor:
+        """Return `1 - beta ** t`, worked in float64: in float32 it would lose digits in the first steps."""
+        count = tf.cast(tf.convert_to_tensor(self.iterations), tf.float64) + 1.0
+        return tf.cast(1.0 - tf.pow(tf.constant(beta, tf.float64), count), dtype)
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments."""
+        own = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+        return {**super().get_config(), **own}
