@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tfdistill import report
@@ -16,8 +17,9 @@ class Network:
     def __init__(self, name: str, parameters: int) -> None:
         self.name, self._parameters = name, parameters
 
-    def count_params(self) -> int:
-        return self._parameters
+    @property
+    def trainable_variables(self) -> list[np.ndarray]:
+        return [np.empty((self._parameters - 2, 1), "int8"), np.empty(2, "int8")]
 
 
 NETWORKS = [Network("first", 1234567), Network("second", 12)]

@@ -182,13 +182,13 @@ def test_the_run_ends_with_a_table(run):
     assert run.status == 0
     line = next(line for line in run.output.splitlines() if line.startswith("resnet8 "))
     accuracy = f"{run.results['networks'][0]['last']['accuracy']:.2%}"
-    assert line.split() == ["resnet8", "78,426", accuracy, accuracy, "1"]
+    assert line.split() == ["resnet8", "77,754", accuracy, accuracy, "1"]
     assert str(run.folder / "results.json") in run.output
 
 
 def test_the_results_say_what_was_done(run):
     (network,) = run.results["networks"]
-    assert (network["name"], network["parameters"], network["best_epoch"]) == ("resnet8", 78426, 1)
+    assert (network["name"], network["parameters"], network["best_epoch"]) == ("resnet8", 77754, 1)
     assert 0 <= network["last"]["accuracy"] == network["best_accuracy"] <= network["last"]["top5"] <= 1
     facts = {name: run.results[name] for name in ("run", "step", "planned_steps", "epochs", "batch_size", "scored_on")}
     assert facts == {

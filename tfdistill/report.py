@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def network_results(networks: Sequence[keras.Model], rows: Sequence[Mapping[str,
         rows: the record of the epochs.
     """
     found = []
-    for name, parameters in [*((one.name, one.count_params()) for one in networks), ("ensemble", None)]:
+    for name, parameters in [*((one.name, trainable_parameters(one)) for one in networks), ("ensemble", None)]:
         scored = [row for row in rows if f"val_{name}/accuracy" in row]
         if not scored:
             continue
@@ -31,6 +32,11 @@ def network_results(networks: Sequence[keras.Model], rows: Sequence[Mapping[str,
         best_entry = {"best_accuracy": best[f"val_{name}/accuracy"], "best_epoch": best["epoch"]}
         found.append({"name": name, "parameters": parameters, "last": last, **best_entry})
     return found
+
+
+def trainable_parameters(network: keras.Model) -> int:
+    """What papers count: weights that training moves, without BatchNorm's running statistics."""
+    return sum(math.prod(variable.shape) for variable in network.trainable_variables)
 
 
 def results_of(

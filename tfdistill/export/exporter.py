@@ -86,7 +86,7 @@ def export_network(
         "class_names": list(class_names),
         "input_shape": list(image_shape),
         "normalization": {"mean": [float(value) for value in mean], "std": [float(value) for value in std]},
-        "parameters": network.count_params(),
+        "parameters": sum(math.prod(variable.shape) for variable in network.trainable_variables),
         "precision": precision(network),
     }
     facts = merged_card(facts, card or {})
