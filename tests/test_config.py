@@ -36,6 +36,22 @@ from tfdistill.optimizers import PROTOCOLS
         ("validation_share", 1.0, "0..1"),
         ("validation_share", -0.1, "0..1"),
         ("validation_share", math.nan, "0..1"),
+        ("augmentation", ("standard", "cutmx"), "nearest: cutmix"),
+        ("augmentation", (), "none alone"),
+        ("augmentation", ("none", "cutmix"), "none alone"),
+        ("augmentation", ("cutmix", "cutmix"), "different names"),
+        ("randaugment_operations", 0, "1..14"),
+        ("randaugment_magnitude", 11, "0..10"),
+        ("cutout_size", -1, "0..inf"),
+        ("cutmix_alpha", 0.0, "0.001..1000"),
+        ("mixup_alpha", math.nan, "0.001..1000"),
+        ("mixing_probability", 1.5, "0..1"),
+        ("mixup_alpha", 0.2, "is for --augmentation=mixup, not standard"),
+        ("mixing_probability", 0.5, "is for --augmentation=cutmix or mixup"),
+        ("label_smoothing", 1.0, "0..1"),
+        ("label_noise", 1.1, "0..1"),
+        ("label_noise", math.nan, "0..1"),
+        ("label_noise_seed", -1, "2^63"),
         ("seed", -1, "2^63"),
         ("seed", 2**63, "2^63"),
         ("run", "a/b", "'a/b'"),
@@ -62,6 +78,11 @@ def test_a_field_out_of_range_is_named_in_one_line(field, value, hint):
 )
 def test_the_ends_of_the_ranges_are_allowed(field, value):
     assert getattr(RunConfig(**{field: value}), field) == value
+
+
+def test_parameters_of_an_augmentation_come_with_it():
+    config = RunConfig(augmentation=("standard", "mixup", "cutout"), mixup_alpha=0.2, cutout_size=8)
+    assert (config.mixup_alpha, config.cutout_size) == (0.2, 8)
 
 
 def test_an_unknown_hyperparameter_gets_the_nearest_name():
@@ -142,6 +163,13 @@ def test_differences_name_what_changes_training():
     ).to_dict()
     expected = {"networks", "batch_size", "milestones", "ie_dml.inheritance_weight", "ie_dml.split"}
     assert set(differences(old, new)) == expected
+
+
+def test_a_run_from_before_a_flag_was_there_has_its_default():
+    old = json.loads(json.dumps(FULL.to_dict()))
+    del old["augmentation"], old["label_noise"]
+    assert differences(old, FULL.to_dict()) == []
+    assert differences(old, dataclasses.replace(FULL, augmentation=("none",)).to_dict()) == ["augmentation"]
 
 
 def test_differences_ignore_what_does_not_change_training():

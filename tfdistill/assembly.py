@@ -29,6 +29,7 @@ def load_data(config: RunConfig) -> data.Dataset:
             data_dir=config.data_dir or None,
             image_size=config.image_size or None,
             download=config.download,
+            reading=config.reading,
         )
     except data.DataUnavailable as error:
         raise ValueError(f"{error}; configs/quickstart.flags runs on data that comes with the installation") from error
@@ -48,7 +49,72 @@ def splits(config: RunConfig, dataset: data.Dataset) -> tuple[data.Split, dict[s
         if config.train_examples > len(train):
             raise ValueError(f"train_examples: {config.train_examples} are more than the {len(train)} there are")
         train = data.take_subset(train, config.train_examples, config.seed)
-    return train, monitors
+    # Last, so that noise changes neither who is held out nor who is in a subset.
+    return with_label_noise(config, dataset, train), monitors
+
+
+def with_label_noise(config: RunConfig, dataset: data.Dataset, train: data.Split) -> data.Split:
+    """The training examples, with wrong labels where the run wants them.
+
+    Raises:
+        ValueError: there is one class only.
+    """
+    if not config.label_noise:
+        return train
+    if len(dataset.class_names) < 2:
+        raise ValueError(f"label_noise: needs two classes or more, {dataset.name} has {len(dataset.class_names)}")
+    return data.corrupt_labels(
+        train,
+        config.label_noise,
+        classes=len(dataset.class_names),
+        examples=len(dataset.train),
+        seed=config.seed if config.label_noise_seed is None else config.label_noise_seed,
+    )
+
+
+def check_augmentation(config: RunConfig, dataset: data.Dataset) -> None:
+    """Refuses what the data set's images or classes are too few for.
+
+    Raises:
+        ValueError: names the flag.
+    """
+    if "standard" in config.augmentation:
+        try:
+            dataset.augmentation.require_size(*dataset.image_shape[:2])
+        except ValueError as error:
+            raise ValueError(f"augmentation: standard of {dataset.name}: {error}") from error
+    if config.label_smoothing and len(dataset.class_names) < 2:
+        raise ValueError(f"label_smoothing: needs two classes or more, {dataset.name} has {len(dataset.class_names)}")
+
+
+def training_batches(
+    config: RunConfig,
+    dataset: data.Dataset,
+    train: data.Split,
+    *,
+    batch_size: int,
+    first_step: int = 0,
+    steps: int | None = None,
+) -> tf.data.Dataset:
+    """The batches that the networks of a run are trained on, from `first_step` on; endless unless `steps` are given."""
+    chosen = config.augmentation
+    mixed = {name: getattr(config, f"{name}_alpha") for name in ("cutmix", "mixup") if name in chosen}
+    mixing = data.Mixing(mixed.get("cutmix"), mixed.get("mixup"), config.mixing_probability) if mixed else None
+    operations, magnitude = config.randaugment_operations, config.randaugment_magnitude
+    return data.training_batches(
+        train,
+        batch_size=batch_size,
+        seed=config.seed,
+        augmentation=dataset.augmentation if "standard" in chosen else None,
+        normalization=normalization_of(config, dataset),
+        randaugment=data.RandAugment(operations, magnitude) if "randaugment" in chosen else None,
+        cutout=data.Cutout(config.cutout_size) if "cutout" in chosen else None,
+        mixing=mixing,
+        label_smoothing=config.label_smoothing,
+        classes=len(dataset.class_names),
+        first_step=first_step,
+        steps=steps,
+    )
 
 
 def check_batch_size(batch_size: int, examples: int, replicas: int) -> None:
@@ -96,16 +162,26 @@ def facts_of(dataset: data.Dataset, train: data.Split, monitors: Mapping[str, da
 def build_networks(config: RunConfig, dataset: data.Dataset) -> list[keras.Model]:
     """The networks of a run, named apart; their weights are a function of the seed.
 
+    Weights that the run is given come later, see `initial_weights`: a run that goes on, and whoever reads its
+    checkpoint, needs none.
+
     Raises:
         ValueError: a network of no such size, or images too small for it.
     """
     built = []
-    for name, alias, seed in zip(config.networks, distinct(config.networks), _seeds(config)[1:], strict=False):
-        classes, shape = len(dataset.class_names), dataset.image_shape
+    names = distinct([one.name for one in config.specifications])
+    for text, one, name, seed in zip(config.networks, config.specifications, names, _seeds(config)[1:], strict=False):
+        architecture = networks.architecture_of(one)
+        known: dict[str, Any] = {"classes": len(dataset.class_names), "image_shape": dataset.image_shape, "seed": seed}
         try:
-            built.append(networks.build(name, classes=classes, image_shape=shape, seed=seed, model_name=alias))
+            if architecture in networks.APPLICATIONS:
+                expected = normalization_of(config, dataset)
+                known |= {"mean": expected.mean, "std": expected.std}
+                built.append(networks.keras_application(architecture, **known, name=name))
+            else:
+                built.append(networks.build(architecture, **known, model_name=name))
         except ValueError as error:
-            raise ValueError(f"networks: {name} for {dataset.name}: {error}") from error
+            raise ValueError(f"networks: {text} for {dataset.name}: {error}") from error
     return built
 
 

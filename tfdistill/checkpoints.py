@@ -118,6 +118,24 @@ def newest(folder: str | os.PathLike) -> Checkpoint | None:
     return None
 
 
+def read(path: str | os.PathLike) -> Checkpoint:
+    """Reads one checkpoint, and no other if it is damaged.
+
+    Args:
+        path: the checkpoint's own folder, `step_00001234`.
+
+    Raises:
+        CheckpointError: it is not there, is damaged, or its folder has another name.
+    """
+    path = Path(path)
+    if not _FOLDER_NAME.fullmatch(path.name):
+        raise CheckpointError(f"{path} is no checkpoint: its name must be step_ and eight digits")
+    try:
+        return _read(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"checkpoint {path} is damaged: {error}") from error
+
+
 def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Assigns every array to the variable of its name, after checking that all of them fit.
 

@@ -12,10 +12,10 @@ from typing import Any, get_type_hints
 from absl import flags
 
 from tfdistill.config import RunConfig, hyperparameters
-from tfdistill.data import DATASETS
+from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN, TFDS_SUMMARY
 from tfdistill.export import ExportError
 from tfdistill.methods import METHODS
-from tfdistill.networks import NETWORKS
+from tfdistill.networks import APPLICATIONS, NETWORKS
 
 
 def run_flags() -> flags.FlagValues:
@@ -101,8 +101,18 @@ def listing() -> str:
     """Methods, networks and data sets, a line each."""
     parts = {
         "Methods (--method)": {name: _first_line(method.__doc__) for name, method in METHODS.items()},
-        "Networks (--networks)": {family.pattern: family.summary for family in NETWORKS.values()},
-        "Data sets (--dataset)": {name: entry.summary for name, entry in DATASETS.items()},
+        "Networks (--networks)": {
+            **{family.pattern: family.summary for family in NETWORKS.values()},
+            **{
+                name: f"{one.builder} of keras.applications, whose ImageNet weights it fits"
+                for name, one in APPLICATIONS.items()
+            },
+        },
+        "Data sets (--dataset)": {
+            **{name: entry.summary for name, entry in DATASETS.items()},
+            TFDS_PATTERN: TFDS_SUMMARY,
+        },
+        "Augmentations (--augmentation), in this order": AUGMENTATIONS,
     }
     lines = []
     for title, entries in parts.items():

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tfdistill import networks
-from tfdistill.data import DATASETS, NORMALIZATIONS
+from tfdistill.data import AUGMENTATIONS, NORMALIZATIONS, READINGS, TFDS_PATTERN, source_of
 from tfdistill.methods import METHODS
 from tfdistill.methods.arguments import choose
+from tfdistill.networks import Specification, architecture_of
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings, Protocol
 from tfdistill.runtime import PRECISIONS, STRATEGIES
 
@@ -27,13 +27,24 @@ class RunConfig:
     """Everything that decides a run. One field, one flag; 0, "" and None mean "as the method's protocol says"."""
 
     method: str = _flag("supervised", "How the networks learn; see --list.")
-    networks: tuple[str, ...] = _flag(("resnet20",), "Networks, comma-separated; see --list.")
-    dataset: str = _flag("digits", "Data set; see --list.")
+    networks: tuple[str, ...] = _flag(
+        ("resnet20",),
+        "Networks, comma-separated; see --list. NAME:imagenet starts from Keras' ImageNet weights (resnet50, 101, 152, "
+        "mobilenet_v2), NAME:PATH from a run's folder (NAME:PATH:NETWORK says which network of it), a checkpoint, or a "
+        ".keras, .weights.h5, .npz or .safetensors file (for ImageNet ResNets and mobilenet_v2 with torchvision's or "
+        "timm's names too). A classifier for other classes starts anew.",
+    )
+    dataset: str = _flag("digits", f"Data set; see --list. {TFDS_PATTERN} is any of TensorFlow Datasets.")
     data_dir: str = _flag(
         "", "Where the data lies: a TFDS folder, or the root of an image folder.", changes_training=False
     )
     download: bool = _flag(True, "Let TFDS download a data set that is not there.", changes_training=False)
-    image_size: int = _flag(0, "Height and width that an image folder is resized to.")
+    image_size: int = _flag(0, "Height and width that images of many sizes are brought to.")
+    reading: str = _flag(
+        "auto",
+        "How they are: resize (whole, squeezed), crop (random crops in training, the centre in evaluation), or auto: "
+        "crop above 64 pixels.",
+    )
     normalization: str = _flag(
         "", f"Mean and standard deviation: {', '.join(NORMALIZATIONS)}; the data set's if empty."
     )
@@ -41,6 +52,28 @@ class RunConfig:
     validation_share: float = _flag(
         0.0, "Share of the training data held out, and scored each epoch instead of the test data."
     )
+    augmentation: tuple[str, ...] = _flag(
+        ("standard",),
+        f"What training images go through, comma-separated, of {', '.join(AUGMENTATIONS)}; see --list. Resume is exact "
+        "with all of them.",
+    )
+    randaugment_operations: int = _flag(2, "Operations of RandAugment per image.")
+    randaugment_magnitude: int = _flag(9, "Strength of RandAugment's operations, 0..10.")
+    cutout_size: int = _flag(0, "Side of cut-out's square in pixels; 0: half of the image's shorter side.")
+    cutmix_alpha: float = _flag(1.0, "Shares of cut-mix are drawn from Beta(alpha, alpha).")
+    mixup_alpha: float = _flag(
+        1.0, "Shares of mixup are drawn from Beta(alpha, alpha); its paper: 1 for CIFAR, 0.2 for ImageNet."
+    )
+    mixing_probability: float = _flag(1.0, "How likely cut-mix or mixup mixes an image at all.")
+    label_smoothing: float = _flag(
+        0.0, "Probability taken from the label in training, shared equally among the other classes."
+    )
+    label_noise: float = _flag(
+        0.0,
+        "Share of the training labels replaced by wrong ones, fixed before training. What --validation_share holds out "
+        "stays clean, as the test data does.",
+    )
+    label_noise_seed: int | None = _flag(None, "Decides which labels become what; --seed if not given.")
     protocol: str = _flag(
         "", f"Optimizer, schedule, epochs, batch size: {', '.join(PROTOCOLS)}; the method's if empty."
     )
@@ -81,7 +114,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         choose("method", self.method, METHODS)
-        choose("dataset", self.dataset, DATASETS)
+        source_of(self.dataset)
         if self.normalization:
             choose("normalization", self.normalization, NORMALIZATIONS)
         if self.protocol:
@@ -90,6 +123,7 @@ class RunConfig:
             ("precision", PRECISIONS),
             ("strategy", STRATEGIES),
             ("xla", ("auto", "on", "off")),
+            ("reading", READINGS),
         ):
             choose(name, getattr(self, name), dict.fromkeys(choices))
         for name in (
@@ -108,8 +142,10 @@ class RunConfig:
                 raise ValueError(f"{name}: must be at least 1, not {getattr(self, name)}")
         if not 0 <= self.validation_share < 1:
             raise ValueError(f"validation_share: must be in 0..1 (1 excluded), not {self.validation_share}")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed: must be in 0..2^63-1, not {self.seed}")
+        _check_augmentation(self)
+        for name in ("seed", "label_noise_seed"):
+            if not 0 <= (getattr(self, name) or 0) < 2**63:
+                raise ValueError(f"{name}: must be in 0..2^63-1, not {getattr(self, name)}")
         if not self.networks:
             raise ValueError("networks: at least one is needed, such as --networks=resnet20")
         for name in self.networks:
@@ -123,7 +159,14 @@ class RunConfig:
     @property
     def run_name(self) -> str:
         """`run`, or a name made of method, networks, data set and seed."""
-        return self.run or f"{self.method}-{'+'.join(self.networks)}-{self.dataset}-seed{self.seed}"
+        labels = [one.label for one in self.specifications]
+        dataset = re.sub(r"[^\w.-]", "-", self.dataset)
+        return self.run or f"{self.method}-{'+'.join(labels)}-{dataset}-seed{self.seed}"
+
+    @property
+    def specifications(self) -> tuple[Specification, ...]:
+        """The networks, each taken apart into name and source."""
+        return tuple(Specification.parse(text) for text in self.networks)
 
     def chosen_protocol(self) -> Protocol:
         """The protocol with everything that the flags say otherwise.
@@ -159,18 +202,50 @@ class RunConfig:
         return cls(**tuples)
 
 
+# Which augmentation a flag belongs to, and its least and largest value.
+AUGMENTATION_FLAGS: dict[str, tuple[tuple[str, ...], float, float]] = {
+    "randaugment_operations": (("randaugment",), 1, 14),
+    "randaugment_magnitude": (("randaugment",), 0, 10),
+    "cutout_size": (("cutout",), 0, math.inf),
+    "cutmix_alpha": (("cutmix",), 1e-3, 1e3),
+    "mixup_alpha": (("mixup",), 1e-3, 1e3),
+    "mixing_probability": (("cutmix", "mixup"), 0, 1),
+}
+
+
+def _check_augmentation(config: RunConfig) -> None:
+    chosen = config.augmentation
+    for name in chosen:
+        choose("augmentation", name, AUGMENTATIONS)
+    if not chosen or len(set(chosen)) < len(chosen) or ("none" in chosen and len(chosen) > 1):
+        raise ValueError(f"augmentation: {','.join(chosen)!r} must be different names, or none alone")
+    for name, (owners, least, largest) in AUGMENTATION_FLAGS.items():
+        value = getattr(config, name)
+        if not least <= value <= largest:
+            raise ValueError(f"{name}: must be in {least:g}..{largest:g}, not {value}")
+        if value != RunConfig.__dataclass_fields__[name].default and not set(owners) & set(chosen):
+            raise ValueError(
+                f"{name}: is for --augmentation={' or '.join(owners)}, not {','.join(chosen)}; leave it out"
+            )
+    if not 0 <= config.label_noise <= 1:
+        raise ValueError(f"label_noise: must be in 0..1, not {config.label_noise}")
+    if not 0 <= config.label_smoothing < 1:
+        raise ValueError(f"label_smoothing: must be in 0..1 (1 excluded), not {config.label_smoothing}")
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Names of the flags that differ between two `RunConfig.to_dict()` and would change the training."""
-    names = [one.name for one in dataclasses.fields(RunConfig) if one.metadata.get("changes_training")]
-    found = [name for name in names if _plain(old.get(name)) != _plain(new.get(name))]
+    fields = [one for one in dataclasses.fields(RunConfig) if one.metadata.get("changes_training")]
+    # A run from before a flag was there was trained as its default says.
+    found = [one.name for one in fields if _plain(old.get(one.name, one.default)) != _plain(new.get(one.name))]
     before, after = old["hyperparameters"], new["hyperparameters"]
     method = new["method"]
     return found + [f"{method}.{name}" for name in after if before.get(name, after[name]) != after[name]]
 
 
-def _require_network(name: str) -> None:
+def _require_network(text: str) -> None:
     try:
-        networks.require_name(name)
+        architecture_of(Specification.parse(text))
     except ValueError as error:
         raise ValueError(f"networks: {error}") from None
 

@@ -57,7 +57,7 @@ def evaluate_flags() -> flags.FlagValues:
     }
     for name, (default, text) in texts.items():
         flags.DEFINE_string(name, default, text, flag_values=values)
-    size = "Height and width that an image folder is resized to; those that the network takes if 0."
+    size = "Height and width that images of many sizes are brought to; those that the network takes if 0."
     flags.DEFINE_integer("image_size", 0, size, flag_values=values)
     flags.DEFINE_integer("batch_size", 256, "Examples per batch; changes the speed only.", flag_values=values)
     flags.DEFINE_bool("download", True, "Let TFDS download a data set that is not there.", flag_values=values)
@@ -74,7 +74,7 @@ def check(values: flags.FlagValues) -> None:
     if bool(values.run) == bool(values.saved_model):
         raise ValueError("run: give either --run=NAME or --saved_model=FOLDER")
     if values.dataset:
-        choose("dataset", values.dataset, data.DATASETS)
+        data.source_of(values.dataset)
     choose("split", values.split, dict.fromkeys(("test", "train")))
     if values.batch_size < 1:
         raise ValueError(f"batch_size: must be at least 1, not {values.batch_size}")
@@ -153,6 +153,7 @@ def chosen_data(values: flags.FlagValues, subject: Subject) -> data.Dataset:
     if subject.dataset and name == trained_on and not values.data_dir and not values.image_size:
         return subject.dataset
     folder = values.data_dir or (subject.trained_on.get("data_dir", "") if name == trained_on else "")
-    free_size = data.DATASETS[choose("dataset", name, dict.fromkeys(data.DATASETS, name))].image_size is None
+    free_size = data.source_of(name).image_size is None
     size = values.image_size or (subject.scorer.image_shape[0] if free_size else None)
-    return data.load(name, data_dir=folder or None, image_size=size, download=values.download)
+    reading = subject.trained_on.get("reading", "auto") if name == trained_on else "auto"
+    return data.load(name, data_dir=folder or None, image_size=size, download=values.download, reading=reading)

@@ -13,14 +13,17 @@ import tensorflow as tf
 from tfdistill import callbacks, checkpoints, command_line, data, report, runtime
 from tfdistill.assembly import (
     build_distiller,
+    check_augmentation,
     check_batch_size,
     evaluation_batch_size,
     facts_of,
     load_data,
     normalization_of,
     splits,
+    training_batches,
 )
 from tfdistill.config import RunConfig
+from tfdistill.initial_weights import load_initial_weights
 from tfdistill.optimizers import Protocol
 from tfdistill.run_folder import RunFolder, flagfile, write_json
 
@@ -52,6 +55,13 @@ def main(arguments: Sequence[str]) -> int:
     except (FloatingPointError, checkpoints.CheckpointError) as error:
         print(f"\ntrain.py: error: {error}", file=sys.stderr)
         return 1
+    except (tf.errors.OpError, UnicodeDecodeError):  # the second where the first quotes the bytes of a damaged file
+        # A file that could be read before the training may be gone by now.
+        unreadable = data.describe_unreadable([run.train_split, *run.monitors.values()])
+        if not unreadable:
+            raise
+        print(f"\ntrain.py: error: {unreadable}; the same command goes on without it", file=sys.stderr)
+        return 1
     with command_line.one_line_errors("train.py"):
         print(run.finish())
     return 0
@@ -75,6 +85,7 @@ class Run:
         runtime.set_precision(config.precision)
         self.dataset = load_data(config)
         self.normalization = normalization_of(config, self.dataset)
+        check_augmentation(config, self.dataset)
         self.train_split, self.monitors = splits(config, self.dataset)
         self.batch_size = self.protocol.batch_size
         check_batch_size(self.batch_size, len(self.train_split), self.strategy.num_replicas_in_sync)
@@ -82,6 +93,7 @@ class Run:
         self.planned_steps = self.steps_per_epoch * self.protocol.epochs
         self.total_steps = min(config.steps or self.planned_steps, self.planned_steps)
         self.distiller = build_distiller(config, self.dataset, self.strategy)
+        self._start_from_given_weights()
         self.distiller.compile(
             {"networks": self.protocol.settings},
             xla=config.xla,
@@ -91,6 +103,18 @@ class Run:
         self.record = callbacks.Record(self.batch_size, folder.write_epochs)
         self.checkpoints = callbacks.Checkpoints(folder.checkpoints, self.record, config.checkpoint_seconds)
         self._metrics = callbacks.RestoredMetrics({})
+
+    def _start_from_given_weights(self) -> None:
+        """Loads what `--networks` names, unless the run has a checkpoint to go on from."""
+        if not any(one.source for one in self.config.specifications):
+            return
+        try:
+            if checkpoints.newest(self.folder.checkpoints) is not None:
+                return
+        except checkpoints.CheckpointError:
+            return  # `open` says so
+        for line in load_initial_weights(self.distiller.networks, self.config.networks):
+            print(line, flush=True)
 
     def open(self) -> None:
         """Takes the run folder, and goes back to its newest whole checkpoint if there is one.
@@ -220,12 +244,11 @@ class Run:
         return [epoch for epoch in range(1, last + 1) if epoch % self.config.evaluate_every == 0 or epoch == last]
 
     def _training_data(self) -> tf.data.Dataset:
-        return data.training_batches(
+        return training_batches(
+            self.config,
+            self.dataset,
             self.train_split,
             batch_size=self.batch_size,
-            seed=self.config.seed,
-            augmentation=self.dataset.augmentation,
-            normalization=self.normalization,
             first_step=self.distiller.steps_trained,
         )
 

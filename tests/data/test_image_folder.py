@@ -4,11 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from tfdistill.data import DataUnavailable, evaluation_batches, load, training_batches
-from tfdistill.data.image_folder import read_images
 
 COLOURS = {"red": (200, 10, 20), "green": (10, 180, 30)}
 
@@ -32,12 +30,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-def decoded(path: Path, size: int) -> np.ndarray:
-    images = read_images(tf.constant([str(path)]), (size, size, 3))
-    assert (images.dtype, images.shape) == (tf.uint8, (1, size, size, 3))
-    return images.numpy()[0]
-
-
 def test_classes_and_files(folder):
     write_colour(folder / "train" / "green" / "SHOUTED.JPG", "green")
     (folder / "train" / "green" / "notes.txt").write_text("not an image")
@@ -46,7 +38,7 @@ def test_classes_and_files(folder):
     assert dataset.class_names == ("green", "red")
     assert dataset.image_shape == (12, 12, 3)
     assert np.bincount(dataset.train.labels).tolist() == [6, 5]
-    assert [Path(path).name for path in dataset.test.images] == ["one.png", "one.png"]
+    assert dataset.test.images[:, 0, 0].tolist() == [list(COLOURS["green"]), list(COLOURS["red"])]
 
 
 @pytest.mark.parametrize("name", ["test", "val", "validation"])
@@ -55,39 +47,42 @@ def test_the_test_split_has_three_names(folder, name):
     assert len(load("image_folder", data_dir=folder, image_size=8).test) == 2
 
 
-def test_a_class_may_be_missing_from_the_test_split(folder):
+def test_a_class_missing_from_the_test_split_is_warned_of(folder, caplog):
     (folder / "val" / "green" / "one.png").unlink()
     (folder / "val" / "green").rmdir()
     assert load("image_folder", data_dir=folder, image_size=8).test.labels.tolist() == [1]
+    (record,) = caplog.records
+    assert record.getMessage() == f"{folder / 'val'} has no images of green, so nothing is measured there"
 
 
-@pytest.mark.parametrize("extension", ["png", "bmp"])
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_lossless_formats_come_back_exactly_as_rgb(tmp_path, extension, channels):
-    pixels = np.random.default_rng(0).integers(0, 256, (6, 6, channels), dtype=np.uint8)
-    path = write(tmp_path / f"image.{extension}", pixels[..., 0] if channels == 1 else pixels)
-    expected = np.repeat(pixels, 3, axis=-1) if channels == 1 else pixels[..., :3]
-    np.testing.assert_array_equal(decoded(path, 6), expected)
+def test_large_images_stay_on_disk_and_small_ones_are_decoded_once(folder):
+    small = load("image_folder", data_dir=folder, image_size=64)
+    assert not small.train.on_disk and small.augmentation.pad == 4
+    large = load("image_folder", data_dir=folder, image_size=65)
+    assert large.train.on_disk and large.train.reading.style == "crop"
+    assert large.augmentation.pad == 0 and large.augmentation.flip
+    assert [Path(path).name for path in large.test.images] == ["one.png", "one.png"]
+    asked = load("image_folder", data_dir=folder, image_size=32, reading="crop")
+    assert asked.train.on_disk and asked.test.reading.style == "crop"
 
 
-def test_jpeg_and_gif(tmp_path):
-    grey = np.full((16, 16), 120, np.uint8)
-    for extension, pixels in (("jpg", np.stack([grey] * 3, axis=-1)), ("jpeg", grey), ("gif", grey)):
-        path = write(tmp_path / f"image.{extension}", pixels)
-        np.testing.assert_allclose(decoded(path, 16).astype(int), 120, atol=2)
-
-
-def test_of_a_moving_gif_the_first_frame(tmp_path):
-    frames = [Image.fromarray(np.full((8, 8), grey, np.uint8)) for grey in (40, 200)]
-    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
-    np.testing.assert_allclose(decoded(tmp_path / "moving.gif", 8).astype(int), 40, atol=2)
-
-
-def test_resizing_smooths(tmp_path):
-    checkers = np.indices((32, 32)).sum(0) % 2 * 255
-    path = write(tmp_path / "checkers.png", checkers.astype(np.uint8))
-    middle = decoded(path, 8)[2:-2, 2:-2].astype(int)
-    np.testing.assert_allclose(middle, 128, atol=4)
+def test_files_that_cannot_be_read_are_left_out_and_counted_once(folder, caplog):
+    (folder / "train" / "red" / "2.png").write_bytes(b"")
+    (folder / "train" / "red" / "3.png").write_text("not an image")
+    (folder / "train" / "green" / "4.png").write_bytes((folder / "train" / "green" / "3.png").read_bytes()[:-20])
+    train = load("image_folder", data_dir=folder, image_size=80).train
+    assert [f"{Path(path).parent.name}/{Path(path).name}" for path in train.images] == [
+        *("green/0.png", "green/1.png", "green/2.png", "green/3.png"),
+        *("red/0.png", "red/1.png", "red/4.png"),
+    ]
+    assert train.labels.tolist() == [0, 0, 0, 0, 1, 1, 1] and train.index.tolist() == list(range(7))
+    (record,) = caplog.records
+    message = record.getMessage()
+    first = folder / "train" / "green" / "4.png"
+    assert message.startswith(
+        f"{folder / 'train'}: 3 of 10 images cannot be read and are left out; the first is {first} ("
+    )
+    assert "\n" not in message
 
 
 def test_batches_from_files(folder):
@@ -137,8 +132,14 @@ def unknown_test_class(root: Path) -> None:
     write_colour(root / "val" / "blue" / "one.png", "red")
 
 
-def empty_file(root: Path) -> None:
-    (root / "train" / "red" / "2.png").write_bytes(b"")
+def unreadable_class(root: Path) -> None:
+    for path in (root / "train" / "red").iterdir():
+        path.write_bytes(b"")
+
+
+def unreadable_test_split(root: Path) -> None:
+    for path in (root / "val").rglob("*.png"):
+        path.write_bytes(b"GIF89a and no more")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,8 @@ def empty_file(root: Path) -> None:
         (no_test_split, "needs a folder test or val or validation; found holdout, train"),
         (no_classes, r"train has no class folders; image_folder needs train/<class>/<image>"),
         (unknown_test_class, "val has classes that .*train lacks: blue"),
-        (empty_file, r"image .*train/red/2\.png is empty \(0 bytes\)"),
+        (unreadable_class, "train has no image that can be read of red"),
+        (unreadable_test_split, "val has no image that can be read"),
     ],
 )
 def test_a_bad_folder_is_named_in_one_line(folder, spoil, message):
@@ -160,6 +162,8 @@ def test_a_bad_folder_is_named_in_one_line(folder, spoil, message):
 
 
 def test_arguments_that_a_folder_needs(tmp_path):
+    with pytest.raises(ValueError, match="reading must be one of auto, resize, crop, got 'crops'; nearest: crop"):
+        load("image_folder", data_dir=tmp_path, image_size=8, reading="crops")
     with pytest.raises(ValueError, match="image_folder needs data_dir"):
         load("image_folder", image_size=8)
     with pytest.raises(ValueError, match="image_folder needs an image_size of 1 or more pixels, got None"):

@@ -15,7 +15,7 @@ CLASS_NAMES = ["cat", "dog", "eel"]
 
 
 def test_the_table_is_complete():
-    assert list(DATASETS) == ["cifar10", "cifar100", "digits", "image_folder"]
+    assert list(DATASETS) == ["cifar10", "cifar100", "digits", "image_folder", "imagenet2012"]
     for source in DATASETS.values():
         assert source.normalization in NORMALIZATIONS
         assert source.summary and "\n" not in source.summary
@@ -143,7 +143,7 @@ def test_a_failed_download_says_why(tmp_path, monkeypatch):
     def refuse(self, **settings):
         raise ConnectionError("no route\nto host")
 
-    monkeypatch.setattr("tfdistill.data.cifar._require_host", lambda name, root: None)
+    monkeypatch.setattr("tfdistill.data.prepared._require_host", lambda builder, name: None)
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", refuse)
     with pytest.raises(DataUnavailable, match=r"cifar10 could not be downloaded to .*: no route to host"):
         load("cifar10", data_dir=tmp_path, download=True)
@@ -168,7 +168,7 @@ def test_a_download_is_read(tmp_path, monkeypatch):
         prepare_cifar(tmp_path, "cifar10", train=4, test=2)
         self.info.read_from_directory(self.data_dir)
 
-    monkeypatch.setattr("tfdistill.data.cifar._require_host", lambda name, root: None)
+    monkeypatch.setattr("tfdistill.data.prepared._require_host", lambda builder, name: None)
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", prepare)
     dataset = load("cifar10", data_dir=tmp_path, download=True)
     assert (len(dataset.train), len(dataset.test)) == (4, 2)
@@ -199,8 +199,11 @@ def test_the_real_cifar100():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "cifar"}, "dataset 'cifar' is unknown; did you mean 'cifar10'"),
-        ({"name": "mnist"}, "dataset 'mnist' is unknown; known: cifar10, cifar100, digits, image_folder"),
+        ({"name": "cifar"}, "dataset: 'cifar' is unknown; nearest: cifar10"),
+        ({"name": "mnist"}, "dataset: 'mnist' is unknown; .*; tfds:<name> is any of TensorFlow Datasets"),
+        ({"name": "tfds:"}, "dataset: 'tfds:' is unknown"),
+        ({"name": "tfds:../mnist"}, "dataset: 'tfds:../mnist' is unknown"),
+        ({"name": "digits", "reading": "crop"}, "reading: the images of digits are 8x8; leave it out"),
         ({"name": "digits", "image_size": 32}, "image_size of digits is 8, got 32; leave it out"),
     ],
 )

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfdistill.networks.adapters import mobilenet_v2, network_from
+from tfdistill.networks.adapters import network_from
 
 
 def _model(input_name="pixels", activation=None, **dense):
@@ -93,23 +93,3 @@ def test_refuses_models_that_are_not_functional_on_images():
     for model in (_Subclassed(), flat):
         with pytest.raises(ValueError, match="must be functional with one input"):
             network_from(model, {"logits": "head"})
-
-
-def test_mobilenet_v2():
-    network = mobilenet_v2(classes=7, image_shape=(32, 32, 3), seed=1)
-    assert [one.name for one in network.inputs] == ["images"]
-    assert {name: tap.shape[1:] for name, tap in network.output.items()} == {
-        "stage1": (16, 16, 16),
-        "stage2": (8, 8, 24),
-        "stage3": (4, 4, 32),
-        "stage4": (2, 2, 96),
-        "stage5": (1, 1, 320),
-        "features": (1, 1, 1280),
-        "embedding": (1280,),
-        "logits": (7,),
-    }
-    count = sum(variable.shape.num_elements() for variable in network.trainable_variables)
-    assert count == 3_504_872 - 1281 * (1000 - 7)
-    again = mobilenet_v2(classes=7, image_shape=(32, 32, 3), seed=1)
-    for one, other in zip(network.trainable_variables, again.trainable_variables, strict=True):
-        np.testing.assert_array_equal(one.numpy(), other.numpy())

@@ -4,7 +4,9 @@ import pytest
 
 from tfdistill import networks
 
-TINY = ["resnet8", "resnet8_a", "wide_resnet_10_1", "wide_resnet_10_1_dropout"]
+TINY = ["resnet8", "resnet8_a", "resnet8_one", "resnet11_preactivation", "wide_resnet_10_1_dropout", "densenet_7_4"]
+STAGES = ["stage1", "stage2", "stage3"]
+TAPS = ["stem", *STAGES, *(f"{stage}_preactivation" for stage in STAGES), "features", "embedding", "logits"]
 
 
 def _kernels(model):
@@ -18,7 +20,7 @@ def test_every_network_follows_the_contract(name, image_shape):
     assert isinstance(network, keras.Model)
     assert [one.name for one in network.inputs] == ["images"]
     taps = network(np.random.default_rng(0).normal(size=(2, *image_shape)).astype("float32"), training=True)
-    assert list(taps) == ["stage1", "stage2", "stage3", "features", "embedding", "logits"]
+    assert [tap for tap in taps if not tap.startswith("transition")] == TAPS
     assert taps["logits"].shape == (2, 4)
     assert all(np.isfinite(tap).all() for tap in taps.values())
 
@@ -82,6 +84,8 @@ def test_attributes_are_builders():
 def test_examples_follow_the_pattern_of_their_family_alone(family):
     for example in family.examples:
         matching = [other for other in networks.NETWORKS.values() if other.numbers(example) is not None]
+        if "<" not in family.pattern:  # a name of its own goes before patterns that match it too
+            matching = [other for other in matching if "<" not in other.pattern]
         assert matching == [family]
     assert family.summary and "\n" not in family.summary
 
@@ -95,6 +99,13 @@ def test_examples_follow_the_pattern_of_their_family_alone(family):
         ("wrn_40_4", "unknown network 'wrn_40_4'; nearest: 'wide_resnet_40_4'"),
         ("mobilenetv2", "unknown network 'mobilenetv2'; nearest: 'mobilenet_v2'"),
         ("", "unknown network ''"),
+        ("resnet18", "'resnet18' has no depth of a CIFAR ResNet, 6n + 2; ImageNet's network is 'imagenet_resnet18'"),
+        ("resnet57_one", "depth must be 6n + 2 with n of at least 1, got 57; nearest: 56 and 62"),
+        ("resnet57_bottleneck", "depth must be 9n + 2 with n of at least 1, got 57; nearest: 56 and 65"),
+        ("resnet165_preactivation", "depth must be 9n + 2 with n of at least 1, got 165; nearest: 164 and 173"),
+        ("densenet_41_12", "depth must be 3n + 4 with n of at least 1, got 41; nearest: 40 and 43"),
+        ("vgg14", "depth must be one of [11, 13, 16, 19], got 14"),
+        ("imagenet_resnet20", "depth must be one of [18, 34, 50, 101, 152], got 20"),
     ],
 )
 def test_unknown_names_are_refused_with_the_nearest(name, message):
@@ -104,9 +115,78 @@ def test_unknown_names_are_refused_with_the_nearest(name, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["resnet8", "wide_resnet_10_1", "mobilenet", "mobilenet_v2"])
+@pytest.mark.parametrize(
+    "name", [*TINY, "mobilenet", "resnet11_bottleneck", "vgg11", "imagenet_resnet18", "mobilenet_v2"]
+)
 def test_bad_classes_and_small_images_are_refused(name):
     with pytest.raises(ValueError, match=r"^classes must be an integer of at least 2, got 1$"):
         networks.build(name, classes=1)
     with pytest.raises(ValueError, match=r"^image_shape must be at least"):
         networks.build(name, classes=10, image_shape=(3, 3, 3))
+
+
+def test_resnet164_is_the_one_of_preactivation_bottlenecks():
+    assert "resnet164" in networks.NETWORKS["resnet164"].examples
+    builders = [networks._builder(name).func for name in ("resnet164", "resnet164_preactivation", "resnet164_b")]
+    assert builders == [networks.preactivation_resnet] * 2 + [networks.cifar_resnet]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("resnet18", "imagenet_resnet18"),
+        ("resnet50", "imagenet_resnet50"),
+        ("imagenet_resnet50", "imagenet_resnet50"),
+        ("mobilenet_v2", "mobilenet_v2"),
+        ("resnet32", "resnet32"),
+    ],
+)
+def test_a_name_beside_imagenet(name, meant):
+    assert networks.imagenet_name(name) == meant
+
+
+def test_an_unknown_name_beside_imagenet():
+    with pytest.raises(ValueError, match="unknown network 'resnett50'; nearest: 'resnet50'"):
+        networks.imagenet_name("resnett50")
+
+
+@pytest.mark.parametrize("name", ["resnet8", "resnet8_one", "mobilenet", "vgg11", "vgg11_bn", "imagenet_resnet18"])
+def test_preactivations_are_what_the_last_relu_of_a_stage_reads(name):
+    taps = _taps_of(name)
+    stages = [tap for tap in taps if f"{tap}_preactivation" in taps]
+    assert len(stages) >= 3
+    for stage in stages:
+        before = taps[f"{stage}_preactivation"]
+        assert before.min() < 0
+        np.testing.assert_array_equal(np.maximum(before, 0), taps[stage])
+    np.testing.assert_array_equal(taps["features"], taps[stages[-1]])
+
+
+@pytest.mark.parametrize("name", ["wide_resnet_10_1", "resnet11_preactivation", "densenet_7_4"])
+def test_preactivations_are_the_normalized_stage_where_blocks_activate_first(name):
+    taps = _taps_of(name)
+    for stage in STAGES:
+        normalized = taps[stage] / np.sqrt(1 + 1e-5)  # the running statistics are still (0, 1)
+        np.testing.assert_allclose(taps[f"{stage}_preactivation"], normalized, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(taps["features"], np.maximum(taps["stage3_preactivation"], 0))
+
+
+def test_a_linear_bottleneck_is_its_own_preactivation():
+    taps = _taps_of("mobilenet_v2")
+    for stage in range(1, 6):
+        np.testing.assert_array_equal(taps[f"stage{stage}_preactivation"], taps[f"stage{stage}"])
+
+
+def _taps_of(name):
+    network = networks.build(name, classes=4, image_shape=(32, 32, 3), seed=0)
+    taps = network(np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32"))
+    return {tap: tensor.numpy() for tap, tensor in taps.items()}
+
+
+@pytest.mark.parametrize("name", ["resnet8", "wide_resnet_10_2", "mobilenet"])
+def test_more_taps_change_neither_the_layers_nor_the_order_of_the_weights(name):
+    network = networks.build(name, classes=4, image_shape=(8, 8, 3))
+    few = {tap: network.output[tap] for tap in (*STAGES, "features", "embedding", "logits")}
+    plain = keras.Model(network.inputs[0], few)
+    assert [layer.name for layer in network.layers] == [layer.name for layer in plain.layers]
+    assert [variable.path for variable in network.variables] == [variable.path for variable in plain.variables]

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.networks.layers import BatchNormalization
-from tfdistill.networks.resnet import cifar_resnet
+from tfdistill.networks.resnet import cifar_bottleneck_resnet, cifar_resnet
 
 
 def trainable_count(model):
@@ -43,9 +43,13 @@ def test_taps(shortcut):
     network = cifar_resnet(8, classes=5, image_shape=(16, 16, 3), shortcut=shortcut, seed=0)
     taps = network(np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype("float32"))
     assert {name: tuple(tap.shape) for name, tap in taps.items()} == {
+        "stem": (2, 16, 16, 16),
         "stage1": (2, 16, 16, 16),
         "stage2": (2, 8, 8, 32),
         "stage3": (2, 4, 4, 64),
+        "stage1_preactivation": (2, 16, 16, 16),
+        "stage2_preactivation": (2, 8, 8, 32),
+        "stage3_preactivation": (2, 4, 4, 64),
         "features": (2, 4, 4, 64),
         "embedding": (2, 64),
         "logits": (2, 5),
@@ -114,3 +118,35 @@ def test_refuses_bad_arguments(settings, message):
     with pytest.raises(ValueError) as error:
         cifar_resnet(**settings, classes=10)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(("depth", "counted_as", "blocks"), [(14, "basic", 2), (11, "bottleneck", 1)])
+def test_bottlenecks(depth, counted_as, blocks):
+    network = cifar_bottleneck_resnet(depth, classes=5, counted_as=counted_as)
+    names = [layer.name for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert len(names) == 1 + 3 * 3 * blocks + 3  # a stem, three in each block, a shortcut in each stage
+    assert f"stage3_block{blocks}_conv3" in names
+    assert f"stage3_block{blocks + 1}_conv1" not in names
+    assert [network.output[f"stage{stage}"].shape[1:] for stage in (1, 2, 3)] == [
+        (32, 32, 64),
+        (16, 16, 128),
+        (8, 8, 256),
+    ]
+    sizes = [network.get_layer(f"stage2_block1_conv{index}").kernel_size[0] for index in (1, 2, 3)]
+    strides = [network.get_layer(f"stage2_block1_conv{index}").strides[0] for index in (1, 2, 3)]
+    assert (sizes, strides) == ([1, 3, 1], [1, 2, 1])
+
+
+def test_a_bottleneck_is_the_sum_of_its_residual_and_its_shortcut():
+    network = cifar_bottleneck_resnet(20, classes=5, image_shape=(8, 8, 3), seed=0)
+    for layer in network.layers:  # silence the residuals: what is left is the shortcuts
+        if layer.name.endswith("conv3_norm"):
+            layer.gamma.assign(tf.zeros_like(layer.gamma))
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    probe = keras.Model(network.inputs[0], network.get_layer("stage1_block1_shortcut_norm").output)
+    np.testing.assert_allclose(network(images)["stage1"], np.maximum(probe(images), 0), rtol=1e-6)
+
+
+def test_refuses_another_way_to_count():
+    with pytest.raises(ValueError, match=r"^counted_as must be one of \['basic', 'bottleneck'\], got 'one'; nearest: "):
+        cifar_bottleneck_resnet(56, classes=10, counted_as="one")

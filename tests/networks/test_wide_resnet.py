@@ -28,9 +28,13 @@ def test_taps():
     network = wide_resnet(10, 2, classes=5, image_shape=(16, 16, 3), seed=0)
     taps = network(np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype("float32"))
     assert {name: tuple(tap.shape) for name, tap in taps.items()} == {
+        "stem": (2, 16, 16, 16),
         "stage1": (2, 16, 16, 32),
         "stage2": (2, 8, 8, 64),
         "stage3": (2, 4, 4, 128),
+        "stage1_preactivation": (2, 16, 16, 32),
+        "stage2_preactivation": (2, 8, 8, 64),
+        "stage3_preactivation": (2, 4, 4, 128),
         "features": (2, 4, 4, 128),
         "embedding": (2, 128),
         "logits": (2, 5),

@@ -1,22 +1,39 @@
 """Data: named datasets, subsets of them, and batches that are pure functions of (seed, step)."""
 
-from tfdistill.data.augmentation import NORMALIZATIONS, Augmentation, Normalization
+from tfdistill.data.augmentation import AUGMENTATIONS, NORMALIZATIONS, Augmentation, Normalization
+from tfdistill.data.checking import describe_unreadable
 from tfdistill.data.dataset import Dataset, DataUnavailable, Split
+from tfdistill.data.decoding import READINGS, Reading
+from tfdistill.data.labels import corrupt_labels, smooth_labels
+from tfdistill.data.mixing import Cutout, Mixing
 from tfdistill.data.pipeline import evaluation_batches, training_batches
+from tfdistill.data.randaugment import RandAugment
 from tfdistill.data.selection import hold_out, take_subset
-from tfdistill.data.sources import DATASETS, load
+from tfdistill.data.sources import DATASETS, TFDS_PATTERN, TFDS_SUMMARY, load, source_of
 
 __all__ = [
+    "AUGMENTATIONS",
     "DATASETS",
     "NORMALIZATIONS",
+    "READINGS",
+    "TFDS_PATTERN",
+    "TFDS_SUMMARY",
     "Augmentation",
+    "Cutout",
     "DataUnavailable",
     "Dataset",
+    "Mixing",
     "Normalization",
+    "RandAugment",
+    "Reading",
     "Split",
+    "corrupt_labels",
+    "describe_unreadable",
     "evaluation_batches",
     "hold_out",
     "load",
+    "smooth_labels",
+    "source_of",
     "take_subset",
     "training_batches",
 ]

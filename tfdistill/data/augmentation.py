@@ -9,6 +9,16 @@ import tensorflow as tf
 
 PAD_MODES = ("reflect", "zero")
 
+# What training images may go through, in this order.
+AUGMENTATIONS = {
+    "standard": "what the data set is usually trained with: pad, crop and flip, or a random crop",
+    "randaugment": "operations drawn for each image: --randaugment_operations, --randaugment_magnitude",
+    "cutout": "a square of each image blanked: --cutout_size",
+    "cutmix": "a rectangle of each image from another, labels mixed by area: --cutmix_alpha",
+    "mixup": "each image blended with another, and their labels: --mixup_alpha",
+    "none": "nothing",
+}
+
 
 @dataclass(frozen=True)
 class Normalization:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
-from tfdistill.data.dataset import DataUnavailable, Split
+from tfdistill.data.dataset import Split
+from tfdistill.data.prepared import prepared_builder
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-HOST = "www.cs.toronto.edu"
 IMAGE_SHAPE = (32, 32, 3)
 # Decoding by blocks: one call of the map function per image costs more than the image.
 DECODE_BLOCK = 250
@@ -41,66 +35,14 @@ def load_cifar(name: str, data_dir: Path | None, download: bool) -> tuple[Split,
         DataUnavailable: if there is no prepared copy, or no `tensorflow-datasets`.
         ValueError: if the copy is damaged.
     """
-    builder = _prepared_builder(name, data_dir, download)
+    builder = prepared_builder(name, data_dir, download)
     class_names = tuple(builder.info.features["label"].names)
     return _read_split(builder, "train"), _read_split(builder, "test"), class_names
-
-
-def _prepared_builder(name: str, data_dir: Path | None, download: bool) -> tfds.core.DatasetBuilder:
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise DataUnavailable(f"{name} needs `pip install tensorflow-datasets importlib_resources`: {error}") from error
-    folder = data_dir or os.environ.get("TFDS_DATA_DIR") or None
-    with _errors_only():
-        builder = tfds.builder(name, data_dir=folder and os.path.expanduser(folder), try_gcs=False)
-        if builder.is_prepared():
-            return builder
-    root = builder.data_dir_root
-    if not download:
-        raise DataUnavailable(
-            f"{name} has no prepared copy in {root}: point data_dir (or TFDS_DATA_DIR) at a folder with one, "
-            f"or allow the download, or run `tfds build {name} --data_dir={root}`"
-        )
-    _require_host(name, root)
-    try:
-        builder.download_and_prepare()
-    except Exception as error:  # network, disk, checksum: whatever the cause, the data is not there
-        reason = " ".join(str(error).split())
-        raise DataUnavailable(f"{name} could not be downloaded to {root}: {reason}") from error
-    return builder
-
-
-def _require_host(name: str, root: str) -> None:
-    """Tries the host first, which takes a moment: the downloader tries again for minutes before it gives up."""
-    if urllib.request.getproxies():
-        return
-    try:
-        socket.create_connection((HOST, 443), timeout=10).close()
-    except OSError:
-        raise DataUnavailable(
-            f"{name} is not in {root}, and {HOST} cannot be reached to download it: point data_dir (or TFDS_DATA_DIR) "
-            "at a folder that TensorFlow Datasets has prepared on another machine"
-        ) from None
-
-
-@contextlib.contextmanager
-def _errors_only() -> Iterator[None]:
-    """TensorFlow Datasets warns of a folder without the data set, which is then downloaded or refused in words."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
 
 
 def _read_split(builder: tfds.core.DatasetBuilder, split_name: str) -> Split:
     """Reads and decodes the record files directly: four times as fast as the builder's own pipeline."""
     info = builder.info.splits[split_name]
-    file_format = builder.info.file_format.value
-    if file_format != "tfrecord":
-        raise ValueError(f"{builder.data_dir} holds {file_format} files; prepare it as tfrecord")
     records = tf.data.TFRecordDataset([str(path) for path in info.filepaths])
     images = np.empty((info.num_examples, *IMAGE_SHAPE), np.uint8)
     labels = np.empty(info.num_examples, np.int32)

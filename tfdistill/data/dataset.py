@@ -2,35 +2,55 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from tfdistill.data.augmentation import Augmentation, Normalization
+from tfdistill.data.decoding import Reading
 
 
 class DataUnavailable(ValueError):
     """The data, or the package that reads it, is not on this machine; the message says how to get it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Labelled examples: images in memory, or paths of image files that are decoded when a batch needs them.
-
-    Made by `in_memory`, `of_files` and `take`.
+@dataclass(frozen=True)
+class RecordFiles:
+    """TFRecord files of serialized `tf.train.Example`, each with an encoded image.
 
     Args:
-        images: uint8 [N, H, W, C], or paths [N] (object array of `str`).
+        paths: the files.
+        image_key: name of the feature that holds the image's bytes.
+    """
+
+    paths: tuple[str, ...]
+    image_key: str
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Labelled examples: images in memory, or where to read each when a batch needs it.
+
+    Made by `in_memory`, `of_files`, `of_records` and `take`; with other labels, by `dataclasses.replace`.
+
+    Args:
+        images: uint8 [N, H, W, C]; or paths of image files [N] (object array of `str`); or for records int64 [N, 3]:
+            number of the file, offset and length in bytes.
         labels: class of each example, int32 [N].
         index: position of each example in the original split, int64 [N].
         image_shape: (H, W, C) of a batch's images.
+        reading: how an encoded image becomes one of `image_shape`; None for images in memory.
+        records: the files that `images` points into; None if it does not.
     """
 
     images: np.ndarray = field(repr=False)
     labels: np.ndarray = field(repr=False)
     index: np.ndarray = field(repr=False)
     image_shape: tuple[int, int, int]
+    reading: Reading | None = None
+    records: RecordFiles | None = field(default=None, repr=False)
 
     @classmethod
     def in_memory(cls, images: np.ndarray, labels: np.ndarray) -> Split:
@@ -49,30 +69,68 @@ class Split:
         return cls(images, *_labels_and_index(labels, len(images)), (height, width, channels))
 
     @classmethod
-    def of_files(cls, paths: Sequence[str], labels: np.ndarray, image_shape: tuple[int, int, int]) -> Split:
-        """A whole split whose images lie in files; a batch's are resized to `image_shape`.
+    def of_files(
+        cls, paths: Sequence[str], labels: np.ndarray, image_shape: tuple[int, int, int], reading: Reading | None = None
+    ) -> Split:
+        """A whole split whose images lie in files, one each.
 
         Args:
             paths: image files [N].
             labels: integers [N].
             image_shape: (H, W, 3).
+            reading: how a file becomes an image of that shape; whole, squeezed, if not given.
 
         Raises:
             ValueError: if the lengths differ.
         """
-        return cls(np.array(paths, object), *_labels_and_index(labels, len(paths)), image_shape)
+        labels_and_index = _labels_and_index(labels, len(paths))
+        return cls(np.array(paths, object), *labels_and_index, image_shape, reading or Reading("resize"))
+
+    @classmethod
+    def of_records(
+        cls,
+        records: RecordFiles,
+        spans: np.ndarray,
+        labels: np.ndarray,
+        image_shape: tuple[int, int, int],
+        reading: Reading,
+    ) -> Split:
+        """A whole split whose images lie in TFRecord files.
+
+        Args:
+            records: the files.
+            spans: where each example's record lies, int64 [N, 3]: number of the file, offset, length in bytes.
+            labels: integers [N].
+            image_shape: (H, W, 1 or 3).
+            reading: how a record's image becomes one of that shape.
+
+        Raises:
+            ValueError: if the lengths differ.
+        """
+        return cls(spans, *_labels_and_index(labels, len(spans)), image_shape, reading, records)
 
     @property
     def on_disk(self) -> bool:
-        """Whether `images` holds paths of files."""
-        return self.images.ndim == 1
+        """Whether `images` says where images lie, and not what they are."""
+        return self.reading is not None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, positions: np.ndarray) -> Split:
         """The examples at these positions, in this order; `index` still points into the original split."""
-        return Split(self.images[positions], self.labels[positions], self.index[positions], self.image_shape)
+        return dataclasses.replace(
+            self, images=self.images[positions], labels=self.labels[positions], index=self.index[positions]
+        )
+
+    def place(self, position: int) -> str:
+        """Where the example at this position comes from, in words for an error message."""
+        if not self.on_disk:
+            return f"example {position}"
+        if self.records is None:
+            return str(self.images[position])
+        number, offset, _ = self.images[position]
+        return f"the record at byte {offset} of {self.records.paths[number]}"
 
 
 def _labels_and_index(labels: np.ndarray, examples: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,10 @@ import tensorflow as tf
 
 from tfdistill.data.augmentation import Augmentation, Normalization, normalize, pad_crop_flip
 from tfdistill.data.dataset import Split
-from tfdistill.data.image_folder import read_images
+from tfdistill.data.labels import check_smoothing, smooth_labels
+from tfdistill.data.mixing import Cutout, Mixing, cut_out, mix
+from tfdistill.data.randaugment import RandAugment, rand_augment
+from tfdistill.data.reading import make_reader
 
 Batch = dict[str, tf.Tensor]
 
@@ -24,13 +27,20 @@ def training_batches(
     seed: int,
     augmentation: Augmentation | None,
     normalization: Normalization,
+    randaugment: RandAugment | None = None,
+    cutout: Cutout | None = None,
+    mixing: Mixing | None = None,
+    label_smoothing: float = 0.0,
+    classes: int = 0,
     first_step: int = 0,
     steps: int | None = None,
 ) -> tf.data.Dataset:
     """Shuffled, augmented batches, each a pure function of (seed, step), so that a run resumes at any step.
 
     An epoch is `len(split) // batch_size` steps: a permutation of its own, cut into batches. What is left
-    over is dropped, so every batch is full and no example comes twice in an epoch.
+    over is dropped, so every batch is full and no example comes twice in an epoch. Images go through what is
+    given, in this order: shift and mirror, RandAugment, normalisation, cut-out, mixing. Labels are smoothed,
+    then mixed; with either they are distributions over the classes.
 
     Args:
         split: the training examples.
@@ -38,33 +48,47 @@ def training_batches(
         seed: 0..2^63-1.
         augmentation: how training images are shifted and mirrored; None for not at all.
         normalization: per-channel mean and deviation.
+        randaugment: number and strength of RandAugment's operations; None for none.
+        cutout: the square that is blanked; None for none.
+        mixing: cut-mix, mixup, or one of them for each batch; None for neither.
+        label_smoothing: probability taken from the label and shared among the other classes, 0..1, without 1.
+        classes: K; needed for `mixing` and `label_smoothing`.
         first_step: the step that the stream starts at, 0 or more.
         steps: how many batches; endless if not given.
 
     Returns:
         Batches {"images": float32 [B, H, W, C], "labels": int32 [B], "index": int64 [B]}, `index` being the
-        examples' positions in the original split.
+        examples' positions in the original split; with `mixing` or `label_smoothing` "labels": float32 [B, K].
 
     Raises:
         ValueError: if an argument is out of range.
     """
     _check(split, batch_size, normalization)
-    if batch_size > len(split):
-        raise ValueError(f"batch_size must be at most the {len(split)} training examples, got {batch_size}")
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"seed must be in 0..2^63-1, got {seed}")
-    if first_step < 0 or (steps is not None and steps < 1):
-        raise ValueError(f"first_step must be 0 or more and steps 1 or more, got {first_step} and {steps}")
+    _check_training(split, batch_size, seed, first_step, steps)
     if augmentation is not None:
         augmentation.require_size(*split.image_shape[:2])
-    read = _reader(split)
+    soft = mixing is not None or label_smoothing != 0
+    if soft:
+        check_smoothing(label_smoothing, classes)
+    # A random crop is an augmentation like any other: without, the images are read as they are for evaluation.
+    read = make_reader(split, training=augmentation is not None)
 
     def batch(step: tf.Tensor) -> Batch:
-        examples = read(_shuffled_positions(step, seed, batch_size, len(split)))
+        draws = tf.stack([seed, step])
+        examples = read(_shuffled_positions(step, seed, batch_size, len(split)), _stream(draws, 4))
+        images, labels = examples["images"], examples["labels"]
         if augmentation is not None:
-            pad, mode, flip = augmentation.pad, augmentation.mode, augmentation.flip
-            examples["images"] = pad_crop_flip(examples["images"], tf.stack([seed, step]), pad, mode, flip)
-        return {**examples, "images": normalize(examples["images"], normalization)}
+            images = pad_crop_flip(images, draws, augmentation.pad, augmentation.mode, augmentation.flip)
+        if randaugment is not None:
+            images = rand_augment(images, _stream(draws, 1), randaugment.operations, randaugment.magnitude)
+        images = normalize(images, normalization)
+        if cutout is not None:
+            images = cut_out(images, _stream(draws, 2), cutout.size)
+        if soft:
+            labels = smooth_labels(labels, classes, label_smoothing)
+        if mixing is not None:
+            images, labels = mix(images, labels, _stream(draws, 3), mixing)
+        return {**examples, "images": images, "labels": labels}
 
     if steps is None:
         source = tf.data.Dataset.counter(first_step)
@@ -91,7 +115,7 @@ def evaluation_batches(split: Split, *, batch_size: int, normalization: Normaliz
         ValueError: if the split is empty or an argument is out of range.
     """
     _check(split, batch_size, normalization)
-    read = _reader(split)
+    read = make_reader(split, training=False)
 
     def batch(step: tf.Tensor) -> Batch:
         positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
@@ -113,6 +137,20 @@ def _check(split: Split, batch_size: int, normalization: Normalization) -> None:
     normalization.require_channels(split.image_shape[-1])
 
 
+def _check_training(split: Split, batch_size: int, seed: int, first_step: int, steps: int | None) -> None:
+    if batch_size > len(split):
+        raise ValueError(f"batch_size must be at most the {len(split)} training examples, got {batch_size}")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be in 0..2^63-1, got {seed}")
+    if first_step < 0 or (steps is not None and steps < 1):
+        raise ValueError(f"first_step must be 0 or more and steps 1 or more, got {first_step} and {steps}")
+
+
+def _stream(seed: tf.Tensor, number: int) -> tf.Tensor:
+    """A seed for draws that are independent of those of `seed` and of its other streams."""
+    return tf.random.fold_in(seed, tf.constant(number, tf.int64), alg="philox")
+
+
 def _shuffled_positions(step: tf.Tensor, seed: int, batch_size: int, size: int) -> tf.Tensor:
     """The positions of step's batch in the permutation of step's epoch, int64 [batch_size]."""
     steps_per_epoch = size // batch_size
@@ -125,23 +163,6 @@ def _shuffled_positions(step: tf.Tensor, seed: int, batch_size: int, size: int) 
         max_index=tf.constant(size - 1, tf.int64),
         rounds=SHUFFLE_ROUNDS,
     )
-
-
-def _reader(split: Split) -> Callable[[tf.Tensor], Batch]:
-    """A function from positions [B] to their examples, images as uint8."""
-    # Eager tensors in main memory, which the map function refers to: as constants they would swell its graph.
-    with tf.init_scope(), tf.device("CPU:0"):
-        images, labels, index = tf.constant(split.images), tf.constant(split.labels), tf.constant(split.index)
-
-    def read(positions: tf.Tensor) -> Batch:
-        chosen = tf.gather(images, positions)
-        return {
-            "images": read_images(chosen, split.image_shape) if split.on_disk else chosen,
-            "labels": tf.gather(labels, positions),
-            "index": tf.gather(index, positions),
-        }
-
-    return read
 
 
 def _mapped(source: tf.data.Dataset, batch: Callable[[tf.Tensor], Batch]) -> tf.data.Dataset:

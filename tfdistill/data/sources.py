@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,17 @@ from tfdistill.data.cifar import load_cifar
 from tfdistill.data.dataset import Dataset, Split
 from tfdistill.data.digits import load_digits
 from tfdistill.data.image_folder import load_image_folder
+from tfdistill.data.tfds_sets import load_imagenet, load_tfds
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `load` is asked for, besides the name."""
+
+    data_dir: Path | None
+    image_size: int | None
+    download: bool
+    reading: str
 
 
 @dataclass(frozen=True)
@@ -20,84 +32,133 @@ class Source:
 
     Args:
         summary: one line for a user who chooses.
-        loader: (data_dir, image_size, download) -> (train, test, class names).
+        loader: from what is asked for to (train, test, class names).
         image_size: height and width of its images in pixels; None where the user chooses.
         normalization: name of its default in `NORMALIZATIONS`.
-        augmentation: its default for training images.
+        augmentation: its default for training images, unless they are read as random crops.
     """
 
     summary: str
-    loader: Callable[[Path | None, int | None, bool], tuple[Split, Split, tuple[str, ...]]]
+    loader: Callable[[Request], tuple[Split, Split, tuple[str, ...]]]
     image_size: int | None
     normalization: str
     augmentation: Augmentation
 
 
+PAD_4 = Augmentation(pad=4, mode="reflect", flip=True)
+# Where the reading shifts and scales already, the mirror is left to do.
+MIRROR = Augmentation(pad=0, mode="reflect", flip=True)
+
 DATASETS = {
     "cifar10": Source(
         summary="CIFAR-10: 50,000 + 10,000 colour images of 32x32, 10 classes, from TensorFlow Datasets",
-        loader=lambda data_dir, image_size, download: load_cifar("cifar10", data_dir, download),
+        loader=lambda asked: load_cifar("cifar10", asked.data_dir, asked.download),
         image_size=32,
         normalization="c10wrn",
-        augmentation=Augmentation(pad=4, mode="reflect", flip=True),
+        augmentation=PAD_4,
     ),
     "cifar100": Source(
         summary="CIFAR-100: 50,000 + 10,000 colour images of 32x32, 100 classes, from TensorFlow Datasets",
-        loader=lambda data_dir, image_size, download: load_cifar("cifar100", data_dir, download),
+        loader=lambda asked: load_cifar("cifar100", asked.data_dir, asked.download),
         image_size=32,
         normalization="c100",
-        augmentation=Augmentation(pad=4, mode="reflect", flip=True),
+        augmentation=PAD_4,
     ),
     "digits": Source(
         summary="scikit-learn's digits: 1,437 + 360 grey images of 8x8, 10 classes, no download",
-        loader=lambda data_dir, image_size, download: load_digits(),
+        loader=lambda asked: load_digits(),
         image_size=8,
         normalization="digits",
         augmentation=Augmentation(pad=1, mode="zero", flip=False),
     ),
     "image_folder": Source(
-        summary="your images: train/<class>/*.jpg and test/<class>/*.jpg in data_dir, resized to image_size",
-        loader=lambda data_dir, image_size, download: load_image_folder(data_dir, image_size),
+        summary="your images: train/<class>/*.jpg and test/<class>/*.jpg in data_dir, brought to image_size",
+        loader=lambda asked: load_image_folder(asked.data_dir, asked.image_size, asked.reading),
         image_size=None,
         normalization="imagenet",
-        augmentation=Augmentation(pad=4, mode="reflect", flip=True),
+        augmentation=PAD_4,
+    ),
+    "imagenet2012": Source(
+        summary="ImageNet: 1,281,167 + 50,000 photographs, 1,000 classes, from TensorFlow Datasets; fetched by hand",
+        loader=lambda asked: load_imagenet(asked.data_dir, asked.image_size, asked.download, asked.reading),
+        image_size=None,
+        normalization="imagenet",
+        augmentation=PAD_4,
     ),
 }
 
+TFDS_PATTERN = "tfds:<name>"
+TFDS_SUMMARY = "any set of TensorFlow Datasets with images and a class label, also tfds:<name>/<config>"
+
+
+def source_of(name: str) -> Source:
+    """The entry of `DATASETS`, or what `tfds:<name>` stands for; nothing is loaded.
+
+    Raises:
+        ValueError: if the name is neither; the message has the nearest.
+    """
+    if re.fullmatch(r"tfds:\w[\w/:.-]*", name):
+        return Source(
+            summary=TFDS_SUMMARY,
+            loader=lambda asked: load_tfds(
+                name.removeprefix("tfds:"), asked.data_dir, asked.image_size, asked.download, asked.reading
+            ),
+            image_size=None,
+            normalization="imagenet",
+            augmentation=PAD_4,
+        )
+    if name not in DATASETS:
+        near = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.0)[0]
+        raise ValueError(f"dataset: {name!r} is unknown; nearest: {near}; {TFDS_PATTERN} is any of TensorFlow Datasets")
+    return DATASETS[name]
+
 
 def load(
-    name: str, *, data_dir: str | Path | None = None, image_size: int | None = None, download: bool = False
+    name: str,
+    *,
+    data_dir: str | Path | None = None,
+    image_size: int | None = None,
+    download: bool = False,
+    reading: str = "auto",
 ) -> Dataset:
     """Loads a dataset by name.
 
     Args:
-        name: a key of `DATASETS`.
-        data_dir: where the data lies: for CIFAR a folder of TensorFlow Datasets (default: TFDS_DATA_DIR, then
-            the library's own), for "image_folder" the folder with train/ and test/; "digits" needs none.
-        image_size: height and width in pixels, for "image_folder"; the other datasets have one size only.
-        download: whether absent data may be downloaded (CIFAR only).
+        name: a key of `DATASETS`, or "tfds:" and a name of TensorFlow Datasets.
+        data_dir: where the data lies: for data from TensorFlow Datasets the folder of its copies (default:
+            TFDS_DATA_DIR, then the library's own), for "image_folder" the folder with train/ and test/; "digits"
+            needs none.
+        image_size: height and width in pixels that images of many sizes are brought to; the datasets whose images
+            have one size have no other.
+        download: whether absent data may be downloaded.
+        reading: how images are brought to `image_size`: "resize" squeezes them whole, "crop" trains on random crops
+            and evaluates the centre, "auto" is "crop" above 64 pixels.
 
     Returns:
         The dataset, with its default normalisation and augmentation.
 
     Raises:
         DataUnavailable: if the data is not on this machine.
-        ValueError: if the name is unknown, the size is not the dataset's, or the data is damaged.
+        ValueError: if the name is unknown, the size or reading is none of the dataset's, or the data is damaged.
     """
-    if name not in DATASETS:
-        near = difflib.get_close_matches(name, DATASETS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(DATASETS)}"
-        raise ValueError(f"dataset {name!r} is unknown; {hint}")
-    source = DATASETS[name]
+    source = source_of(name)
     if source.image_size and image_size not in (None, source.image_size):
         raise ValueError(f"image_size of {name} is {source.image_size}, got {image_size}; leave it out")
-    train, test, class_names = source.loader(Path(data_dir) if data_dir else None, image_size, download)
+    if source.image_size and reading == "crop":
+        raise ValueError(f"reading: the images of {name} are {source.image_size}x{source.image_size}; leave it out")
+    train, test, class_names = source.loader(
+        Request(Path(data_dir) if data_dir else None, image_size, download, reading)
+    )
+    cropped = train.reading is not None and train.reading.style == "crop"
+    normalization = NORMALIZATIONS[source.normalization]
+    if len(normalization.mean) not in (1, train.image_shape[-1]):
+        normalization = NORMALIZATIONS["none"]
     return Dataset(
         name=name,
         image_shape=train.image_shape,
         class_names=class_names,
         train=train,
         test=test,
-        normalization=NORMALIZATIONS[source.normalization],
-        augmentation=source.augmentation,
+        normalization=normalization,
+        augmentation=MIRROR if cropped else source.augmentation,
     )

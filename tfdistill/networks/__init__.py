@@ -1,8 +1,9 @@
 """Networks by name: functional Keras models from normalised images to a dict of taps.
 
 Every network takes float images [batch, height, width, channels] under the input name "images" and returns
-the taps "stage1", "stage2", ..., "features" (the last feature map), "embedding" (its global average) and
-"logits" (float32).
+the taps "stage1", "stage2", ..., "stage1_preactivation", ... (the same before ReLU), "features" (the last
+feature map), "embedding" (its global average) and "logits" (float32). All but VGG have a "stem" too.
+`docs/networks.md` has the shapes of every network's.
 
     tfdistill.networks.build("resnet32", classes=100, seed=1)
     tfdistill.networks.resnet32(classes=100, seed=1)            # the same
@@ -19,20 +20,41 @@ from dataclasses import dataclass
 
 import keras
 
-from tfdistill.networks.adapters import mobilenet_v2, network_from
+from tfdistill.networks.adapters import network_from
+from tfdistill.networks.densenet import densenet
+from tfdistill.networks.heads import AuxiliaryHead, auxiliary_heads
+from tfdistill.networks.imagenet_resnet import imagenet_resnet
+from tfdistill.networks.keras_applications import APPLICATIONS, keras_application
 from tfdistill.networks.mobilenet import mobilenet
-from tfdistill.networks.resnet import cifar_resnet
+from tfdistill.networks.mobilenet_v2 import mobilenet_v2
+from tfdistill.networks.preactivation_resnet import preactivation_resnet
+from tfdistill.networks.resnet import cifar_bottleneck_resnet, cifar_resnet
+from tfdistill.networks.specification import IMAGENET, Specification
+from tfdistill.networks.vgg import vgg
 from tfdistill.networks.wide_resnet import wide_resnet
 
 __all__ = [
     "NETWORKS",
     "NetworkFamily",
+    "Specification",
+    "AuxiliaryHead",
+    "auxiliary_heads",
     "build",
-    "cifar_resnet",
-    "mobilenet",
-    "mobilenet_v2",
+    "architecture_of",
+    "imagenet_name",
+    "require_name",
     "network_from",
+    "cifar_resnet",
+    "cifar_bottleneck_resnet",
+    "preactivation_resnet",
     "wide_resnet",
+    "densenet",
+    "vgg",
+    "mobilenet",
+    "imagenet_resnet",
+    "mobilenet_v2",
+    "APPLICATIONS",
+    "keras_application",
 ]
 
 
@@ -68,7 +90,7 @@ NETWORKS: dict[str, NetworkFamily] = {
     "resnet_a": NetworkFamily(
         "resnet<depth>_a",
         "CIFAR ResNet of depth 6n + 2, parameter-free shortcuts (A)",
-        ("resnet32_a", "resnet110_a"),
+        ("resnet32_a", "resnet56_a", "resnet110_a"),
         functools.partial(cifar_resnet, shortcut="A"),
     ),
     "resnet_b": NetworkFamily(
@@ -77,10 +99,34 @@ NETWORKS: dict[str, NetworkFamily] = {
         ("resnet32_b", "resnet110_b"),
         functools.partial(cifar_resnet, shortcut="B"),
     ),
+    "resnet_bottleneck": NetworkFamily(
+        "resnet<depth>_bottleneck",
+        "CIFAR ResNet of depth 9n + 2, bottlenecks",
+        ("resnet110_bottleneck",),
+        cifar_bottleneck_resnet,
+    ),
+    "resnet_one": NetworkFamily(
+        "resnet<depth>_one",
+        "CIFAR ResNet of (depth - 2) / 6 bottlenecks per stage, as ONE's code counts depth",
+        ("resnet56_one", "resnet110_one"),
+        functools.partial(cifar_bottleneck_resnet, counted_as="basic"),
+    ),
+    "resnet164": NetworkFamily(
+        "resnet164",
+        "CIFAR ResNet-164 of pre-activation bottlenecks, DCM's (resnet164_b has basic blocks)",
+        ("resnet164",),
+        functools.partial(preactivation_resnet, 164),
+    ),
+    "resnet_preactivation": NetworkFamily(
+        "resnet<depth>_preactivation",
+        "CIFAR ResNet of depth 9n + 2, pre-activation bottlenecks",
+        ("resnet110_preactivation",),
+        preactivation_resnet,
+    ),
     "wide_resnet": NetworkFamily(
         "wide_resnet_<depth>_<width>",
         "Wide ResNet of depth 6n + 4, any width",
-        ("wide_resnet_16_2", "wide_resnet_28_4", "wide_resnet_28_10", "wide_resnet_40_2"),
+        ("wide_resnet_16_2", "wide_resnet_28_4", "wide_resnet_28_10", "wide_resnet_40_2", "wide_resnet_46_4"),
         wide_resnet,
     ),
     "wide_resnet_dropout": NetworkFamily(
@@ -89,6 +135,21 @@ NETWORKS: dict[str, NetworkFamily] = {
         ("wide_resnet_28_10_dropout",),
         functools.partial(wide_resnet, dropout=0.3),
     ),
+    "densenet": NetworkFamily(
+        "densenet_<depth>_<growth>",
+        "DenseNet of depth 3n + 4, neither bottlenecks nor compression",
+        ("densenet_40_12",),
+        densenet,
+    ),
+    "vgg": NetworkFamily(
+        "vgg<depth>", "VGG of depth 11, 13, 16 or 19, two hidden layers of 4096 with dropout", ("vgg13",), vgg
+    ),
+    "vgg_bn": NetworkFamily(
+        "vgg<depth>_bn",
+        "VGG with batch normalization and one linear layer",
+        ("vgg13_bn",),
+        functools.partial(vgg, batch_norm=True),
+    ),
     "mobilenet": NetworkFamily("mobilenet", "CIFAR MobileNet with IE-KD's strides", ("mobilenet",), mobilenet),
     "mobilenet_dcm": NetworkFamily(
         "mobilenet_dcm",
@@ -96,11 +157,14 @@ NETWORKS: dict[str, NetworkFamily] = {
         ("mobilenet_dcm",),
         functools.partial(mobilenet, strides="dcm"),
     ),
+    "imagenet_resnet": NetworkFamily(
+        "imagenet_resnet<depth>",
+        "ImageNet ResNet of depth 18, 34, 50, 101 or 152 (version 1.5), images of 32 pixels or more",
+        ("imagenet_resnet18", "imagenet_resnet34", "imagenet_resnet50", "imagenet_resnet101", "imagenet_resnet152"),
+        imagenet_resnet,
+    ),
     "mobilenet_v2": NetworkFamily(
-        "mobilenet_v2",
-        "MobileNetV2 of keras.applications, images of 32 pixels or more",
-        ("mobilenet_v2",),
-        mobilenet_v2,
+        "mobilenet_v2", "MobileNetV2 of width 1, images of 32 pixels or more", ("mobilenet_v2",), mobilenet_v2
     ),
 }
 
@@ -137,8 +201,51 @@ def require_name(name: str) -> None:
     _builder(name)
 
 
+def imagenet_name(name: str) -> str:
+    """The network meant where a name stands beside ImageNet: "resnet50" is imagenet_resnet50 there.
+
+    Alone, "resnet50" is the CIFAR network of that depth; no weights of it come from ImageNet.
+
+    Raises:
+        ValueError: no network may be called `name`.
+    """
+    inside = f"imagenet_{name}"
+    if inside in NETWORKS["imagenet_resnet"].examples:
+        return inside
+    require_name(name)
+    return name
+
+
+def architecture_of(specification: Specification) -> str:
+    """The name of the network that a specification means; builds nothing.
+
+    "resnet50:imagenet" is keras_resnet50: Keras' ImageNet weights fit Keras' architecture alone.
+
+    Raises:
+        ValueError: no network may be called so (the message has the nearest name), or Keras has no ImageNet weights
+            for it.
+    """
+    name = specification.name
+    if specification.source != IMAGENET:
+        require_name(name)
+        return name
+    kerases = f"keras_{imagenet_name(name).removeprefix('imagenet_').removeprefix('keras_')}"
+    if kerases not in APPLICATIONS:
+        having = ", ".join(one.removeprefix("keras_") for one in APPLICATIONS)
+        raise ValueError(
+            f"Keras has ImageNet weights for {having}, none for {name!r}; a .safetensors file with torchvision's or "
+            "timm's names loads by its path, such as imagenet_resnet18:PATH"
+        )
+    return kerases
+
+
 def _builder(name: str) -> Callable[..., keras.Model]:
-    for family in NETWORKS.values():
+    if name in ("resnet18", "resnet34", "resnet101"):
+        raise ValueError(f"{name!r} has no depth of a CIFAR ResNet, 6n + 2; ImageNet's network is 'imagenet_{name}'")
+    if name in APPLICATIONS:
+        return functools.partial(keras_application, name)
+    # A name without numbers to fill in goes before patterns: "resnet164" is no ResNet of basic blocks.
+    for family in sorted(NETWORKS.values(), key=lambda family: "<" in family.pattern):
         numbers = family.numbers(name)
         if numbers is not None:
             return functools.partial(family.builder, **numbers)
@@ -146,7 +253,7 @@ def _builder(name: str) -> Callable[..., keras.Model]:
 
 
 def _nearest(name: str) -> str:
-    names = [example for family in NETWORKS.values() for example in family.examples]
+    names = [*(example for family in NETWORKS.values() for example in family.examples), *APPLICATIONS]
     # The patterns filled with the name's own numbers come first: "wrn_40_4" means wide_resnet_40_4.
     numbers = re.findall(r"[1-9][0-9]*", name)
     filled = [

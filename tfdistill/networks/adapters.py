@@ -7,20 +7,7 @@ from collections.abc import Mapping
 
 import keras
 
-from tfdistill.networks.layers import classify, fan_out_normal, image_input, layer_seeds
-
 TAP_RANKS = {"features": 4, "embedding": 2, "logits": 2}
-
-MOBILENET_V2_TAPS = {
-    "stage1": "expanded_conv_project_BN",
-    "stage2": "block_2_add",
-    "stage3": "block_5_add",
-    "stage4": "block_12_add",
-    "stage5": "block_16_project_BN",
-    "features": "out_relu",
-    "embedding": "embedding",
-    "logits": "logits",
-}
 
 
 def network_from(model: keras.Model, taps: Mapping[str, str], *, name: str | None = None) -> keras.Model:
@@ -89,43 +76,3 @@ def _layer_output(model: keras.Model, tap: str, layer_name: str) -> keras.KerasT
     if tap == "logits" and (softmax or getattr(layer, "activation", None) is keras.activations.softmax):
         raise ValueError(f'taps["logits"]: layer {layer_name!r} applies a softmax; build it without')
     return output
-
-
-def mobilenet_v2(
-    *,
-    classes: int,
-    image_shape: tuple[int, int, int] = (224, 224, 3),
-    seed: int | None = None,
-    name: str | None = None,
-) -> keras.Model:
-    """MobileNetV2 of `keras.applications`, without pre-trained weights, as a network.
-
-    Its layers, padding and BatchNorm constants (momentum 0.999, epsilon 0.001) are Keras' own, and so are its
-    running statistics under a strategy: a read outside of a replica gives the first replica's. The kernels
-    start from N(0, 2 / fan_out), the classifier's weight from PyTorch's default, its bias from zero.
-
-    Args:
-        classes: the number of classes, at least 2.
-        image_shape: (height, width, channels), at least 32 x 32 pixels.
-        seed: of the initial weights; None draws new ones at every call.
-        name: the model's name, "mobilenet_v2" by default.
-
-    Returns:
-        a network with the taps "stage1" to "stage5" (the last linear bottleneck at 1/2 to 1/32 of the
-        resolution), "features" (after the last 1 x 1 convolution, norm and ReLU6), "embedding" and "logits".
-
-    Raises:
-        ValueError: an argument is outside of its range.
-
-    Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, Table 2.
-    """
-    seeds = layer_seeds(seed)
-    images = image_input(image_shape, classes, smallest=32)
-    backbone = keras.applications.MobileNetV2(input_tensor=images, include_top=False, weights=None)
-    # `keras.applications` takes no seed.
-    for variable in backbone.trainable_variables:
-        if len(variable.shape) > 1:
-            variable.assign(fan_out_normal(next(seeds))(variable.shape))
-    head = classify(backbone.output, classes, seeds=seeds, zero_bias=True)
-    model = keras.Model(images, head["logits"])
-    return network_from(model, MOBILENET_V2_TAPS, name=name or "mobilenet_v2")

@@ -197,15 +197,16 @@ def conv(
     seeds: Iterator[int | None],
     name: str,
     strides: int = 1,
+    use_bias: bool = False,
 ) -> keras.KerasTensor:
-    """A convolution without bias, padded by `kernel_size // 2` on every side as in PyTorch (odd kernels)."""
+    """A convolution padded by `kernel_size // 2` on every side as in PyTorch (odd kernels); a bias starts at zero."""
     x, padding = _symmetric_padding(x, kernel_size, strides, name)
     return keras.layers.Conv2D(
         filters,
         kernel_size,
         strides=strides,
         padding=padding,
-        use_bias=False,
+        use_bias=use_bias,
         kernel_initializer=fan_out_normal(next(seeds)),
         name=name,
     )(x)
@@ -259,17 +260,29 @@ def classify(
     Returns:
         the taps "features", "embedding" [batch, channels] and "logits" [batch, classes].
     """
-    limit = features.shape[-1] ** -0.5
+    embedding = global_average(features)
+    logits = linear_classifier(embedding, classes, seeds=seeds, zero_bias=zero_bias)
+    return {"features": features, "embedding": embedding, "logits": logits}
+
+
+def global_average(features: keras.KerasTensor) -> keras.KerasTensor:
+    """The layer "embedding": the mean over height and width, in float32."""
+    return keras.layers.GlobalAveragePooling2D(name="embedding", dtype="float32")(features)
+
+
+def linear_classifier(
+    units: keras.KerasTensor, classes: int, *, seeds: Iterator[int | None], zero_bias: bool = False
+) -> keras.KerasTensor:
+    """The layer "logits" on [batch, units], in float32; for the arguments see `classify`."""
+    limit = units.shape[-1] ** -0.5
     uniform = keras.initializers.RandomUniform(-limit, limit, seed=next(seeds))
-    embedding = keras.layers.GlobalAveragePooling2D(name="embedding", dtype="float32")(features)
-    logits = keras.layers.Dense(
+    return keras.layers.Dense(
         classes,
         kernel_initializer=fan_in_uniform(next(seeds)),
         bias_initializer="zeros" if zero_bias else uniform,
         name="logits",
         dtype="float32",
-    )(embedding)
-    return {"features": features, "embedding": embedding, "logits": logits}
+    )(units)
 
 
 def image_input(image_shape: tuple[int, int, int], classes: int, *, smallest: int) -> keras.KerasTensor:

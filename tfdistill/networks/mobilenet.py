@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import keras
 
 from tfdistill.networks.layers import classify, conv, depthwise_conv, image_input, layer_seeds, norm_relu
+from tfdistill.networks.taps import tapped
 
 WIDTHS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 
@@ -40,8 +41,9 @@ def mobilenet(
         name: the model's name, "mobilenet" by default.
 
     Returns:
-        a network with the taps "stage1", "stage2", "stage3" (the last block at each resolution, after its
-        ReLU), "features" (which is "stage3"), "embedding" and "logits".
+        a network with the taps "stem", "stage1", "stage2", "stage3" (the last block at each resolution, after
+        its ReLU), "stage1_preactivation" to "stage3_preactivation" (before that ReLU), "features" (which is
+        "stage3"), "embedding" and "logits".
 
     Raises:
         ValueError: an argument is outside of its range.
@@ -55,20 +57,31 @@ def mobilenet(
     seeds = layer_seeds(seed)
     images = image_input(image_shape, classes, smallest=4)
     x = norm_relu(conv(images, 32, 3, seeds=seeds, name="stem"), name="stem")
-    taps: dict[str, keras.KerasTensor] = {}
-    for block, width in enumerate(WIDTHS):
-        halves = width in HALVING_WIDTHS[strides] and WIDTHS.index(width) == block
+    taps, norms = {"stem": x}, []
+    for block, width in enumerate(WIDTHS, 1):
+        halves = width in HALVING_WIDTHS[strides] and WIDTHS.index(width) == block - 1
         if halves:
-            taps[f"stage{len(taps) + 1}"] = x
-        x = _separable_block(x, width, 2 if halves else 1, seeds, f"block{block + 1}")
-    taps["stage3"] = x
+            norms.append(f"block{block - 1}_pointwise_norm")
+            taps[f"stage{len(norms)}"] = x
+        x = separable_block(x, width, strides=2 if halves else 1, seeds=seeds, name=f"block{block}")
+    norms.append(f"block{len(WIDTHS)}_pointwise_norm")
+    taps[f"stage{len(norms)}"] = x
     taps |= classify(x, classes, seeds=seeds)
-    return keras.Model(images, taps, name=name or "mobilenet")
+    return tapped(images, taps, preactivations=norms, name=name or "mobilenet")
 
 
-def _separable_block(
-    x: keras.KerasTensor, filters: int, strides: int, seeds: Iterator[int | None], name: str
+def separable_block(
+    x: keras.KerasTensor, filters: int, *, seeds: Iterator[int | None], name: str, strides: int = 1
 ) -> keras.KerasTensor:
+    """Depthwise 3 x 3 convolution - norm - ReLU - 1 x 1 convolution - norm - ReLU.
+
+    Args:
+        x: a map [batch, height, width, channels].
+        filters: the channels of the result.
+        seeds: the network's layer seeds.
+        name: the prefix of the layers' names, "<name>_depthwise" and "<name>_pointwise".
+        strides: of the depthwise convolution, 1 or 2.
+    """
     x = depthwise_conv(x, 3, strides=strides, seeds=seeds, name=f"{name}_depthwise")
     x = conv(norm_relu(x, name=f"{name}_depthwise"), filters, 1, seeds=seeds, name=f"{name}_pointwise")
     return norm_relu(x, name=f"{name}_pointwise")

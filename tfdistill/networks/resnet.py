@@ -1,7 +1,8 @@
-"""Residual networks for CIFAR-sized images, with basic blocks, of any depth 6n + 2."""
+"""Residual networks for CIFAR-sized images, with basic or bottleneck blocks, activated after the sum."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 
 import keras
@@ -15,6 +16,13 @@ from tfdistill.networks.layers import (
     layer_seeds,
     norm_relu,
 )
+from tfdistill.networks.taps import tapped
+
+# How many channels leave a bottleneck block for each that its 3 x 3 convolution has.
+EXPANSION = 4
+
+# What a depth d says of n bottlenecks per stage: their own three layers each, or the two of a basic block.
+LAYERS_COUNTED = {"bottleneck": 9, "basic": 6}
 
 
 def cifar_resnet(
@@ -46,8 +54,9 @@ def cifar_resnet(
         name: the model's name, "resnet<depth>" by default.
 
     Returns:
-        a network with the taps "stage1", "stage2", "stage3" (each after the stage's last ReLU), "features"
-        (which is "stage3"), "embedding" and "logits".
+        a network with the taps "stem", "stage1", "stage2", "stage3" (each after the stage's last ReLU),
+        "stage1_preactivation" to "stage3_preactivation" (before it), "features" (which is "stage3"),
+        "embedding" and "logits".
 
     Raises:
         ValueError: an argument is outside of its range.
@@ -62,14 +71,127 @@ def cifar_resnet(
     seeds = layer_seeds(seed)
     images = image_input(image_shape, classes, smallest=4)
     x = norm_relu(conv(images, width, 3, seeds=seeds, name="stem"), name="stem")
-    taps = {}
+    taps = {"stem": x}
     for stage in (1, 2, 3):
-        for block in range(1, blocks + 1):
-            strides = 2 if stage > 1 and block == 1 else 1
-            x = _basic_block(x, width * 2 ** (stage - 1), strides, shortcut, seeds, f"stage{stage}_block{block}")
+        filters, strides = width * 2 ** (stage - 1), 1 if stage == 1 else 2
+        x = basic_stage(x, filters, blocks, strides=strides, shortcut=shortcut, seeds=seeds, name=f"stage{stage}")
         taps[f"stage{stage}"] = x
     taps |= classify(x, classes, seeds=seeds)
-    return keras.Model(images, taps, name=name or f"resnet{depth}")
+    sums = [f"stage{stage}_block{blocks}_add" for stage in (1, 2, 3)]
+    return tapped(images, taps, preactivations=sums, name=name or f"resnet{depth}")
+
+
+def cifar_bottleneck_resnet(
+    depth: int,
+    *,
+    classes: int,
+    image_shape: tuple[int, int, int] = (32, 32, 3),
+    counted_as: str = "bottleneck",
+    seed: int | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """A residual network of three stages of n bottleneck blocks, whose stages end in 64, 128 and 256 channels.
+
+    A block is 1 x 1 - 3 x 3 - 1 x 1 convolution, each with normalization and all but the last with ReLU, added
+    to its shortcut (identity, or B where the shape changes), then ReLU. Initial values as in `cifar_resnet`.
+
+    Args:
+        depth: 9n + 2, the number of weighted layers, where `counted_as` is "bottleneck"; 6n + 2 where it is
+            "basic", which is how ONE's code counts: its "ResNet-56" has nine bottlenecks in each stage, 83
+            layers.
+        classes: the number of classes, at least 2.
+        image_shape: (height, width, channels), at least 4 x 4 pixels.
+        counted_as: "bottleneck" or "basic", see `depth`.
+        seed: of the initial weights; None draws new ones at every call.
+        name: the model's name, "resnet<depth>_bottleneck" or, counted as basic blocks, "resnet<depth>_one".
+
+    Returns:
+        a network with the taps of `cifar_resnet`.
+
+    Raises:
+        ValueError: an argument is outside of its range.
+
+    Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, Figure 5; Lan et al.,
+    "Knowledge Distillation by On-the-Fly Native Ensemble", NeurIPS 2018, for the other count.
+    """
+    if counted_as not in LAYERS_COUNTED:
+        nearest = difflib.get_close_matches(str(counted_as), LAYERS_COUNTED, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"counted_as must be one of {sorted(LAYERS_COUNTED)}, got {counted_as!r}; nearest: {nearest!r}"
+        )
+    blocks = blocks_per_stage(depth, convolutions=LAYERS_COUNTED[counted_as], others=2)
+    seeds = layer_seeds(seed)
+    images = image_input(image_shape, classes, smallest=4)
+    x = norm_relu(conv(images, 16, 3, seeds=seeds, name="stem"), name="stem")
+    taps = {"stem": x}
+    for stage in (1, 2, 3):
+        filters, strides = 16 * 2 ** (stage - 1), 1 if stage == 1 else 2
+        x = bottleneck_stage(x, filters, blocks, strides=strides, seeds=seeds, name=f"stage{stage}")
+        taps[f"stage{stage}"] = x
+    taps |= classify(x, classes, seeds=seeds)
+    sums = [f"stage{stage}_block{blocks}_add" for stage in (1, 2, 3)]
+    suffix = "bottleneck" if counted_as == "bottleneck" else "one"
+    return tapped(images, taps, preactivations=sums, name=name or f"resnet{depth}_{suffix}")
+
+
+def basic_stage(
+    x: keras.KerasTensor,
+    filters: int,
+    blocks: int,
+    *,
+    strides: int,
+    seeds: Iterator[int | None],
+    name: str,
+    shortcut: str = "B",
+) -> keras.KerasTensor:
+    """`blocks` basic blocks, of which the first has the strides.
+
+    Args:
+        x: a map [batch, height, width, channels].
+        filters: the channels of every convolution and of the result.
+        blocks: how many, at least 1.
+        strides: of the first block, 1 or 2.
+        seeds: the network's layer seeds.
+        name: the prefix of the layers' names, "<name>_block1_conv1" and so on.
+        shortcut: "A" or "B", see `cifar_resnet`.
+
+    Returns:
+        the last block's output, after its ReLU; "<name>_block<blocks>_add" is the layer before it.
+    """
+    for block in range(1, blocks + 1):
+        x = _basic_block(x, filters, strides if block == 1 else 1, shortcut, seeds, f"{name}_block{block}")
+    return x
+
+
+def bottleneck_stage(
+    x: keras.KerasTensor,
+    filters: int,
+    blocks: int,
+    *,
+    strides: int,
+    seeds: Iterator[int | None],
+    name: str,
+    strided_conv: int = 2,
+) -> keras.KerasTensor:
+    """`blocks` bottleneck blocks, of which the first has the strides.
+
+    Args:
+        x: a map [batch, height, width, channels].
+        filters: the channels of the 3 x 3 convolutions; the result has four times as many.
+        blocks: how many, at least 1.
+        strides: of the first block, 1 or 2.
+        seeds: the network's layer seeds.
+        name: the prefix of the layers' names, "<name>_block1_conv1" and so on.
+        strided_conv: which convolution of the first block has the strides: 2, the 3 x 3 one, or 1, the 1 x 1
+            one before it, as in the paper.
+
+    Returns:
+        the last block's output, after its ReLU; "<name>_block<blocks>_add" is the layer before it.
+    """
+    for block in range(1, blocks + 1):
+        steps = strides if block == 1 else 1
+        x = _bottleneck_block(x, filters, steps, strided_conv, seeds, f"{name}_block{block}")
+    return x
 
 
 def _basic_block(
@@ -78,12 +200,30 @@ def _basic_block(
     residual = norm_relu(conv(x, filters, 3, strides=strides, seeds=seeds, name=f"{name}_conv1"), name=f"{name}_conv1")
     residual = conv(residual, filters, 3, seeds=seeds, name=f"{name}_conv2")
     residual = BatchNormalization(name=f"{name}_conv2_norm")(residual)
-    if strides > 1:
-        if shortcut == "A":
-            x = SubsampledShortcut(filters, strides, name=f"{name}_shortcut")(x)
-        else:
-            x = conv(x, filters, 1, strides=strides, seeds=seeds, name=f"{name}_shortcut")
-            x = BatchNormalization(name=f"{name}_shortcut_norm")(x)
+    if shortcut == "A" and (strides > 1 or x.shape[-1] != filters):
+        x = SubsampledShortcut(filters, strides, name=f"{name}_shortcut")(x)
+    return _rectified_sum(residual, x, strides, seeds, name)
+
+
+def _bottleneck_block(
+    x: keras.KerasTensor, filters: int, strides: int, strided_conv: int, seeds: Iterator[int | None], name: str
+) -> keras.KerasTensor:
+    residual = x
+    for index, (channels, size) in enumerate([(filters, 1), (filters, 3)], 1):
+        steps = strides if index == strided_conv else 1
+        residual = conv(residual, channels, size, strides=steps, seeds=seeds, name=f"{name}_conv{index}")
+        residual = norm_relu(residual, name=f"{name}_conv{index}")
+    residual = conv(residual, EXPANSION * filters, 1, seeds=seeds, name=f"{name}_conv3")
+    residual = BatchNormalization(name=f"{name}_conv3_norm")(residual)
+    return _rectified_sum(residual, x, strides, seeds, name)
+
+
+def _rectified_sum(
+    residual: keras.KerasTensor, x: keras.KerasTensor, strides: int, seeds: Iterator[int | None], name: str
+) -> keras.KerasTensor:
+    if x.shape != residual.shape:
+        x = conv(x, residual.shape[-1], 1, strides=strides, seeds=seeds, name=f"{name}_shortcut")
+        x = BatchNormalization(name=f"{name}_shortcut_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(keras.layers.Add(name=f"{name}_add")([residual, x]))
 
 

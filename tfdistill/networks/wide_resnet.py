@@ -8,6 +8,7 @@ import keras
 
 from tfdistill.networks.layers import Dropout, classify, conv, image_input, layer_seeds, norm_relu
 from tfdistill.networks.resnet import blocks_per_stage
+from tfdistill.networks.taps import tapped
 
 
 def wide_resnet(
@@ -41,8 +42,10 @@ def wide_resnet(
         name: the model's name, "wide_resnet_<depth>_<width>" by default.
 
     Returns:
-        a network with the taps "stage1", "stage2", "stage3" (each the stage's raw sum, before any
-        normalization), "features" (after the final normalization and ReLU), "embedding" and "logits".
+        a network with the taps "stem", "stage1", "stage2", "stage3" (each the stage's raw sum, before any
+        normalization), "stage1_preactivation" to "stage3_preactivation" (that sum behind the normalization of
+        the next stage's first block, the last behind the final one, before ReLU), "features" (after the final
+        normalization and ReLU), "embedding" and "logits".
 
     Raises:
         ValueError: an argument is outside of its range.
@@ -57,15 +60,43 @@ def wide_resnet(
     seeds = layer_seeds(seed)
     images = image_input(image_shape, classes, smallest=4)
     x = conv(images, 16, 3, seeds=seeds, name="stem")
-    taps = {}
+    taps = {"stem": x}
     for stage in (1, 2, 3):
-        for block in range(1, blocks + 1):
-            strides = 2 if stage > 1 and block == 1 else 1
-            filters = 16 * width * 2 ** (stage - 1)
-            x = _pre_activation_block(x, filters, strides, dropout, seeds, f"stage{stage}_block{block}")
+        filters, strides = 16 * width * 2 ** (stage - 1), 1 if stage == 1 else 2
+        x = wide_stage(x, filters, blocks, strides=strides, dropout=dropout, seeds=seeds, name=f"stage{stage}")
         taps[f"stage{stage}"] = x
     taps |= classify(norm_relu(x, name="final"), classes, seeds=seeds, zero_bias=True)
-    return keras.Model(images, taps, name=name or f"wide_resnet_{depth}_{width}")
+    norms = ["stage2_block1_conv1_norm", "stage3_block1_conv1_norm", "final_norm"]
+    return tapped(images, taps, preactivations=norms, name=name or f"wide_resnet_{depth}_{width}")
+
+
+def wide_stage(
+    x: keras.KerasTensor,
+    filters: int,
+    blocks: int,
+    *,
+    strides: int,
+    seeds: Iterator[int | None],
+    name: str,
+    dropout: float = 0.0,
+) -> keras.KerasTensor:
+    """`blocks` pre-activation blocks, of which the first has the strides.
+
+    Args:
+        x: a map [batch, height, width, channels], before normalization.
+        filters: the channels of every convolution and of the result.
+        blocks: how many, at least 1.
+        strides: of the first block, 1 or 2.
+        seeds: the network's layer seeds.
+        name: the prefix of the layers' names, "<name>_block1_conv1" and so on.
+        dropout: the probability of a drop before the second convolution of each block, see `wide_resnet`.
+
+    Returns:
+        the last block's sum, before any normalization; `norm_relu` of it ends a network.
+    """
+    for block in range(1, blocks + 1):
+        x = _pre_activation_block(x, filters, strides if block == 1 else 1, dropout, seeds, f"{name}_block{block}")
+    return x
 
 
 def _pre_activation_block(
@@ -77,6 +108,6 @@ def _pre_activation_block(
     if dropout:
         residual = Dropout(dropout, seed=next(seeds), name=f"{name}_dropout")(residual)
     residual = conv(residual, filters, 3, seeds=seeds, name=f"{name}_conv2")
-    if x.shape[-1] != filters:
+    if x.shape != residual.shape:
         x = conv(activated, filters, 1, strides=strides, seeds=seeds, name=f"{name}_shortcut")
     return keras.layers.Add(name=f"{name}_add")([residual, x])

@@ -1,0 +1,189 @@
+"""Weights by name, from every kind of file, and what is said where they do not fit."""
+
+import keras
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from tfdistill import networks
+from tfdistill.networks.specification import Specification
+from tfdistill.networks.weights import assign_weights, read_weights, weights_of
+
+
+def tiny(name="wide_resnet_10_1_dropout", *, seed, classes=4):
+    return networks.build(name, classes=classes, image_shape=(8, 8, 3), seed=seed)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A network whose running statistics have moved, and with a random state that is no weight."""
+    network = tiny(seed=1)
+    network(np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32"), training=True)
+    return network
+
+
+def values(network):
+    return {name: variable.numpy() for name, variable in weights_of(network).items()}
+
+
+def assert_same(network, expected):
+    found = values(network)
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def write(network, path):
+    if path.name.endswith(".keras"):
+        network.save(path)
+    elif path.name.endswith(".h5"):
+        network.save_weights(path)
+    elif path.suffix == ".npz":
+        np.savez(path, **values(network))
+    else:
+        save_file(values(network), path)
+
+
+def test_names_are_layer_and_variable(trained):
+    names = list(weights_of(trained))
+    assert len(names) == len(trained.weights) == len(trained.variables) - 3  # three generators of dropout
+    assert names[0] == "stem/kernel"
+    assert {"final_norm/moving_variance", "logits/kernel", "logits/bias"} < set(names)
+
+
+@pytest.mark.parametrize("name", ["one.keras", "one.weights.h5", "one.npz", "one.safetensors"])
+def test_every_kind_of_file(trained, tmp_path, name):
+    write(trained, tmp_path / name)
+    network = tiny(seed=2)
+    arrays = read_weights(tmp_path / name, network, "wide_resnet_10_1_dropout")
+    assert assign_weights(network, arrays, source=name) == []
+    assert_same(network, values(trained))
+
+
+def test_a_compiled_keras_file_and_a_model_inside_a_model(tmp_path):
+    def build():
+        images = keras.Input((8, 8, 3), name="pixels")
+        pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, name="conv")(images))
+        model = keras.Model(images, keras.layers.Dense(3, name="head")(pooled))
+        return networks.network_from(model, {"logits": "head"}, name="own")
+
+    one, other = build(), build()
+    one.compile("adam", "mse")
+    one.optimizer.build(one.trainable_variables)
+    one.save(tmp_path / "one.keras")
+    assert (values(other)["head/kernel"] != values(one)["head/kernel"]).any()
+    assign_weights(other, read_weights(tmp_path / "one.keras", other, "own"), source="one.keras")
+    assert_same(other, values(one))
+
+
+def test_a_classifier_for_other_classes_starts_anew(trained):
+    network = tiny(seed=2, classes=7)
+    own = {name: array for name, array in values(network).items() if name.startswith("logits/")}
+    (line,) = assign_weights(network, values(trained), source="the file")
+    assert line == (
+        "wide_resnet_10_1_dropout: starts from the file without its classifier for 4 classes; "
+        "the one for 7 classes is new"
+    )
+    assert_same(network, {**values(trained), **own})
+
+
+def test_a_classifier_that_is_not_there_starts_anew(trained):
+    network = tiny(seed=2)
+    own = {name: array for name, array in values(network).items() if name.startswith("logits/")}
+    headless = {name: array for name, array in values(trained).items() if not name.startswith("logits/")}
+    (line,) = assign_weights(network, headless, source="the file")
+    assert line.endswith("starts from the file, which has no classifier; the one for 4 classes is new")
+    assert_same(network, {**headless, **own})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stem/kernel": np.zeros((3, 3, 3, 8))}, "'stem/kernel' has shape (3, 3, 3, 8) there, (3, 3, 3, 16) here"),
+        ({"stem/kernel": None}, "it lacks 'stem/kernel'"),
+        ({"stem/kernel": None, "final_norm/beta": None}, "it lacks 'stem/kernel' (and 1 more)"),
+        ({"final_norm/beta": None, "final_nrm/beta": np.zeros(64)}, "'final_norm/beta'; the nearest it has is 'final_"),
+        ({"stem/bias": np.zeros(16)}, "which has no place for 'stem/bias'"),
+        ({"final_norm/beta": np.zeros(64, np.int32)}, "'final_norm/beta' is int32, not floating"),
+        ({"logits/bias": None}, "it lacks 'logits/bias'"),
+    ],
+)
+def test_what_does_not_fit_is_named_and_nothing_is_touched(trained, change, message):
+    arrays = values(trained) | change
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    network = tiny(seed=2)
+    before = values(network)
+    with pytest.raises(ValueError) as caught:
+        assign_weights(network, arrays, source="the file")
+    assert str(caught.value).startswith("the file does not fit wide_resnet_10_1_dropout")
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert_same(network, before)
+
+
+@pytest.mark.parametrize("name", ["one.keras", "one.weights.h5", "one.npz", "one.safetensors"])
+def test_a_file_that_is_none_is_refused_in_one_line(trained, tmp_path, name):
+    for content in (b"", b"no weights in here, whatever its name says"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError) as caught:
+            read_weights(tmp_path / name, trained, "wide_resnet_10_1_dropout")
+        assert "cannot be read as a ." in str(caught.value) and name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_other_suffixes_are_refused(trained, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"one\.pth is no weights file: .*\.keras, \.weights\.h5, \.npz, \.safetensors$"
+    ):
+        read_weights(tmp_path / "one.pth", trained, "wide_resnet_10_1_dropout")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "source", "label"),
+    [
+        ("resnet20", "resnet20", "", "resnet20"),
+        ("resnet50:imagenet", "resnet50", "imagenet", "resnet50-imagenet"),
+        ("resnet20:runs/my_run", "resnet20", "runs/my_run", "resnet20-my_run"),
+        ("resnet20:/data/best one.weights.h5", "resnet20", "/data/best one.weights.h5", "resnet20-best_one"),
+        ("resnet20:runs/ab:resnet20_2", "resnet20", "runs/ab:resnet20_2", "resnet20-ab_resnet20_2"),
+        ("resnet20:..", "resnet20", "..", "resnet20-.."),
+    ],
+)
+def test_specifications(text, name, source, label):
+    one = Specification.parse(text)
+    assert (one.name, one.source, one.label) == (name, source, label)
+
+
+def test_a_specification_with_nothing_behind_the_colon():
+    with pytest.raises(ValueError, match=r"^'resnet20:' names no source; write resnet20:imagenet, resnet20:PATH, or"):
+        Specification.parse("resnet20:")
+
+
+@pytest.mark.parametrize(
+    ("text", "architecture"),
+    [
+        ("resnet50", "resnet50"),
+        ("resnet50:imagenet", "keras_resnet50"),
+        ("resnet101:imagenet", "keras_resnet101"),
+        ("imagenet_resnet152:imagenet", "keras_resnet152"),
+        ("keras_resnet50:imagenet", "keras_resnet50"),
+        ("keras_resnet50:runs/first", "keras_resnet50"),
+        ("mobilenet_v2:imagenet", "keras_mobilenet_v2"),
+        ("mobilenet_v2:a.safetensors", "mobilenet_v2"),
+    ],
+)
+def test_what_a_specification_means(text, architecture):
+    assert networks.architecture_of(Specification.parse(text)) == architecture
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("resnet18:imagenet", "Keras has ImageNet weights for resnet50, resnet101, resnet152, mobilenet_v2, none for"),
+        ("wide_resnet_28_10:imagenet", "Keras has ImageNet weights for .*none for 'wide_resnet_28_10'"),
+        ("resnett50:imagenet", "unknown network 'resnett50'; nearest: 'resnet50'"),
+        ("keras_resnet5:runs/a", "unknown network 'keras_resnet5'; nearest: 'keras_resnet50'"),
+    ],
+)
+def test_a_specification_of_nothing(text, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        networks.architecture_of(Specification.parse(text))

@@ -1,0 +1,206 @@
+"""What DCM's auxiliary classifiers are made of, a function a backbone: from the numbers in its name to its designs.
+
+A design's body takes the tap, the factor of all widths (1, or 0.5 for a narrow head) and the head's layer seeds, and
+returns the head's last feature map.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import keras
+
+from tfdistill.networks.densenet import dense_block, transition
+from tfdistill.networks.imagenet_resnet import BLOCKS, stage
+from tfdistill.networks.layers import conv, norm_relu
+from tfdistill.networks.mobilenet import separable_block
+from tfdistill.networks.mobilenet_v2 import inverted_residual_stage, norm_relu6
+from tfdistill.networks.preactivation_resnet import preactivation_bottleneck_stage
+from tfdistill.networks.resnet import basic_stage, bottleneck_stage
+from tfdistill.networks.wide_resnet import wide_stage
+
+Seeds = Iterator[int | None]
+Body = Callable[[keras.KerasTensor, float, Seeds], keras.KerasTensor]
+
+
+@dataclass(frozen=True)
+class Design:
+    """A head as its network and its place decide it.
+
+    Args:
+        tap: what feeds it.
+        body: everything before global pooling and classifier.
+    """
+
+    tap: str
+    body: Body
+
+
+def head_designs(architecture: str) -> dict[str, Design]:
+    """The heads of an architecture, from place ("C2", "C3", "C4") to design.
+
+    Args:
+        architecture: a name in `NETWORKS`.
+
+    Raises:
+        ValueError: there are none for it.
+    """
+    for pattern, designs in DESIGNS.items():
+        if match := re.fullmatch(pattern, architecture):
+            return designs(*match.groups())
+    raise ValueError(f"there are no auxiliary heads for {architecture!r}; there are for {WITH_HEADS}")
+
+
+def _wide_resnet(depth: str, width: str, dropout: str | None) -> dict[str, Design]:
+    n, k, rate = (int(depth) - 4) // 6, int(width), 0.3 if dropout else 0.0
+
+    def body(*stages: tuple[int, int, int]) -> Body:
+        def build(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:
+            for index, (filters, blocks, strides) in enumerate(stages, 1):
+                filters, name = int(filters * k * factor), f"stage{index}"
+                x = wide_stage(x, filters, blocks, strides=strides, dropout=rate, seeds=seeds, name=name)
+            return norm_relu(x, name="final")
+
+        return build
+
+    return {
+        "C2": Design("stage2", body((128, n, 2))),
+        "C3": Design("stage1", body((32, n, 2), (64, _half(n), 2))),
+        "C4": Design("stem", body((16, n, 1), (32, _half(n), 2), (64, _half(n), 2))),
+    }
+
+
+def _mobilenet_dcm() -> dict[str, Design]:
+    def body(*widths: int) -> Body:
+        def build(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:
+            for index, filters in enumerate(widths, 1):
+                # The backbone halves the resolution at its first block of 512 and of 1024 channels.
+                first = filters >= 512 and filters not in widths[: index - 1]
+                name = f"block{index}"
+                x = separable_block(x, int(filters * factor), strides=2 if first else 1, seeds=seeds, name=name)
+            return x
+
+        return build
+
+    return {
+        "C2": Design("stage2", body(2048, 2048)),
+        "C3": Design("stage1", body(512, 512, 512, 512, 1024, 1024)),
+        "C4": Design("stem", body(64, 128, 128, 256, 256, 512, 512, 512, 1024)),
+    }
+
+
+def _cifar_resnet(build_stage: Callable[..., keras.KerasTensor], n: int, *, preactivation: bool) -> dict[str, Design]:
+    def body(*stages: tuple[int, int, int]) -> Body:
+        def build(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:
+            for index, (filters, blocks, strides) in enumerate(stages, 1):
+                x = build_stage(x, int(filters * factor), blocks, strides=strides, seeds=seeds, name=f"stage{index}")
+            return norm_relu(x, name="final") if preactivation else x
+
+        return build
+
+    half = _half(n)
+    return {
+        "C2": Design("stage2", body((128, n, 2))),
+        "C3": Design("stage1", body((32, half, 2), (64, half, 2))),
+        "C4": Design("stem", body((16, half, 1), (32, half, 2), (64, half, 2))),
+    }
+
+
+def _preactivation(depth: str) -> dict[str, Design]:
+    return _cifar_resnet(preactivation_bottleneck_stage, (int(depth) - 2) // 9, preactivation=True)
+
+
+def _bottleneck(depth: str) -> dict[str, Design]:
+    return _cifar_resnet(bottleneck_stage, (int(depth) - 2) // 9, preactivation=False)
+
+
+def _bottleneck_counted_as_basic(depth: str) -> dict[str, Design]:
+    return _cifar_resnet(bottleneck_stage, (int(depth) - 2) // 6, preactivation=False)
+
+
+def _basic(depth: str, shortcut: str | None) -> dict[str, Design]:
+    def build_stage(x: keras.KerasTensor, filters: int, *arguments: int, **settings) -> keras.KerasTensor:
+        # Shortcut A adds channels and cannot take any away, as a narrow head at the stem would have to.
+        kept = shortcut == "a" and filters >= x.shape[-1]
+        return basic_stage(x, filters, *arguments, shortcut="A" if kept else "B", **settings)
+
+    return _cifar_resnet(build_stage, (int(depth) - 2) // 6, preactivation=False)
+
+
+def _densenet(depth: str, growth: str) -> dict[str, Design]:
+    n, k = (int(depth) - 4) // 3, int(growth)
+
+    def body(*blocks: tuple[int, int]) -> Body:
+        def build(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:
+            for index, (layers, growth) in enumerate(blocks, 1):
+                if index > 1:
+                    x = transition(x, seeds=seeds, name=f"transition{index - 1}")
+                x = dense_block(x, layers, max(1, int(growth * factor)), seeds=seeds, name=f"stage{index}")
+            return norm_relu(x, name="final")
+
+        return build
+
+    return {
+        "C2": Design("transition2", body((n, 3 * k))),
+        "C3": Design("transition1", body((n, k), (_half(n), k))),
+        "C4": Design("stem", body((n, k), (_half(n), k), (_half(n), k))),
+    }
+
+
+def _imagenet_resnet(depth: str) -> dict[str, Design]:
+    bottleneck, (_, second, third, fourth) = int(depth) >= 50, BLOCKS[int(depth)]
+
+    def body(*stages: tuple[int, int]) -> Body:
+        def build(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:
+            for index, (filters, blocks) in enumerate(stages, 1):
+                filters, name = int(filters * factor), f"stage{index}"
+                x = stage(x, filters, blocks, bottleneck=bottleneck, strides=2, seeds=seeds, name=name)
+            return x
+
+        return build
+
+    return {
+        "C2": Design("stage3", body((1024, fourth))),
+        "C3": Design("stage2", body((256, _half(third)), (512, 2))),
+        "C4": Design("stage1", body((128, _half(second)), (256, _half(third)), (512, 2))),
+    }
+
+
+def _mobilenet_v2() -> dict[str, Design]:
+    def body(*groups: tuple[int, int, int], last: int) -> Body:
+        def build(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:
+            for index, (filters, blocks, strides) in enumerate(groups, 1):
+                filters, name = int(filters * factor), f"group{index}"
+                x = inverted_residual_stage(x, filters, blocks, strides=strides, seeds=seeds, name=name)
+            return norm_relu6(conv(x, int(last * factor), 1, seeds=seeds, name="final"), name="final")
+
+        return build
+
+    far = ((64, 2, 2), (96, 2, 1), (160, 2, 2), (320, 1, 1))
+    return {
+        "C2": Design("stage4", body((320, 3, 2), (640, 1, 1), last=2560)),
+        "C3": Design("stage3", body(*far, last=1280)),
+        "C4": Design("stage2", body((32, 2, 2), *far, last=1280)),
+    }
+
+
+def _half(blocks: int) -> int:
+    return max(1, blocks // 2)
+
+
+# A pattern of names, whose groups the function takes. Names with fixed numbers come before patterns.
+DESIGNS: dict[str, Callable[..., dict[str, Design]]] = {
+    r"resnet(164)": _preactivation,
+    r"resnet(\d+)_preactivation": _preactivation,
+    r"resnet(\d+)_bottleneck": _bottleneck,
+    r"resnet(\d+)_one": _bottleneck_counted_as_basic,
+    r"resnet(\d+)(?:_([ab]))?": _basic,
+    r"wide_resnet_(\d+)_(\d+)(_dropout)?": _wide_resnet,
+    r"densenet_(\d+)_(\d+)": _densenet,
+    r"mobilenet_dcm": _mobilenet_dcm,
+    r"(?:imagenet|keras)_resnet(\d+)": _imagenet_resnet,
+    r"(?:keras_)?mobilenet_v2": _mobilenet_v2,
+}
+WITH_HEADS = "CIFAR and ImageNet ResNets, wide ResNets, DenseNets, mobilenet_dcm and mobilenet_v2"

@@ -1,0 +1,102 @@
+"""Residual networks for CIFAR-sized images, of bottleneck blocks that normalize and rectify before they convolve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+
+from tfdistill.networks.layers import classify, conv, image_input, layer_seeds, norm_relu
+from tfdistill.networks.resnet import EXPANSION, blocks_per_stage
+from tfdistill.networks.taps import tapped
+
+
+def preactivation_resnet(
+    depth: int,
+    *,
+    classes: int,
+    image_shape: tuple[int, int, int] = (32, 32, 3),
+    seed: int | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """A residual network of three stages of n pre-activation bottleneck blocks, where depth = 9n + 2.
+
+    A block is three times norm - ReLU - convolution (1 x 1, 3 x 3, 1 x 1), added to its input, or, at the start
+    of a stage, to a 1 x 1 convolution of its normalized and rectified input. The stages end in 64, 128 and 256
+    channels; the second and the third halve the resolution.
+
+    The convolutions start from N(0, 2 / fan_out), the classifier's weight from PyTorch's default, its bias
+    from zero. DCM's ResNet-164 is read as this network: 164 is no depth of basic blocks in that paper's
+    sources, and He et al. print their ResNet-164 with pre-activation bottlenecks.
+
+    Args:
+        depth: the number of weighted layers: 11, 20, ..., 110, ..., 164, ..., 1001.
+        classes: the number of classes, at least 2.
+        image_shape: (height, width, channels), at least 4 x 4 pixels.
+        seed: of the initial weights; None draws new ones at every call.
+        name: the model's name, "resnet<depth>_preactivation" by default.
+
+    Returns:
+        a network with the taps "stem", "stage1", "stage2", "stage3" (each the stage's raw sum, before any
+        normalization), "stage1_preactivation" to "stage3_preactivation" (that sum behind the normalization of
+        the next stage's first block, the last behind the final one, before ReLU), "features" (after the final
+        normalization and ReLU), "embedding" and "logits".
+
+    Raises:
+        ValueError: an argument is outside of its range.
+
+    Source: He et al., "Identity Mappings in Deep Residual Networks", ECCV 2016, Section 4 and Appendix.
+    """
+    blocks = blocks_per_stage(depth, convolutions=9, others=2)
+    seeds = layer_seeds(seed)
+    images = image_input(image_shape, classes, smallest=4)
+    x = conv(images, 16, 3, seeds=seeds, name="stem")
+    taps = {"stem": x}
+    for stage in (1, 2, 3):
+        filters, strides = 16 * 2 ** (stage - 1), 1 if stage == 1 else 2
+        x = preactivation_bottleneck_stage(x, filters, blocks, strides=strides, seeds=seeds, name=f"stage{stage}")
+        taps[f"stage{stage}"] = x
+    taps |= classify(norm_relu(x, name="final"), classes, seeds=seeds, zero_bias=True)
+    norms = ["stage2_block1_conv1_norm", "stage3_block1_conv1_norm", "final_norm"]
+    return tapped(images, taps, preactivations=norms, name=name or f"resnet{depth}_preactivation")
+
+
+def preactivation_bottleneck_stage(
+    x: keras.KerasTensor,
+    filters: int,
+    blocks: int,
+    *,
+    strides: int,
+    seeds: Iterator[int | None],
+    name: str,
+) -> keras.KerasTensor:
+    """`blocks` pre-activation bottleneck blocks, of which the first has the strides.
+
+    Args:
+        x: a map [batch, height, width, channels], before normalization.
+        filters: the channels of the 3 x 3 convolutions; the result has four times as many.
+        blocks: how many, at least 1.
+        strides: of the first block's 3 x 3 convolution, 1 or 2.
+        seeds: the network's layer seeds.
+        name: the prefix of the layers' names, "<name>_block1_conv1" and so on.
+
+    Returns:
+        the last block's sum, before any normalization; `norm_relu` of it ends a network.
+    """
+    for block in range(1, blocks + 1):
+        x = _block(x, filters, strides if block == 1 else 1, seeds, f"{name}_block{block}")
+    return x
+
+
+def _block(
+    x: keras.KerasTensor, filters: int, strides: int, seeds: Iterator[int | None], name: str
+) -> keras.KerasTensor:
+    activated = norm_relu(x, name=f"{name}_conv1")
+    residual = conv(activated, filters, 1, seeds=seeds, name=f"{name}_conv1")
+    residual = norm_relu(residual, name=f"{name}_conv2")
+    residual = conv(residual, filters, 3, strides=strides, seeds=seeds, name=f"{name}_conv2")
+    residual = norm_relu(residual, name=f"{name}_conv3")
+    residual = conv(residual, EXPANSION * filters, 1, seeds=seeds, name=f"{name}_conv3")
+    if x.shape != residual.shape:
+        x = conv(activated, EXPANSION * filters, 1, strides=strides, seeds=seeds, name=f"{name}_shortcut")
+    return keras.layers.Add(name=f"{name}_add")([residual, x])

@@ -1,0 +1,36 @@
+"""From the tensors of a network in the making to the network with its named taps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import keras
+
+
+def tapped(
+    images: keras.KerasTensor, taps: Mapping[str, keras.KerasTensor], *, preactivations: Sequence[str], name: str
+) -> keras.Model:
+    """The network of these taps and its stages' pre-activations, which are outputs of layers that it has anyway.
+
+    A pre-activation is what a stage's last ReLU reads; where a stage ends without ReLU, the normalization that
+    reads the stage, as activation-boundary and overhaul distillation take it.
+
+    Args:
+        images: the input.
+        taps: the other taps, in order; "logits" is among them.
+        preactivations: the names of the layers that give "stage1_preactivation", "stage2_preactivation", ...
+        name: of the model.
+
+    Returns:
+        a functional `keras.Model` from images to the dict of taps. The layers, their names and their order are
+        the same with and without pre-activations.
+
+    Source: Heo et al., "Knowledge Transfer via Distillation of Activation Boundaries", AAAI 2019, and "A
+    Comprehensive Overhaul of Feature Distillation", ICCV 2019, Section 3.1.
+    """
+    whole = keras.Model(images, taps["logits"], name=name)
+    inputs_of_relus = {
+        f"stage{stage}_preactivation": whole.get_layer(layer).output for stage, layer in enumerate(preactivations, 1)
+    }
+    stages = {tap: tensor for tap, tensor in taps.items() if tap not in ("features", "embedding", "logits")}
+    return keras.Model(images, {**stages, **inputs_of_relus, **taps}, name=name)
