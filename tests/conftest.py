@@ -16,7 +16,7 @@ tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfigu
 def make_tiny_network(name: str, *, seed: int, channels: int = 8, batch_norm: bool = True) -> keras.Model:
     """A network of two convolutions for images of 8×8×3 and 4 classes, with the taps that methods read."""
     images = keras.Input((8, 8, 3), name="images")
-    maps = images
+    maps, stages = images, {}
     for index, strides in enumerate((1, 2)):
         initializer = keras.initializers.HeNormal(seed=seed + index)
         maps = keras.layers.Conv2D(
@@ -24,11 +24,11 @@ def make_tiny_network(name: str, *, seed: int, channels: int = 8, batch_norm: bo
         )(maps)
         if batch_norm:
             maps = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"norm{index}")(maps)
-        maps = keras.layers.ReLU(name=f"relu{index}")(maps)
+        maps = stages[f"stage{index + 1}"] = keras.layers.ReLU(name=f"relu{index}")(maps)
     embedding = keras.layers.GlobalAveragePooling2D(name="embedding")(maps)
     initializer = keras.initializers.HeNormal(seed=seed + 9)
     logits = keras.layers.Dense(4, kernel_initializer=initializer, name="logits")(embedding)
-    return keras.Model(images, {"features": maps, "embedding": embedding, "logits": logits}, name=name)
+    return keras.Model(images, {**stages, "features": maps, "embedding": embedding, "logits": logits}, name=name)
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import pytest
 
 from tfdistill import command_line
 from tfdistill.config import RunConfig
-from tfdistill.data import DATASETS
+from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN
 from tfdistill.methods import METHODS
-from tfdistill.networks import NETWORKS
+from tfdistill.networks import APPLICATIONS, NETWORKS
 
 
 def config_of(*arguments: str) -> RunConfig:
@@ -39,6 +39,17 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
         data_dir="somewhere",
         download=False,
         image_size=32,
+        reading="crop",
+        augmentation=("standard", "randaugment", "cutout", "cutmix", "mixup"),
+        randaugment_operations=3,
+        randaugment_magnitude=5,
+        cutout_size=8,
+        cutmix_alpha=0.5,
+        mixup_alpha=0.2,
+        mixing_probability=0.75,
+        label_smoothing=0.1,
+        label_noise=0.2,
+        label_noise_seed=4,
         normalization="c10wrn",
         train_examples=100,
         validation_share=0.25,
@@ -56,6 +67,7 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
         factor=0.3,
         warmup_epochs=0.0,
         seed=0,
+        check_terms=False,
         precision="mixed_bfloat16",
         strategy="mirrored",
         replicas=2,
@@ -90,7 +102,7 @@ def test_hyperparameters_are_read_from_the_constructor(method):
     expected = {name: one.default for name, one in parameters.items() if name not in ("networks", "task", "seed")}
     prefix = f"{method}."
     found = {name.removeprefix(prefix): values[name].default for name in values if name.startswith(prefix)}
-    assert found == expected
+    assert found == {name: list(one) if isinstance(one, tuple) else one for name, one in expected.items()}
 
 
 def test_a_hyperparameter_is_parsed_by_its_type_and_only_given_ones_are_kept():
@@ -190,7 +202,8 @@ def test_usage_has_every_flag_with_a_line_of_help():
 def test_listing_has_a_line_for_every_entry():
     lines = [line.split() for line in command_line.listing().splitlines() if line.startswith("  ")]
     names = [words[0] for words in lines]
-    assert names == [*METHODS, *(family.pattern for family in NETWORKS.values()), *DATASETS]
+    families = [family.pattern for family in NETWORKS.values()]
+    assert names == [*METHODS, *families, *APPLICATIONS, *DATASETS, TFDS_PATTERN, *AUGMENTATIONS]
     assert all(len(words) > 2 for words in lines)
 
 

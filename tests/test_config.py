@@ -94,6 +94,8 @@ def test_a_run_is_named_after_what_it_is_unless_it_has_a_name():
     config = RunConfig(method="dml", networks=("resnet8", "resnet14"), seed=7)
     assert config.run_name == "dml-resnet8+resnet14-digits-seed7"
     assert dataclasses.replace(config, run="mine").run_name == "mine"
+    changed = RunConfig(method="dml", networks=("resnet8",), hyperparameters={"temperature": 3.0, "weight": 1.0})
+    assert changed.run_name == "dml-temperature3.0-resnet8-digits-seed1"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -187,6 +189,7 @@ def test_differences_ignore_what_does_not_change_training():
         runs_dir="others",
         export_dir="exports",
         export=False,
+        check_terms=False,
         checkpoint_seconds=1.0,
     )
     unmarked = [one.name for one in dataclasses.fields(RunConfig) if one.metadata.get("changes_training") is False]
@@ -204,4 +207,4 @@ def test_every_flag_says_what_it_is_for(name):
 def test_every_hyperparameter_has_its_text_from_the_docstring(method):
     for name, one in hyperparameters(method).items():
         assert len(one.text) > 5 and "\n" not in one.text, name
-        assert one.kind in (bool, int, float, str) and isinstance(one.default, one.kind), name
+        assert one.kind in (bool, int, float, str, tuple) and isinstance(one.default, one.kind), name

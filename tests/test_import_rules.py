@@ -35,16 +35,19 @@ RULES: dict[str, set[str] | None] = {
     "report": {"config", "export", "runtime"},
     "assembly": {"config", "data", "distiller", "methods", "networks"},
     "initial_weights": {"assembly", "checkpoints", "networks"},
-    "trained": {"assembly", "checkpoints", "config", "data", "run_folder", "runtime", "state"},
+    "trained": {"assembly", "checkpoints", "config", "data", "methods", "run_folder", "runtime", "state"},
     "scoring": {"data", "export", "tasks", "updates"},
     "evaluate": EVERYTHING,
     "export_run": EVERYTHING,
     "preview": {"assembly", "command_line", "config", "data"},
+    "term_checks": {"distiller", "loops", "updates"},
+    "explain": {"assembly", "command_line", "config", "data", "distiller", "methods", "optimizers", "updates"},
     "train": EVERYTHING,
 }
 # The package's own __init__ offers names of everything except what assembles runs and what commands are made of.
 RULES["__init__"] = set(RULES) - {"assembly", "callbacks", "command_line", "config", "evaluate", "export_run"}
-RULES["__init__"] -= {"initial_weights", "preview", "report", "run_folder", "scoring", "train", "trained"}
+RULES["__init__"] -= {"explain", "initial_weights", "preview", "report", "run_folder", "scoring", "term_checks"}
+RULES["__init__"] -= {"train", "trained"}
 
 
 def imported_modules(source: str, module: str, is_package: bool) -> Iterator[str]:

@@ -160,7 +160,7 @@ def test_sparse_gradients_are_densified():
     "optimizer",
     [
         SGD(0.25, 0.9, True, 5e-4, "matrices", name="backbone"),
-        SGD(MultiStep(0.1, (3, 5), 0.2), 0.8),
+        SGD(MultiStep(0.1, (3, 5), 0.2), 0.8, restart_momentum=True),
         Adam(cosine(0.1, 20, 5), 0.7, 0.95, 1e-6, 0.1, "matrices"),
     ],
 )
@@ -171,7 +171,15 @@ def test_config_round_trips(optimizer):
     assert_close(take_steps(*built(again)), take_steps(*built(optimizer)), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("make", [lambda: SGD(MultiStep(0.1, (3, 5)), 0.9), lambda: Adam(MultiStep(0.1, (3, 5)))])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SGD(MultiStep(0.1, (3, 5)), 0.9),
+        # A drop at the very step that training goes on with.
+        lambda: SGD(MultiStep(0.1, (2, 4)), 0.9, restart_momentum=True),
+        lambda: Adam(MultiStep(0.1, (3, 5))),
+    ],
+)
 def test_checkpoint_resumes_bit_for_bit(make, tmp_path):
     optimizer, moved = built(make())
     take_steps(optimizer, moved, range(4))
@@ -236,6 +244,7 @@ def mirrored(make):
 rate = MultiStep(0.1, (2,), 0.1)
 for make in (
     lambda: SGD(rate, 0.9, True, coupled_decay=0.3, decay_on="matrices"),
+    lambda: SGD(rate, 0.9, restart_momentum=True),
     lambda: Adam(rate, coupled_decay=0.3),
 ):
     for expected, replicas in zip(single(make), mirrored(make)):
@@ -294,9 +303,9 @@ def test_build_turns_epochs_into_steps():
 
 
 def test_build_hands_every_setting_on():
-    settings = OptimizerSettings("sgd", 0.5, 0.8, True, 1e-3, "matrices")
+    settings = OptimizerSettings("sgd", 0.5, 0.8, True, 1e-3, "matrices", restart_momentum=True)
     config = build(settings, steps_per_epoch=1, epochs=1, name="a").get_config()
-    assert config == SGD(0.5, 0.8, True, 1e-3, "matrices", name="a").get_config()
+    assert config == SGD(0.5, 0.8, True, 1e-3, "matrices", True, name="a").get_config()
     settings = OptimizerSettings("adam", 0.5, weight_decay=0.1, decay_on="matrices", betas=(0.5, 0.9), epsilon=1e-5)
     config = build(settings, steps_per_epoch=1, epochs=1, name="a").get_config()
     assert config == Adam(0.5, 0.5, 0.9, 1e-5, 0.1, "matrices", name="a").get_config()
@@ -313,6 +322,16 @@ def test_protocols():
         first = protocol.settings.milestones[0] * 391
         np.testing.assert_allclose(optimizer._learning_rate(first - 1), 0.1, rtol=1e-6)
         np.testing.assert_allclose(optimizer._learning_rate(first), 0.01, rtol=1e-6)
+
+
+def test_protocols_of_afd():
+    small, large = PROTOCOLS["afd"], PROTOCOLS["afd_imagenet"]
+    assert (small.epochs, small.batch_size, small.settings.milestones) == (300, 128, (150, 225))
+    assert (large.epochs, large.batch_size, large.settings.milestones) == (30, 256, (10, 20))
+    for protocol, rate in ((small, 0.1), (large, 0.01)):
+        optimizer = build(protocol.settings, steps_per_epoch=391, epochs=protocol.epochs)
+        assert (optimizer.momentum, optimizer.nesterov, optimizer.coupled_decay) == (0.9, False, 1e-4)
+        np.testing.assert_allclose(optimizer._learning_rate(0), rate, rtol=1e-6)
 
 
 def test_scaled_keeps_milestones_at_their_fractions():

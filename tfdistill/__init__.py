@@ -8,15 +8,36 @@ distiller.fit(train, validation_data=test, epochs=160)
 
 from tfdistill import data, losses, networks, optimizers, topology
 from tfdistill.distiller import Distiller
-from tfdistill.methods import DML, IEDML, METHODS, Supervised
+from tfdistill.methods import (
+    AFD,
+    CLILR,
+    DCM,
+    DML,
+    FFL,
+    IEDML,
+    KDCL,
+    METHODS,
+    ONE,
+    Alignment,
+    EnsembleKD,
+    Supervised,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AFD",
+    "CLILR",
+    "DCM",
     "DML",
+    "FFL",
     "IEDML",
+    "KDCL",
     "METHODS",
+    "ONE",
+    "Alignment",
     "Distiller",
+    "EnsembleKD",
     "Supervised",
     "data",
     "losses",

@@ -178,6 +178,7 @@ def build_networks(config: RunConfig, dataset: data.Dataset) -> list[keras.Model
                 expected = normalization_of(config, dataset)
                 known |= {"mean": expected.mean, "std": expected.std}
                 built.append(networks.keras_application(architecture, **known, name=name))
+                built[-1].architecture = architecture
             else:
                 built.append(networks.build(architecture, **known, model_name=name))
         except ValueError as error:

@@ -29,6 +29,9 @@ def run_flags() -> flags.FlagValues:
         for name, hyperparameter in hyperparameters(method).items():
             _define(values, f"{method}.{name}", hyperparameter.default, hyperparameter.kind, hyperparameter.text)
     flags.DEFINE_bool("list", False, "Print methods, networks and data sets, and exit.", flag_values=values)
+    flags.DEFINE_string(
+        "explain", "", "Print what a method does, builds, trains and can be told, and exit.", flag_values=values
+    )
     flags.DEFINE_bool("help", False, "Print every flag, and exit.", short_name="h", flag_values=values)
     return values
 
@@ -59,12 +62,14 @@ def run_config(values: flags.FlagValues) -> RunConfig:
         read["milestones"] = _numbers("milestones", read["milestones"])
     said = {}
     for method in METHODS:
-        for name in hyperparameters(method):
+        for name, hyperparameter in hyperparameters(method).items():
             flag = values[f"{method}.{name}"]
             if flag.present and method != read["method"]:
                 raise ValueError(f"{method}.{name}: belongs to --method={method}, not {read['method']}; leave it out")
             if flag.present:
-                said[name] = flag.value
+                said[name] = _value(flag.value)
+                if hyperparameter.kind is tuple and all(isinstance(one, float) for one in hyperparameter.default):
+                    said[name] = _numbers(f"{method}.{name}", said[name])
     return RunConfig(**read, hyperparameters=said)
 
 

@@ -94,6 +94,11 @@ class RunConfig:
     factor: float | None = _flag(None, "What a step schedule multiplies the rate by.")
     warmup_epochs: float | None = _flag(None, "Epochs of linear warm-up.")
     seed: int = _flag(1, "Of weights, helpers, order of examples and augmentation.")
+    check_terms: bool = _flag(
+        True,
+        "Before the first step of a run, refuse a method of which a term or a model would silently do nothing.",
+        changes_training=False,
+    )
     precision: str = _flag("float32", "float32 or mixed_bfloat16.")
     strategy: str = _flag("auto", "auto (every GPU), one, or mirrored.", changes_training=False)
     replicas: int = _flag(0, "With --strategy=mirrored, how many replicas.", changes_training=False)
@@ -156,12 +161,26 @@ class RunConfig:
         for name in self.hyperparameters:
             choose(f"{self.method} hyper-parameter", name, known)
 
+    def optimizers(self, recipe: Mapping[str, OptimizerSettings]) -> dict[str, OptimizerSettings]:
+        """Settings per group of updates: the flags' for the networks, the method's own `recipe` for helpers.
+
+        What the method says of a run of its paper's length is stretched to this run's.
+        """
+        length = self.chosen_protocol().epochs / PROTOCOLS[METHODS[self.method].protocol].epochs
+        stretched = {group: settings.stretched(length) for group, settings in recipe.items()}
+        return {**stretched, "networks": self.chosen_protocol().settings}
+
     @property
     def run_name(self) -> str:
-        """`run`, or a name made of method, networks, data set and seed."""
-        labels = [one.label for one in self.specifications]
-        dataset = re.sub(r"[^\w.-]", "-", self.dataset)
-        return self.run or f"{self.method}-{'+'.join(labels)}-{dataset}-seed{self.seed}"
+        """`run`, or a name of method, hyper-parameters that are not the defaults, networks, data set and seed."""
+        known = hyperparameters(self.method)
+        said = {name: _plain(value) for name, value in sorted(self.hyperparameters.items())}
+        method = [
+            self.method,
+            *(f"{name}{value}" for name, value in said.items() if value != _plain(known[name].default)),
+        ]
+        networks = "+".join(one.label for one in self.specifications)
+        return self.run or re.sub(r"[^\w.+-]+", "-", f"{'-'.join(method)}-{networks}-{self.dataset}-seed{self.seed}")
 
     @property
     def specifications(self) -> tuple[Specification, ...]:
@@ -196,9 +215,8 @@ class RunConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
         """The inverse of `to_dict`."""
-        tuples: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-        }
+        tuples: dict[str, Any] = {name: _hashable(value) for name, value in values.items()}
+        tuples["hyperparameters"] = {name: _hashable(value) for name, value in values["hyperparameters"].items()}
         return cls(**tuples)
 
 
@@ -240,7 +258,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     found = [one.name for one in fields if _plain(old.get(one.name, one.default)) != _plain(new.get(one.name))]
     before, after = old["hyperparameters"], new["hyperparameters"]
     method = new["method"]
-    return found + [f"{method}.{name}" for name in after if before.get(name, after[name]) != after[name]]
+    changed = [name for name in after if _plain(before.get(name, after[name])) != _plain(after[name])]
+    return found + [f"{method}.{name}" for name in changed]
 
 
 def _require_network(text: str) -> None:
@@ -248,6 +267,10 @@ def _require_network(text: str) -> None:
         architecture_of(Specification.parse(text))
     except ValueError as error:
         raise ValueError(f"networks: {error}") from None
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

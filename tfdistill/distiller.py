@@ -15,7 +15,7 @@ from tfdistill import loops
 from tfdistill import optimizers as optimizer_settings
 from tfdistill.state import keyed, network_state
 from tfdistill.tasks import Classification
-from tfdistill.updates import Phase, Round, check_plan
+from tfdistill.updates import Phase, Round, Taps, check_plan
 
 
 class Distiller(keras.Model):
@@ -40,6 +40,8 @@ class Distiller(keras.Model):
     """Name of the training protocol (`optimizers.PROTOCOLS`) that the paper used."""
     source: ClassVar[str]
     """The paper that the method comes from."""
+    rebuilds_networks: ClassVar[bool] = False
+    """Whether `self.networks` or `deliverables()` are other models than the networks given (a shared trunk, a gate)."""
 
     def __init__(self, networks: Sequence[keras.Model], *, task: Classification | None = None) -> None:
         super().__init__(name=type(self).__name__.lower())
@@ -53,6 +55,7 @@ class Distiller(keras.Model):
         self.test_function: Callable | None = None
         self.phase_index = 0
         self.steps_left: int | None = None
+        self._epoch = tf.Variable(0.0, trainable=False, name="epoch")
         self._plan: tuple[Phase, ...] | None = None
         self._trackers: dict[str, keras.metrics.Mean] = {}
         self._evaluation_trackers: dict[str, keras.metrics.Mean] = {}
@@ -66,9 +69,29 @@ class Distiller(keras.Model):
         """Optimizer settings per group of updates, as the paper trained; one group, `"networks"`, by default."""
         return {"networks": optimizer_settings.PROTOCOLS[self.protocol].settings}
 
-    def call(self, images: tf.Tensor, training: bool = False) -> dict[str, dict[str, tf.Tensor]]:
+    def observe(self, images: tf.Tensor, call: Callable[[keras.Model, Any], Any]) -> dict[str, Taps]:
+        """The taps of every network, by its name, in one forward pass.
+
+        A method whose networks share layers overrides it, so that what is shared runs once; what else it computes on
+        the way may go along under names of its own.
+
+        Args:
+            images: normalised, `[batch, height, width, channels]`.
+            call: calls a model on its inputs in the mode that is asked for; call every model through it.
+        """
+        return {network.name: call(network, images) for network in self.networks}
+
+    def ensemble(self, taps: Mapping[str, Taps]) -> Taps:
+        """The ensemble's `"logits"` from what `observe` gave: the mean of the networks' logits, by default."""
+        return self.task.ensemble([taps[network.name] for network in self.networks])
+
+    def deliverables(self) -> dict[str, keras.Model]:
+        """What training is for, by name: the networks, stripped of every helper."""
+        return {network.name: network for network in self.networks}
+
+    def call(self, images: tf.Tensor, training: bool = False) -> dict[str, Taps]:
         """The taps of every network, by its name."""
-        return {network.name: network(images, training=training) for network in self.networks}
+        return self.observe(images, lambda model, inputs: model(inputs, training=training))
 
     def forward(self, model: keras.Model, inputs: Any) -> Any:
         """Calls a network or helper in the mode of the present phase: frozen models with `training=False`."""
@@ -195,9 +218,10 @@ class Distiller(keras.Model):
             tapes = [stack.enter_context(tf.GradientTape(watch_accessed_variables=False)) for _ in owned]
             for tape, variables in zip(tapes, owned, strict=True):
                 tape.watch(variables)
-            taps = {network.name: self.forward(network, batch["images"]) for network in self.networks}
+            taps = self.observe(batch["images"], self.forward)
             terms = this_round.losses(batch, taps)
-            totals = {update.name: update.total(terms.get(update.name, {})) for update in this_round.updates}
+            epoch = self._epoch.value()
+            totals = {update.name: update.total(terms.get(update.name, {}), epoch) for update in this_round.updates}
             if unknown := sorted(set(terms) - set(totals)):
                 raise ValueError(f"the round of {sorted(totals)} gives terms for {unknown}, no updates of it")
             global_batch = batch["images"].shape[0] or tf.shape(batch["images"])[0]
@@ -217,9 +241,10 @@ class Distiller(keras.Model):
         """Metrics of every network and of their ensemble; `batch["weight"]` 0 leaves a padding example out."""
         batch = loops.as_batch(data)
         taps = self(batch["images"], training=False)
+        scored: dict[str, Taps] = {network.name: taps[network.name] for network in self.networks}
         if len(self.networks) > 1:
-            taps["ensemble"] = self.task.ensemble(list(taps.values()))
-        for name, outputs in taps.items():
+            scored["ensemble"] = self.ensemble(taps)
+        for name, outputs in scored.items():
             for metric, value in self.task.metrics(batch, outputs).items():
                 self._evaluation_trackers[f"{name}/{metric}"].update_state(value, sample_weight=batch.get("weight"))
         return {}
@@ -264,6 +289,7 @@ class Distiller(keras.Model):
     def start_epoch(self, epoch: int, steps: int | None) -> None:
         """Chooses the phase of `epoch` (from 0) and says how many steps it has."""
         self.steps_left = steps
+        self._epoch.assign(epoch)
         ends: float = 0
         for index, phase in enumerate(self.plan):
             ends = math.inf if phase.epochs is None else ends + phase.epochs

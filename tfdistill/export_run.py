@@ -80,7 +80,7 @@ def export_one(trained: Trained, network: keras.Model, export_dir: str, *, again
     normalization = normalization_of(config, trained.dataset)
     before = set(Path(export_dir, config.run_name, network.name).glob("*"))
     paths = report.export_all(
-        [network],
+        {network.name: network},
         config,
         mean=normalization.mean,
         std=normalization.std,

@@ -29,13 +29,14 @@ def load_initial_weights(built: Sequence[keras.Model], texts: Sequence[str]) -> 
     Raises:
         ValueError: a source is not there or does not fit; one line says what, with both shapes where shapes differ.
     """
-    told = []
-    for network, text in zip(built, texts, strict=True):
+    told: list[str] = []
+    # The last first: where networks share layers, these are the first network's.
+    for network, text in reversed(list(zip(built, texts, strict=True))):
         specification = Specification.parse(text)
         if not specification.source:
             continue
         try:
-            told += _load(network, specification)
+            told = _load(network, specification) + told
         except (ValueError, checkpoints.CheckpointError) as error:
             raise ValueError(f"networks: {text}: {error}") from error
     return told

@@ -22,7 +22,9 @@ def network_results(networks: Sequence[keras.Model], rows: Sequence[Mapping[str,
         rows: the record of the epochs.
     """
     found = []
-    for name, parameters in [*((one.name, trainable_parameters(one)) for one in networks), ("ensemble", None)]:
+    parameters_of = {"ensemble": None, **{one.name: trainable_parameters(one) for one in networks}}
+    for name in [*(one.name for one in networks if one.name != "ensemble"), "ensemble"]:
+        parameters = parameters_of[name]
         scored = [row for row in rows if f"val_{name}/accuracy" in row]
         if not scored:
             continue
@@ -69,7 +71,7 @@ def results_of(
 
 
 def export_all(
-    networks: Sequence[keras.Model],
+    deliverables: Mapping[str, keras.Model],
     config: RunConfig,
     *,
     mean: Sequence[float],
@@ -80,7 +82,7 @@ def export_all(
     data: Mapping[str, Any],
     again: bool = False,
 ) -> dict[str, Path]:
-    """Exports every network to `<export_dir>/<run>/<network>/<version>/`.
+    """Exports every deliverable to `<export_dir>/<run>/<its name>/<version>/`.
 
     A version of this training and step that is there already stays, and is not written once more unless `again`.
 
@@ -88,8 +90,10 @@ def export_all(
         ExportError: an export failed its check; nothing of it remains.
     """
     paths = {}
-    for network, result in zip(networks, network_results(networks, rows) or [{}] * len(networks), strict=False):
-        folder = Path(config.export_dir) / config.run_name / network.name
+    results = {result["name"]: result for result in network_results(list(deliverables.values()), rows)}
+    for name, network in deliverables.items():
+        result = results.get(name, {})
+        folder = Path(config.export_dir) / config.run_name / name
         card = {
             "run": config.run_name,
             "step": step,
@@ -100,7 +104,7 @@ def export_all(
             "versions": {"tfdistill": runtime.versions()["tfdistill"]},
         }
         there = None if again else exported_at(folder, step, config)
-        paths[network.name] = there or export.export_network(
+        paths[name] = there or export.export_network(
             network, folder, mean=mean, std=std, class_names=class_names, card=card
         )
     return paths

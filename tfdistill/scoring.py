@@ -90,7 +90,7 @@ def scores(scorer: Scorer, split: data.Split, batch_size: int) -> dict[str, dict
     sums: dict[str, dict[str, float]] = {}
     for batch in data.evaluation_batches(split, batch_size=batch_size, normalization=scorer.normalization):
         taps: dict[str, Taps] = dict(scorer.forward(batch["images"]))
-        if len(taps) > 1:
+        if len(taps) > 1 and "ensemble" not in taps:
             taps["ensemble"] = task.ensemble(list(taps.values()))
         for name, outputs in taps.items():
             added = sums.setdefault(name, dict.fromkeys(task.metric_names, 0.0))

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill import callbacks, checkpoints, command_line, data, report, runtime
+from tfdistill import callbacks, checkpoints, command_line, data, explain, report, runtime
 from tfdistill.assembly import (
     build_distiller,
     check_augmentation,
@@ -26,6 +26,7 @@ from tfdistill.config import RunConfig
 from tfdistill.initial_weights import load_initial_weights
 from tfdistill.optimizers import Protocol
 from tfdistill.run_folder import RunFolder, flagfile, write_json
+from tfdistill.term_checks import SilentTermError, check_terms
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str]) -> int:
         if values["list"].value:
             print(command_line.listing())
             return 0
+        if values["explain"].present:
+            print(explain.page(explain.config_of(values)))
+            return 0
         config = command_line.run_config(values)
         folder = RunFolder(Path(config.runs_dir) / config.run_name)
         folder.check(config)
@@ -46,9 +50,14 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{folder.path} is finished at step {done['step']}; results: {folder.results}")
             return 0
         run = Run(config, folder)
-        run.open()
     try:
+        run.check_terms()
+        with command_line.one_line_errors("train.py"):
+            run.open()
         run.train()
+    except SilentTermError as error:
+        print(f"train.py: error: {error}", file=sys.stderr)
+        return 2
     except callbacks.Stopped as stopped:
         print(f"\ntrain.py: {stopped}; the same command goes on from there", file=sys.stderr)
         return stopped.exit_status
@@ -95,7 +104,7 @@ class Run:
         self.distiller = build_distiller(config, self.dataset, self.strategy)
         self._start_from_given_weights()
         self.distiller.compile(
-            {"networks": self.protocol.settings},
+            config.optimizers(self.distiller.recipe()),
             xla=config.xla,
             steps_per_execution=config.steps_per_execution,
         )
@@ -106,15 +115,27 @@ class Run:
 
     def _start_from_given_weights(self) -> None:
         """Loads what `--networks` names, unless the run has a checkpoint to go on from."""
-        if not any(one.source for one in self.config.specifications):
-            return
+        if any(one.source for one in self.config.specifications) and self._is_fresh():
+            for line in load_initial_weights(self.distiller.networks, self.config.networks):
+                print(line, flush=True)
+
+    def _is_fresh(self) -> bool:
+        """Whether there is no checkpoint to go on from; of a damaged one `open` says so."""
         try:
-            if checkpoints.newest(self.folder.checkpoints) is not None:
-                return
+            return checkpoints.newest(self.folder.checkpoints) is None
         except checkpoints.CheckpointError:
-            return  # `open` says so
-        for line in load_initial_weights(self.distiller.networks, self.config.networks):
-            print(line, flush=True)
+            return False
+
+    def check_terms(self) -> None:
+        """Before the first step of a run, unless told not to: every term and model of the method does something.
+
+        It writes nothing, so that the run can begin again under its name with other flags.
+
+        Raises:
+            SilentTermError: names the term or the model.
+        """
+        if self.config.check_terms and self._is_fresh():
+            check_terms(self.distiller, self._training_data(), epochs=self.protocol.epochs)
 
     def open(self) -> None:
         """Takes the run folder, and goes back to its newest whole checkpoint if there is one.
@@ -167,7 +188,8 @@ class Run:
     def finish(self) -> str:
         """Scores on data not yet scored, exports, writes results.json; returns the table for the terminal."""
         scored_on, *others = self.monitors
-        networks, rows, step = self.distiller.networks, self.record.rows, self.distiller.steps_trained
+        networks = list(self.distiller.deliverables().values())
+        rows, step = self.record.rows, self.distiller.steps_trained
         exports = self._export() if self.config.export else {}
         results = report.results_of(
             self.config,
@@ -191,7 +213,7 @@ class Run:
     def _export(self) -> dict[str, Path]:
         self.distiller.synchronize()
         return report.export_all(
-            self.distiller.networks,
+            self.distiller.deliverables(),
             self.config,
             mean=self.normalization.mean,
             std=self.normalization.std,

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfdistill import checkpoints, data, runtime
-from tfdistill.assembly import build_networks, load_data
+from tfdistill.assembly import build_distiller, build_networks, load_data
 from tfdistill.config import RunConfig
+from tfdistill.methods import METHODS
 from tfdistill.run_folder import RunFolder, read_config
 from tfdistill.state import network_state
 
@@ -22,7 +24,7 @@ class Trained:
     Attributes:
         config: the run's flags.
         dataset: its data set, whole.
-        networks: its networks, with the weights of `step`.
+        networks: what it delivers, with the weights of `step`.
         step: training steps that the weights have seen.
         rows: the record of the epochs until then.
     """
@@ -37,8 +39,8 @@ class Trained:
 def load_trained(folder: RunFolder) -> Trained:
     """Builds the networks of a run and gives them the weights of its newest whole checkpoint.
 
-    No lock is taken and nothing is written, so that the run may be training meanwhile. Helpers and optimizers are
-    not built: neither scores nor exports need them.
+    No lock is taken and nothing is written, so that the run may be training meanwhile. Optimizers are not built, nor
+    are helpers unless the method delivers other models than the networks it was given: scores and exports need none.
 
     Args:
         folder: the run's.
@@ -50,10 +52,16 @@ def load_trained(folder: RunFolder) -> Trained:
     found = newest_checkpoint(folder)
     runtime.set_precision(config.precision)
     dataset = load_data(config)
-    networks = build_networks(config, dataset)
-    arrays = {name: array for name, array in found.arrays.items() if name.startswith("networks/")}
+    if METHODS[config.method].rebuilds_networks:
+        distiller = build_distiller(config, dataset, tf.distribute.get_strategy())
+        networks = list(distiller.deliverables().values())
+        owners: tuple[str, ...] = ("networks/", "helpers/")
+        state = {name: variable for name, variable in distiller.state().items() if name.startswith(owners)}
+    else:
+        networks, owners = build_networks(config, dataset), ("networks/",)
+        state = network_state(networks)
     try:
-        checkpoints.assign(network_state(networks), arrays)
+        checkpoints.assign(state, {name: array for name, array in found.arrays.items() if name.startswith(owners)})
     except checkpoints.CheckpointError as error:
         raise ValueError(f"run: {found.path} does not fit the run's flags: {error}") from error
     return Trained(config, dataset, networks, found.step, found.metadata["rows"])

@@ -12,6 +12,8 @@ import tensorflow as tf
 Batch = Mapping[str, tf.Tensor]
 Taps = Mapping[str, tf.Tensor]
 Terms = Mapping[str, tf.Tensor]
+Weight = float | Callable[[tf.Tensor], tf.Tensor]
+"""Of a term: a number, or a function of the epoch (float32 scalar, from 0) for ramps."""
 RoundLosses = Callable[[Batch, Mapping[str, Taps]], Mapping[str, Terms]]
 
 
@@ -22,13 +24,13 @@ class Update:
     Attributes:
         name: unique in its phase; the optimizer's name, and the prefix of the terms in every log.
         models: the models whose trainable variables may move. Nothing else gets a gradient.
-        terms: term name -> weight.
+        terms: term name -> weight, a number or a function of the epoch.
         group: which optimizer settings apply, a key of the method's `recipe`.
     """
 
     name: str
     models: tuple[keras.Model, ...]
-    terms: Mapping[str, float]
+    terms: Mapping[str, Weight]
     group: str = "networks"
 
     def variables(self) -> list[keras.Variable]:
@@ -36,8 +38,8 @@ class Update:
         unique = {id(variable): variable for model in self.models for variable in model.trainable_variables}
         return list(unique.values())
 
-    def total(self, terms: Terms) -> tf.Tensor:
-        """The weighted sum of the terms, `[batch]`.
+    def total(self, terms: Terms, epoch: tf.Tensor) -> tf.Tensor:
+        """The weighted sum of the terms, `[batch]`, as `epoch` (from 0) weighs them.
 
         Raises:
             ValueError: a term is missing, unknown, or not one value per example.
@@ -47,7 +49,8 @@ class Update:
         for name, value in terms.items():
             if value.shape.rank != 1:
                 raise ValueError(f"term {self.name}/{name}: a loss is one value per example, not shape {value.shape}")
-        return tf.add_n([weight * terms[name] for name, weight in self.terms.items()])
+        weights = {name: weight(epoch) if callable(weight) else weight for name, weight in self.terms.items()}
+        return tf.add_n([weight * terms[name] for name, weight in weights.items()])
 
     def require_all(self, gradients: Sequence[tf.Tensor | None]) -> list[tf.Tensor]:
         """The gradients of `variables()`, where each has one.

@@ -8,6 +8,7 @@ from tfdistill.losses import (
     EXPLORATION_METRICS,
     INHERITANCE_METRICS,
     cosine_similarity,
+    distance,
     linear_cka,
     normalized_distance,
     partial_l2_distance,
@@ -197,16 +198,17 @@ def test_cka_allows_factors_of_different_length_and_single_examples():
     np.testing.assert_allclose(linear_cka(a * 1e-8, b), numpy_cka(a, b), rtol=1e-4)
 
 
-def test_reconstruction_by_hand():
+@pytest.mark.parametrize("loss", [distance, reconstruction])
+def test_means_of_differences_by_hand(loss):
     inputs = np.zeros((2, 1, 2, 2))
     outputs = np.array([[[[1.0, -1.0], [0.0, 2.0]]], [[[0.0, 0.0], [0.0, 4.0]]]])
     for mode in MODES.values():
-        absolute = mode(lambda a, b: reconstruction(a, b))(inputs, outputs)
-        squared = mode(lambda a, b: reconstruction(a, b, order=2))(inputs, outputs)
+        absolute = mode(lambda a, b: loss(a, b))(inputs, outputs)
+        squared = mode(lambda a, b: loss(a, b, order=2))(inputs, outputs)
         np.testing.assert_allclose(absolute, [1.0, 1.0])
         np.testing.assert_allclose(squared, [1.5, 4.0])
         assert absolute.dtype == squared.dtype == tf.float32
-    assert reconstruction(tf.zeros([2, 3], tf.bfloat16), tf.ones([2, 3], tf.bfloat16)).dtype == tf.float32
+    assert loss(tf.zeros([2, 3], tf.bfloat16), tf.ones([2, 3], tf.bfloat16)).dtype == tf.float32
 
 
 def test_unknown_dimensions_are_accepted_inside_a_graph():
@@ -221,6 +223,7 @@ PAIRWISE = {
     "normalized_distance": normalized_distance,
     "cosine_similarity": cosine_similarity,
     "partial_l2_distance": partial_l2_distance,
+    "distance": distance,
     "reconstruction": reconstruction,
 }
 
@@ -245,3 +248,5 @@ def test_other_bad_arguments_raise():
         normalized_distance(tf.zeros([2, 3]), tf.zeros([2, 3]), order=3)
     with pytest.raises(ValueError, match="order must be 1"):
         reconstruction(tf.zeros([2, 3]), tf.zeros([2, 3]), order=0)
+    with pytest.raises(ValueError, match="order must be 1"):
+        distance(tf.zeros([2, 3]), tf.zeros([2, 3]), order=0)

@@ -155,3 +155,20 @@ def test_mixed_precision():
 def test_refuses_bad_arguments(architecture, settings, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         auxiliary_heads(backbone("resnet110", 4), architecture, **settings)
+
+
+@pytest.mark.parametrize("architecture", [None, "vgg13"])
+def test_pooled_heads_read_the_stages_of_a_network_without_designs(architecture):
+    network = backbone("imagenet_resnet18", 4)
+    heads = auxiliary_heads(network, architecture, ("C3", "C2"), kind="pooled", seed=0)
+    assert {place: (head.tap, parameters(head.model)) for place, head in heads.items()} == {
+        "C2": ("stage2", 128 * 4 + 4),
+        "C3": ("stage1", 64 * 4 + 4),
+    }
+    # The stem is the stage before the first.
+    stem = auxiliary_heads(backbone("resnet110", 4), None, ("C3",), kind="pooled")["C3"].tap
+    assert stem == "stem"
+    with pytest.raises(ValueError, match=r"^network 'peer' has no stage for a head C4; it has stage1, "):
+        auxiliary_heads(network, architecture, ("C4",), kind="pooled")
+    with pytest.raises(ValueError, match="pooled ones"):
+        auxiliary_heads(network, architecture, ("C2",))

@@ -16,7 +16,7 @@ AUGMENTATIONS = {
     "cutout": "a square of each image blanked: --cutout_size",
     "cutmix": "a rectangle of each image from another, labels mixed by area: --cutmix_alpha",
     "mixup": "each image blended with another, and their labels: --mixup_alpha",
-    "none": "nothing",
+    "none": "nothing: images as evaluation sees them",
 }
 
 

@@ -1,9 +1,11 @@
 """Losses: pure functions of tensors that return one value per example."""
 
+from tfdistill.losses.adversarial import discriminator_loss, generator_loss
 from tfdistill.losses.features import (
     EXPLORATION_METRICS,
     INHERITANCE_METRICS,
     cosine_similarity,
+    distance,
     linear_cka,
     normalized_distance,
     partial_l2_distance,
@@ -16,6 +18,9 @@ __all__ = [
     "INHERITANCE_METRICS",
     "cosine_similarity",
     "cross_entropy",
+    "discriminator_loss",
+    "distance",
+    "generator_loss",
     "kl_divergence",
     "linear_cka",
     "normalized_distance",

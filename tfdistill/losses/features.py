@@ -119,6 +119,30 @@ def linear_cka(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     return tf.fill(tf.shape(first)[:1], alignment)
 
 
+def distance(a: tf.Tensor, b: tf.Tensor, order: int = 1) -> tf.Tensor:
+    """Distance between two feature maps as they are, not normalised.
+
+    Order 1: `mean_d |a_d - b_d|`. Order 2: `mean_d (a_d - b_d)^2`.
+
+    Args:
+        a: [batch, ...], rank 2 or more, any float type.
+        b: the same shape as `a`.
+        order: 1 or 2.
+
+    Returns:
+        float32 [batch], symmetric in `a` and `b`.
+
+    Raises:
+        ValueError: if the shapes differ or have no element dimension, or the order is another number.
+
+    Source: Chung et al., "Feature-map-level Online Adversarial Knowledge Distillation", Tables 1 and 7, without
+        a formula: taken as means over the elements of one example, so that a weight does not depend on the
+        map's size.
+    """
+    _require_order(order)
+    return _mean_error(*_flatten_pair("a", a, "b", b), order)
+
+
 def reconstruction(inputs: tf.Tensor, outputs: tf.Tensor, order: int = 1) -> tf.Tensor:
     """Error of an auto-encoder's output, not normalised.
 
@@ -139,9 +163,7 @@ def reconstruction(inputs: tf.Tensor, outputs: tf.Tensor, order: int = 1) -> tf.
         authors' code trains with order 1, the default here, as Kim et al.'s factor transfer does.
     """
     _require_order(order)
-    first, second = _flatten_pair("inputs", inputs, "outputs", outputs)
-    error = tf.abs(first - second) if order == 1 else tf.square(first - second)
-    return tf.reduce_mean(error, axis=1)
+    return _mean_error(*_flatten_pair("inputs", inputs, "outputs", outputs), order)
 
 
 def _l1(learner_factor: tf.Tensor, source_factor: tf.Tensor) -> tf.Tensor:
@@ -193,6 +215,11 @@ EXPLORATION_METRICS = {
 def _require_order(order: int) -> None:
     if order not in (1, 2):
         raise ValueError(f"order must be 1 (absolute values) or 2 (squares), got {order}")
+
+
+def _mean_error(first: tf.Tensor, second: tf.Tensor, order: int) -> tf.Tensor:
+    error = tf.abs(first - second) if order == 1 else tf.square(first - second)
+    return tf.reduce_mean(error, axis=1)
 
 
 def _flatten(name: str, factor: tf.Tensor) -> tf.Tensor:

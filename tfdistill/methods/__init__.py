@@ -1,13 +1,42 @@
 """The methods, one file each."""
 
+from tfdistill.methods.afd import AFD
+from tfdistill.methods.alignment import Alignment
+from tfdistill.methods.cl_ilr import CLILR
+from tfdistill.methods.dcm import DCM
 from tfdistill.methods.dml import DML
+from tfdistill.methods.ensemble_kd import EnsembleKD
+from tfdistill.methods.ffl import FFL
 from tfdistill.methods.ie_dml import IEDML
+from tfdistill.methods.kdcl import KDCL
+from tfdistill.methods.one import ONE
 from tfdistill.methods.supervised import Supervised
 
 METHODS = {
     "supervised": Supervised,
     "dml": DML,
+    "afd": AFD,
+    "alignment": Alignment,
+    "dcm": DCM,
     "ie_dml": IEDML,
+    "ensemble_kd": EnsembleKD,
+    "kdcl": KDCL,
+    "one": ONE,
+    "cl_ilr": CLILR,
+    "ffl": FFL,
 }
 
-__all__ = ["DML", "IEDML", "METHODS", "Supervised"]
+__all__ = [
+    "CLILR",
+    "FFL",
+    "ONE",
+    "AFD",
+    "Alignment",
+    "DCM",
+    "DML",
+    "EnsembleKD",
+    "IEDML",
+    "KDCL",
+    "METHODS",
+    "Supervised",
+]

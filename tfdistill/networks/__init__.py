@@ -187,13 +187,16 @@ def build(
         model_name: the model's name, `name` by default. Give peers of one architecture different ones.
 
     Returns:
-        a network: a functional `keras.Model` from images to the dict of its taps.
+        a network: a functional `keras.Model` from images to the dict of its taps. Its attribute `architecture` is
+            `name`, for methods that design helpers by it.
 
     Raises:
         ValueError: no network has that name (the message has the nearest), or an argument is outside of its
             range.
     """
-    return _builder(name)(classes=classes, image_shape=image_shape, seed=seed, name=model_name or name)
+    network = _builder(name)(classes=classes, image_shape=image_shape, seed=seed, name=model_name or name)
+    network.architecture = name
+    return network
 
 
 def require_name(name: str) -> None:

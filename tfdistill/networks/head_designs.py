@@ -7,7 +7,7 @@ returns the head's last feature map.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import keras
@@ -50,7 +50,29 @@ def head_designs(architecture: str) -> dict[str, Design]:
     for pattern, designs in DESIGNS.items():
         if match := re.fullmatch(pattern, architecture):
             return designs(*match.groups())
-    raise ValueError(f"there are no auxiliary heads for {architecture!r}; there are for {WITH_HEADS}")
+    raise ValueError(
+        f"there are no auxiliary heads for {architecture!r}; there are for {WITH_HEADS}; pooled ones for any network"
+    )
+
+
+def has_designs(architecture: str) -> bool:
+    """Whether there are heads for an architecture of that name."""
+    return any(re.fullmatch(pattern, architecture) for pattern in DESIGNS)
+
+
+def stage_designs(taps: Iterable[str]) -> dict[str, Design]:
+    """Heads without a body for any network: each of its stages before the last, from the nearest to the end on.
+
+    Args:
+        taps: of the network. As many places as there are stages have a design; the stem counts as the first.
+    """
+    named = set(taps)
+    maps = [tap for tap in ("stem", *(f"stage{number}" for number in range(1, 10))) if tap in named]
+    return {place: Design(tap, _nothing) for place, tap in zip(("C2", "C3", "C4"), reversed(maps[:-1]), strict=False)}
+
+
+def _nothing(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:
+    return x
 
 
 def _wide_resnet(depth: str, width: str, dropout: str | None) -> dict[str, Design]:

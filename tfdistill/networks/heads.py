@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import keras
 
-from tfdistill.networks.head_designs import Design, head_designs
+from tfdistill.networks.head_designs import Design, has_designs, head_designs, stage_designs
 from tfdistill.networks.layers import classify, layer_seeds
 
 KINDS = ("default", "narrow", "pooled")
@@ -44,7 +44,7 @@ class AuxiliaryHead:
 
 def auxiliary_heads(
     network: keras.Model,
-    architecture: str,
+    architecture: str | None,
     places: Sequence[str] = ("C2", "C3"),
     *,
     kind: str = "default",
@@ -60,7 +60,8 @@ def auxiliary_heads(
 
     Args:
         network: the one to have heads; its taps' shapes and its number of classes are read off it.
-        architecture: its name in `NETWORKS`, such as "wide_resnet_28_10".
+        architecture: its name in `NETWORKS`, such as "wide_resnet_28_10"; None, or one without designs, is for pooled
+            heads alone: C2 reads the last stage but one, C3 and C4 those before it, the stem counting as the first.
         places: some of "C2", "C3" and "C4", see above.
         kind: "default"; "narrow", which halves every width of the heads; or "pooled", where a head is global pooling
             and a linear classifier alone (the paper's APFC). The paper describes neither further; both are read so.
@@ -72,7 +73,7 @@ def auxiliary_heads(
         from place to head, in the order of `places`. The models are called "<network>_<place>".
 
     Raises:
-        ValueError: an unknown place or kind, an architecture without heads, or a network without the tap.
+        ValueError: an unknown place or kind, an architecture without heads, or a network without the tap or stage.
 
     Source: Yao and Sun, "Knowledge Transfer via Dense Cross-Layer Mutual-Distillation", ECCV 2020, Section 3.2 and
     Tables 3 and 4.
@@ -82,9 +83,13 @@ def auxiliary_heads(
         if value not in choices:
             nearest = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)[0]
             raise ValueError(f"{argument}: {value!r} is none of {', '.join(choices)}; nearest: {nearest!r}")
-    designs = head_designs(architecture)
+    designs = _designs(network, architecture, kind) if places else {}
     heads = {}
     for place in places:
+        if place not in designs:
+            raise ValueError(
+                f"network {network.name!r} has no stage for a head {place}; it has {', '.join(network.output)}"
+            )
         design = designs[place]
         if design.tap not in network.output:
             raise ValueError(
@@ -94,6 +99,17 @@ def auxiliary_heads(
         own_seed = None if seed is None else seed * len(PLACES) + PLACES.index(place)
         heads[place] = AuxiliaryHead(design.tap, _head(network, design, kind, own_seed, f"{network.name}_{place}"))
     return heads
+
+
+def _designs(network: keras.Model, architecture: str | None, kind: str) -> dict[str, Design]:
+    if kind == "pooled" and not has_designs(architecture or ""):
+        return stage_designs(network.output)
+    if architecture is None:
+        raise ValueError(
+            f"network {network.name!r} has no attribute 'architecture', which {kind} heads are made by; pooled ones "
+            "are for any network"
+        )
+    return head_designs(architecture)
 
 
 def _head(network: keras.Model, design: Design, kind: str, seed: int | None, name: str) -> keras.Model:

@@ -6,9 +6,10 @@ without bias correction.
 """
 
 from tfdistill.optimizers.checks import DECAY_ON, KINDS, SCHEDULES
+from tfdistill.optimizers.protocols import PROTOCOLS, Protocol
 from tfdistill.optimizers.rules import SGD, Adam
 from tfdistill.optimizers.schedules import LearningRate, MultiStep, cosine
-from tfdistill.optimizers.settings import PROTOCOLS, OptimizerSettings, Protocol, build
+from tfdistill.optimizers.settings import OptimizerSettings, build
 
 __all__ = [
     "DECAY_ON",

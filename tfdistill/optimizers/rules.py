@@ -56,7 +56,9 @@ class SGD(_CoupledDecayOptimizer):
 
     With `g' = g + coupled_decay * w`: `buffer = momentum * buffer + g'`, from a buffer of 0, and
     `w = w - rate * buffer`, or with Nesterov's momentum `w = w - rate * (g' + momentum * buffer)`. The buffer
-    does not hold the rate, so a drop of the rate acts on the whole step at once.
+    does not hold the rate, so a drop of the rate acts on the whole step at once. With `restart_momentum` the buffer
+    counts as 0 at a drop too, as where a training loop makes a new optimizer for the new rate. Whether a step is a
+    drop follows from `iterations`, so there is nothing more to keep in a checkpoint.
 
     Args:
         learning_rate: a float, or a Keras schedule.
@@ -65,6 +67,8 @@ class SGD(_CoupledDecayOptimizer):
         coupled_decay: L2 coefficient, added to the gradient after its reduction and before momentum.
         decay_on: "all" variables, or only "matrices": those with more than one dimension, which spares biases
             and batch normalisation.
+        restart_momentum: whether the buffer starts anew at each milestone of a `MultiStep` rate; other rates have
+            none.
         name: the optimizer's name.
 
     Raises:
@@ -78,12 +82,14 @@ class SGD(_CoupledDecayOptimizer):
         nesterov: bool = False,
         coupled_decay: float = 0.0,
         decay_on: str = "all",
+        restart_momentum: bool = False,
         name: str | None = None,
     ):
         super().__init__(learning_rate, coupled_decay, decay_on, name)
         require_momentum(momentum, nesterov)
         self.momentum = momentum
         self.nesterov = nesterov
+        self.restart_momentum = restart_momentum
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Create one buffer per variable; a second call does nothing."""
@@ -97,14 +103,21 @@ class SGD(_CoupledDecayOptimizer):
         step = self._with_decay(gradient, variable)
         if self.momentum:
             buffer = self.buffers[self._get_variable_index(variable)]
-            new_buffer = self.momentum * tf.convert_to_tensor(buffer) + step
+            new_buffer = self._share_kept(variable.dtype) * tf.convert_to_tensor(buffer) + step
             self.assign(buffer, new_buffer)
             step = step + self.momentum * new_buffer if self.nesterov else new_buffer
         self.assign_sub(variable, tf.cast(learning_rate, variable.dtype) * step)
 
+    def _share_kept(self, dtype: tf.DType) -> float | tf.Tensor:
+        """Return which share of the buffer this step keeps."""
+        if not self.restart_momentum or not isinstance(self._learning_rate, MultiStep):
+            return self.momentum
+        return tf.cast(tf.where(self._learning_rate.drops_at(self.iterations), 0.0, self.momentum), dtype)
+
     def get_config(self) -> dict:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
+        own = {"momentum": self.momentum, "nesterov": self.nesterov, "restart_momentum": self.restart_momentum}
+        return {**super().get_config(), **own}
 
 
 class Adam(_CoupledDecayOptimizer):

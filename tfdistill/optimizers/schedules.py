@@ -40,6 +40,11 @@ class MultiStep(keras.optimizers.schedules.LearningRateSchedule):
         passed = tf.reduce_sum(tf.cast(milestones <= tf.cast(step, tf.int64), tf.int32))
         return tf.gather(tf.constant(rates, tf.float32), passed)
 
+    def drops_at(self, step: tf.Tensor) -> tf.Tensor:
+        """Return whether the step with this 0-based number is a milestone."""
+        milestones = tf.constant(self.milestones, tf.int64, shape=[len(self.milestones)])
+        return tf.reduce_any(milestones == tf.cast(step, tf.int64))
+
     def get_config(self) -> dict:
         """Return the constructor's arguments."""
         return {

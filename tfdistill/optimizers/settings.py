@@ -1,4 +1,4 @@
-"""Optimizers and ways to train as plain values, and the papers' own."""
+"""Optimizers and their schedules as plain values."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ class OptimizerSettings:
         warmup_epochs: of "cosine": length of a linear rise from 0, in epochs, from 0.
         betas: of Adam, each 0 to below 1.
         epsilon: of Adam, above 0.
+        restart_momentum: of SGD and "step": whether momentum starts anew at each milestone.
 
     Raises:
         ValueError: if a value is out of range, or belongs to another schedule.
@@ -56,6 +57,7 @@ class OptimizerSettings:
     warmup_epochs: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
+    restart_momentum: bool = False
 
     def __post_init__(self) -> None:
         require_choice("kind", self.kind, KINDS)
@@ -71,6 +73,14 @@ class OptimizerSettings:
         require_adam(self.betas, self.epsilon)
         self._require_schedule()
 
+    def stretched(self, by: float) -> OptimizerSettings:
+        """The same settings for a run `by` times as long: milestones and warm-up stay at their shares of it."""
+        return replace(
+            self,
+            milestones=tuple(milestone * by for milestone in self.milestones),
+            warmup_epochs=self.warmup_epochs * by,
+        )
+
     def _require_schedule(self) -> None:
         if not all(a < b for a, b in zip((0, *self.milestones), self.milestones, strict=False)):
             raise ValueError(f"milestones must be ascending epochs above 0, got {self.milestones}")
@@ -81,69 +91,6 @@ class OptimizerSettings:
             )
         if self.warmup_epochs and self.schedule != "cosine":
             raise ValueError(f"warmup_epochs needs schedule 'cosine', got schedule {self.schedule!r}")
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """A paper's way to train: an optimizer, a length and a batch size.
-
-    Args:
-        settings: the optimizer and its schedule.
-        epochs: length of the run the milestones belong to, at least 1.
-        batch_size: examples per step over all replicas, at least 1.
-        source: where the numbers come from.
-
-    Raises:
-        ValueError: if `epochs` or `batch_size` is below 1.
-    """
-
-    settings: OptimizerSettings
-    epochs: int
-    batch_size: int
-    source: str
-
-    def __post_init__(self) -> None:
-        require_positive_integer("epochs", self.epochs)
-        require_positive_integer("batch_size", self.batch_size)
-
-    def scaled(self, epochs: int) -> Protocol:
-        """Return this protocol for a run of another length.
-
-        Milestones and warm-up stay at the same fractions of the run. A milestone may fall inside an epoch
-        then: drops at 80 and 120 of 160 epochs become 1 and 1.5 of 2.
-
-        Args:
-            epochs: the new length, at least 1.
-
-        Returns:
-            The scaled protocol; learning rate, decay and batch size stay.
-
-        Raises:
-            ValueError: if `epochs` is below 1.
-        """
-        require_positive_integer("epochs", epochs)
-        settings = replace(
-            self.settings,
-            milestones=tuple(milestone * epochs / self.epochs for milestone in self.settings.milestones),
-            warmup_epochs=self.settings.warmup_epochs * epochs / self.epochs,
-        )
-        return replace(self, settings=settings, epochs=epochs)
-
-
-PROTOCOLS = {
-    "ie_cifar": Protocol(
-        OptimizerSettings(nesterov=True, weight_decay=5e-4, schedule="step", milestones=(80, 120)),
-        epochs=160,
-        batch_size=128,
-        source="Huang et al., Revisiting Knowledge Distillation, section 4.1; weight decay: their code",
-    ),
-    "dml_original": Protocol(
-        OptimizerSettings(nesterov=True, weight_decay=5e-4, schedule="step", milestones=(60, 120, 180)),
-        epochs=200,
-        batch_size=64,
-        source="Zhang et al., Deep Mutual Learning, CIFAR-100; weight decay: the code of Huang et al.",
-    ),
-}
 
 
 def build(
@@ -169,7 +116,9 @@ def build(
     require_positive_integer("epochs", epochs)
     rate = _learning_rate(settings, steps_per_epoch, epochs)
     if settings.kind == "sgd":
-        return SGD(rate, settings.momentum, settings.nesterov, settings.weight_decay, settings.decay_on, name=name)
+        momentum = (settings.momentum, settings.nesterov)
+        decay = (settings.weight_decay, settings.decay_on)
+        return SGD(rate, *momentum, *decay, settings.restart_momentum, name=name)
     return Adam(rate, *settings.betas, settings.epsilon, settings.weight_decay, settings.decay_on, name=name)
 
 

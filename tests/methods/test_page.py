@@ -1,0 +1,61 @@
+"""The page of the methods lists what there is, as the code says it, and the benchmark that writes it works."""
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from tfdistill.methods import METHODS
+
+
+@pytest.fixture(scope="module")
+def cost():
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "cost.py"
+    spec = importlib.util.spec_from_file_location("benchmarks_cost", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_list_is_up_to_date(cost):
+    page = cost.PAGE.read_text(encoding="utf-8")
+    assert cost.between(page, cost.LIST_BEGINS, cost.LIST_ENDS, cost.method_list()) == page
+
+
+def test_the_costs_are_of_methods_that_there_are(cost):
+    costs = cost.PAGE.read_text(encoding="utf-8").partition(cost.COST_BEGINS)[2].partition(cost.COST_ENDS)[0]
+    named = [line.split("|")[1].strip(" `") for line in costs.splitlines() if line.startswith("| `")]
+    assert set(named) <= set(METHODS)
+    assert len(set(named)) == len(named)
+
+
+def test_what_is_between_two_lines_is_replaced(cost):
+    assert cost.between("a\n<\nold\n>\nb\n", "<\n", ">\n", "new\n") == "a\n<\nnew\n>\nb\n"
+    for page in ("a\n>\n", "a\n<\n", ">\n<\n"):
+        with pytest.raises(ValueError, match="must have the lines '<' and '>'"):
+            cost.between(page, "<\n", ">\n", "new\n")
+
+
+def test_helpers_are_counted_by_kind_and_updates_by_group(cost):
+    afd = cost.build("afd", ("resnet8", "resnet8"))
+    assert cost.builds(afd) == "2 × discriminator"
+    assert [cost.order(one) for one in afd.plan] == ["together: 2 × networks, 2 × features, 2 × discriminators"]
+    assert cost.parameters([*afd.networks, afd.networks[0]]) == 2 * cost.parameters(afd.networks[:1])
+    dml = cost.build("dml", ("resnet8", "resnet8"))
+    assert [cost.order(one) for one in dml.plan] == ["in turn, each on a fresh forward pass: networks, networks"]
+
+
+def test_a_row_has_the_medians(cost):
+    dml = cost.build("dml", ("resnet8",) * 2, classes=10)
+    times = {"supervised": [1.0, 0.01, 0.02], "dml": [1.5, 0.02, 0.03]}
+    row = cost.row("dml", dml, times, {"mebibytes": 1234.4, "first": 2.06})
+    assert row == ["`dml`", "156,084", "0", "30 ms", "1.50", "1,234 MiB", "2.1 s"]
+
+
+def test_a_step_of_it_trains(cost):
+    distiller = cost.build("supervised", ("resnet8",))
+    before = distiller.networks[0].trainable_variables[0].numpy()
+    seconds = cost.step_seconds({"supervised": distiller}, argparse.Namespace(batch_size=2, turns=2, steps=1))
+    assert len(seconds["supervised"]) == 2 and min(seconds["supervised"]) > 0
+    assert (before != distiller.networks[0].trainable_variables[0].numpy()).any()

@@ -1,0 +1,183 @@
+"""Adversarial feature distillation (AFD)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from tfdistill import losses
+from tfdistill.distiller import Distiller
+from tfdistill.methods import discriminators
+from tfdistill.methods.arguments import choose, features_of, require_peers
+from tfdistill.methods.matching import Matching, match
+from tfdistill.networks import layers
+from tfdistill.optimizers import OptimizerSettings
+from tfdistill.tasks import Classification
+from tfdistill.topology import cycle
+from tfdistill.updates import Batch, Phase, Round, Taps, Terms, Update
+
+
+class AFD(Distiller):
+    """Networks learn each other's predictions and, by fooling discriminators, how each other's feature maps are spread.
+
+    In a cycle 1 → 2 → … → K → 1, network k learns from the one before it, j; two networks learn from each other. With
+    the last feature maps `f` of all networks from one forward pass, and a discriminator `D_k` per network,
+
+    - `L_k = CE(y, z_k) + logit_weight · T² · KL(p_j(T) ‖ p_k(T))` moves network k, by SGD;
+    - `L_Gk = (1 − D_k(f_k))²` moves network k without its classifier, by an Adam of its own;
+    - `L_Dk = (1 − D_k(f_j))² + D_k(f_k)²` moves `D_k`, by an Adam of its own.
+
+    All gradients are taken at the same weights. Then every network's `L_k` is applied, then every `L_Gk`, then every
+    `L_Dk`. Where f_k and f_j have different channels, a transfer layer, which `L_Gk` moves too, stands between f_k and
+    `D_k`.
+
+    Args:
+        networks: two or more networks.
+        temperature: T of both distributions; the term is multiplied by T², so that its gradient keeps its scale.
+        logit_weight: weight of the mutual term; at 0 it is left out, and the labels and the discriminators teach.
+        adversarial: "on"; "off": logits only, without discriminators and without the second optimizer; "decay_only":
+            the control between the two, where the second optimizer moves the feature extractors by nothing but its
+            weight decay.
+        feature_learning_rate: initial rate of Adam, for feature extractors and discriminators.
+        feature_weight_decay: coupled weight decay of Adam, for both.
+        feature_milestones: epochs (from 0) at which Adam's rate drops to a tenth, in a run of the protocol's length; in
+            another they keep their share of it.
+        task: the supervised loss and metrics.
+        seed: of the discriminators' and transfer layers' weights.
+
+    Raises:
+        ValueError: fewer than two networks, a network without "features", or a value out of range.
+
+    Source: Chung et al., "Feature-map-level Online Adversarial Knowledge Distillation", ICML 2020, §3 and §4.
+    Readings where the paper is silent: its supplement sums cross-entropy and KL over the examples, at rates that only
+    fit a mean, which is taken here. A discriminator sees real and fake maps in two calls, each with the statistics of
+    its own batch. Its gradients come from the same forward pass as all others. The decay of 0.1 is added to the
+    gradient, as in PyTorch's Adam: both moments then contain it, and it pulls a weight whose adversarial gradient is
+    small towards 0 by about the rate at every step. Decoupled, it would hardly do anything. "KD only" in the paper's
+    ablation (Table 2) is "off", and loses that pull along with the adversarial term; "decay_only" tells them apart.
+    """
+
+    protocol = "afd"
+    source = "Chung et al., Feature-map-level Online Adversarial Knowledge Distillation (ICML 2020)"
+
+    def __init__(
+        self,
+        networks: Sequence[keras.Model],
+        *,
+        temperature: float = 3.0,
+        logit_weight: float = 1.0,
+        adversarial: str = "on",
+        feature_learning_rate: float = 2e-5,
+        feature_weight_decay: float = 0.1,
+        feature_milestones: tuple[float, ...] = (75.0, 150.0),
+        task: Classification | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(networks, task=task)
+        require_peers(networks)
+        if temperature <= 0:
+            raise ValueError(f"temperature: must be positive, not {temperature}")
+        if logit_weight < 0:
+            raise ValueError(f"logit_weight: must be a number from 0, not {logit_weight}")
+        self.temperature, self.logit_weight = temperature, logit_weight
+        self.feature_settings = _adam(feature_learning_rate, feature_weight_decay, feature_milestones)
+        self.feature_groups = choose("adversarial", adversarial, FEATURE_GROUPS)
+        self.sources = {learner.name: source.name for learner, source in cycle(networks)}
+        self.extractors: dict[str, keras.Model] = {}
+        self.matchings: dict[str, Matching] = {}
+        self.discriminators: dict[str, keras.Model] = {}
+        if "features" in self.feature_groups:
+            self.extractors = {network.name: feature_extractor(network) for network in networks}
+        if "discriminators" in self.feature_groups:
+            self._build_discriminators(seed)
+
+    def _build_discriminators(self, seed: int) -> None:
+        seeds = layers.layer_seeds(seed)
+        for learner, source in cycle(self.networks):
+            matching = match(learner, source, seeds=seeds)
+            made = discriminators.discriminator(matching.shape, name=f"{learner.name}_discriminator", seeds=seeds)
+            self.matchings[learner.name], self.discriminators[learner.name] = matching, made
+            self.helpers |= {helper.name: helper for helper in (*matching.helpers(), made)}
+
+    def recipe(self) -> dict[str, OptimizerSettings]:
+        return {**super().recipe(), **dict.fromkeys(self.feature_groups, self.feature_settings)}
+
+    def phases(self) -> tuple[Phase, ...]:
+        logit_weights = {self.task.loss_name: 1.0}
+        if self.logit_weight:
+            logit_weights["mutual"] = self.logit_weight * self.temperature**2
+        updates = [Update(network.name, (network,), logit_weights) for network in self.networks]
+        for name, extractor in self.extractors.items():
+            if name in self.matchings:
+                models, terms = (extractor, *self.matchings[name].helpers()), {"adversarial": 1.0}
+            else:
+                models, terms = (extractor,), {"mean_activation": 0.0}
+            updates.append(Update(f"{name}_features", models, terms, group="features"))
+        for one in self.discriminators.values():
+            updates.append(Update(one.name, (one,), {"discrimination": 1.0}, group="discriminators"))
+        return (Phase((Round(self._round_losses, tuple(updates)),)),)
+
+    def _round_losses(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Terms]:
+        terms: dict[str, Terms] = {}
+        for learner, source in self.sources.items():
+            terms[learner] = self._logit_terms(batch, taps[learner], taps[source])
+            if learner in self.discriminators:
+                terms |= self._adversarial_terms(learner, taps)
+            elif learner in self.extractors:
+                # Weighted 0: it gives every weight of the extractor a gradient of exactly zero for Adam to add the
+                # decay to, without a discriminator, and its value shows in the logs what the decay does to the maps.
+                terms[f"{learner}_features"] = {"mean_activation": _mean_activation(taps[learner]["features"])}
+        return terms
+
+    def _logit_terms(self, batch: Batch, own: Taps, peer: Taps) -> Terms:
+        terms = {self.task.loss_name: self.task.loss(batch, own)}
+        if self.logit_weight:
+            terms["mutual"] = losses.kl_divergence(peer["logits"], own["logits"], self.temperature)
+        return terms
+
+    def _adversarial_terms(self, learner: str, taps: Mapping[str, Taps]) -> dict[str, Terms]:
+        own, peer = self.matchings[learner].maps(taps, self.forward)
+        discriminator = self.discriminators[learner]
+        # One call on the fake serves both losses: who moves is decided by the updates, which own different models.
+        real, fake = self.forward(discriminator, peer), self.forward(discriminator, own)
+        return {
+            f"{learner}_features": {"adversarial": losses.generator_loss(fake)},
+            discriminator.name: {"discrimination": losses.discriminator_loss(real, fake)},
+        }
+
+
+# What `adversarial` chooses: the groups of updates besides the networks'.
+FEATURE_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "on": ("features", "discriminators"),
+    "off": (),
+    "decay_only": ("features",),
+}
+
+
+def feature_extractor(network: keras.Model) -> keras.Model:
+    """The network up to its last feature map, with the same variables.
+
+    Raises:
+        ValueError: the network has no tap "features".
+    """
+    return keras.Model(network.input, features_of(network), name=f"{network.name}_feature_extractor")
+
+
+def _adam(learning_rate: float, weight_decay: float, milestones: tuple[float, ...]) -> OptimizerSettings:
+    try:
+        return OptimizerSettings(
+            kind="adam",
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            schedule="step" if milestones else "constant",
+            milestones=tuple(milestones),
+        )
+    except ValueError as error:
+        # The settings' message begins with the argument's name, which is longer by this here.
+        raise ValueError(f"feature_{error}") from None
+
+
+def _mean_activation(features: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(tf.cast(features, tf.float32), axis=[1, 2, 3])

@@ -1,0 +1,195 @@
+"""Dense cross-layer mutual distillation (DCM)."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from tfdistill.distiller import Distiller
+from tfdistill.methods.arguments import choose, require_peers
+from tfdistill.networks import auxiliary_heads, layers
+from tfdistill.networks.heads import KINDS, PLACES
+from tfdistill.tasks import Classification
+from tfdistill.updates import ORDERS, Batch, Phase, Round, Taps, Terms, Update
+
+FINAL = "C1"  # the network's own classifier, as the paper numbers them
+
+# Which terms a choice of `pairs` has.
+PAIRS = {
+    "dense": ("same_stage", "cross_stage"),
+    "same": ("same_stage",),
+    "cross": ("cross_stage",),
+    "final": ("same_stage",),
+    "none": (),
+}
+
+
+class DCM(Distiller):
+    """Networks with auxiliary classifiers teach each other, every classifier of one every classifier of the other.
+
+    `L_a = CE(y, z_a) + α Σ_i CE(y, z_a,i) + β T² Σ_i KL(p_b,i ‖ p_a,i) + γ T² Σ_{i≠j} KL(p_b,i ‖ p_a,j)` for network a
+    and its peer b. The first sum is over the auxiliary classifiers, the two others over these and the final one, all
+    with `p = softmax(z / T)`. The targets `p_b` are constants for network a, because an update moves its own network
+    and heads only. With more than two networks the soft terms are means over the peers. Without heads this is deep
+    mutual learning. Of a network with `trainable = False` the heads alone learn; its peer is distilled from it.
+
+    The heads are helpers "<network>_C2" and so on: evaluation runs none of them, and no export has them.
+
+    Args:
+        networks: two or more networks; with `pairs="none"` one will do.
+        heads: auxiliary classifiers of each network, comma-separated, of C2, C3 and C4, from near its end to far from
+            it; empty for none. Every network has the same ones, and those of one place are of one stage.
+        head_kind: "default": made of the network's own blocks; "narrow": half as wide; or "pooled": pooling and a
+            linear classifier alone (the paper's APFC), the kind there is for any network with stages.
+        deep_supervision_weight: α, weight of the heads' cross-entropy.
+        same_stage_weight: β, weight of the divergences between classifiers of one stage.
+        cross_stage_weight: γ, weight of the divergences between classifiers of different stages.
+        temperature: T of both distributions; the terms are multiplied by T², so that their gradient keeps its scale.
+        pairs: which classifiers teach which: "dense", all (DCM); "same", those of one stage (DCM-1); "cross", those of
+            different stages (DCM-2); "final", the networks' own only (DML + DS); or "none" (DS, deep supervision).
+        update: "joint": every network from the same forward pass, as the paper's algorithm and code say; or
+            "alternating": network after network, each on a fresh forward pass of all.
+        task: the supervised loss and metrics.
+        seed: of the heads' weights.
+
+    Raises:
+        ValueError: fewer networks than the pairs take, no such head for a network, a temperature that is not positive,
+            an unknown choice, or "cross" without a head.
+
+    Source: Yao and Sun, "Knowledge Transfer via Dense Cross-Layer Mutual-Distillation", ECCV 2020, Eqs. 6-9 and
+    Algorithm 1; α = β = γ = T = 1. Eq. 2 writes the soft terms as cross-entropies; the authors' code has divergences,
+    whose gradient is the same and which are 0 where two classifiers agree. The code smooths its probabilities by 1e-8
+    against logarithms of 0, which logarithms of a softmax do not need. Its one optimizer over both networks moves
+    each as an optimizer of its own does, because no term has a gradient for both.
+    """
+
+    protocol = "dcm_wide_resnet"
+    source = "Yao and Sun, Knowledge Transfer via Dense Cross-Layer Mutual-Distillation (ECCV 2020)"
+
+    def __init__(
+        self,
+        networks: Sequence[keras.Model],
+        *,
+        heads: str | Sequence[str] = "C2,C3",
+        head_kind: str = "default",
+        deep_supervision_weight: float = 1.0,
+        same_stage_weight: float = 1.0,
+        cross_stage_weight: float = 1.0,
+        temperature: float = 1.0,
+        pairs: str = "dense",
+        update: str = "joint",
+        task: Classification | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(networks, task=task)
+        places = places_of(heads)
+        soft = choose("pairs", pairs, PAIRS)
+        choose("head_kind", head_kind, dict.fromkeys(KINDS))
+        choose("update", update, ORDERS)
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature: must be positive and finite, not {temperature}")
+        if soft:
+            require_peers(networks)
+        if pairs == "cross" and not places:
+            raise ValueError("pairs: 'cross' is between different stages, which takes a head; heads has none")
+        self.temperature, self.update = temperature, update
+        self.compared = (FINAL,) if pairs == "final" else (FINAL, *places)
+        weights = {
+            self.task.loss_name: 1.0,
+            "deep_supervision": deep_supervision_weight,
+            "same_stage": same_stage_weight * temperature**2,
+            "cross_stage": cross_stage_weight * temperature**2,
+        }
+        left_out = {"same_stage", "cross_stage"} - set(soft)
+        if not places:
+            left_out |= {"deep_supervision", "cross_stage"}
+        self.term_weights = {name: weight for name, weight in weights.items() if name not in left_out}
+        self.soft_terms = {name: SOFT_TERMS[name] for name in SOFT_TERMS if name in self.term_weights}
+        seeds = layers.layer_seeds(seed)
+        self.heads = {
+            one.name: auxiliary_heads(one, getattr(one, "architecture", None), places, kind=head_kind, seed=next(seeds))
+            for one in networks
+        }
+        self.helpers |= {head.model.name: head.model for own in self.heads.values() for head in own.values()}
+
+    def phases(self) -> tuple[Phase, ...]:
+        updates = [
+            Update(one.name, (one, *(head.model for head in self.heads[one.name].values())), self.term_weights)
+            for one in self.networks
+        ]
+        updates = [update for update in updates if update.variables()]
+        turns = [updates] if self.update == "joint" else [[update] for update in updates]
+        rounds = [
+            Round(functools.partial(self._losses_of_round, [one.name for one in turn]), tuple(turn)) for turn in turns
+        ]
+        return (Phase(tuple(rounds)),)
+
+    def _losses_of_round(self, learners: Sequence[str], batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Terms]:
+        # The heads run here, once a round, and not in `observe`, which evaluation calls too.
+        outputs = {
+            name: {FINAL: taps[name]}
+            | {place: self.forward(head.model, taps[name][head.tap]) for place, head in own.items()}
+            for name, own in self.heads.items()
+        }
+        predictions = {name: self._log_probabilities(own) for name, own in outputs.items()} if self.soft_terms else {}
+        return {
+            learner: {**self._supervised(batch, outputs[learner]), **self._mutual(learner, predictions)}
+            for learner in learners
+        }
+
+    def _supervised(self, batch: Batch, outputs: Mapping[str, Taps]) -> Terms:
+        final, *heads = (self.task.loss(batch, one) for one in outputs.values())
+        return {self.task.loss_name: final} | ({"deep_supervision": tf.add_n(heads)} if heads else {})
+
+    def _mutual(self, learner: str, predictions: Mapping[str, tf.Tensor]) -> Terms:
+        sources = [prediction for name, prediction in predictions.items() if name != learner]
+        return {
+            name: tf.add_n([term(source, predictions[learner]) for source in sources]) / len(sources)
+            for name, term in self.soft_terms.items()
+        }
+
+    def _log_probabilities(self, outputs: Mapping[str, Taps]) -> tf.Tensor:
+        """`[classifiers, batch, classes]`, of the classifiers that are compared."""
+        logits = tf.stack([tf.cast(outputs[place]["logits"], tf.float32) for place in self.compared])
+        return tf.nn.log_softmax(logits / self.temperature)
+
+
+def places_of(heads: str | Sequence[str]) -> tuple[str, ...]:
+    """The places of heads, in the order of `PLACES`.
+
+    Args:
+        heads: comma-separated, or one after another.
+
+    Raises:
+        ValueError: an unknown place, or one given twice.
+    """
+    given = heads.split(",") if isinstance(heads, str) else list(heads)
+    given = [place.strip() for place in given if place.strip()]
+    for place in given:
+        choose("heads", place, dict.fromkeys(PLACES))
+    if len(set(given)) < len(given):
+        raise ValueError(f"heads: {','.join(given)!r} has a place twice")
+    return tuple(place for place in PLACES if place in given)
+
+
+def same_stage(source: tf.Tensor, learner: tf.Tensor) -> tf.Tensor:
+    """`Σ_i KL(source_i ‖ learner_i)`, `[batch]`, of logarithms of probabilities `[classifiers, batch, classes]`."""
+    return tf.reduce_sum(_divergence(source, learner), axis=0)
+
+
+def cross_stage(source: tf.Tensor, learner: tf.Tensor) -> tf.Tensor:
+    """`Σ_{i≠j} KL(source_i ‖ learner_j)`, `[batch]`, of logarithms of probabilities `[classifiers, batch, classes]`."""
+    different = 1.0 - tf.eye(source.shape[0])
+    every = _divergence(source[:, None], learner[None])
+    return tf.reduce_sum(different[:, :, None] * every, axis=(0, 1))
+
+
+SOFT_TERMS = {"same_stage": same_stage, "cross_stage": cross_stage}
+
+
+def _divergence(log_p: tf.Tensor, log_q: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.exp(log_p) * (log_p - log_q), axis=-1)

@@ -1,0 +1,68 @@
+"""Networks learn from the mean of their own logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from tfdistill import losses
+from tfdistill.distiller import Distiller
+from tfdistill.methods.arguments import require_peers
+from tfdistill.tasks import Classification
+from tfdistill.updates import Batch, Phase, Round, Taps, Terms, Update
+
+
+class EnsembleKD(Distiller):
+    """Networks learn from the labels and from their ensemble, the mean of their logits.
+
+    `L_k = CE(y, z_k) + weight · T² · KL(p_e(T) ‖ p_k(T))` with `z_e = 1/K · Σ_j z_j`; all networks are updated from the
+    same forward pass. The learner's own logits are a K-th of the target, and its update moves them: without a
+    stop_gradient the target would come towards the learner, which is no teaching. So p_e is a constant.
+
+    Args:
+        networks: two or more networks.
+        weight: weight of the distillation term.
+        temperature: T of both distributions; the term is multiplied by T², so that its gradient keeps its scale.
+        task: the supervised loss and metrics.
+
+    Raises:
+        ValueError: fewer than two networks, or a temperature that is not positive.
+
+    Source: "KD" in Table 4 of Chung et al., "Feature-map-level Online Adversarial Knowledge Distillation", ICML 2020,
+    §4.4: the ensemble of the two networks is the teacher at every iteration, T = 3. The paper does not say what is
+    averaged, nor the term's weight: logits are, as in its ensemble accuracy and in its sequel FFL, at weight 1.
+    """
+
+    protocol = "afd"
+    source = "Chung et al., Feature-map-level Online Adversarial Knowledge Distillation (ICML 2020), KD of Table 4"
+
+    def __init__(
+        self,
+        networks: Sequence[keras.Model],
+        *,
+        weight: float = 1.0,
+        temperature: float = 3.0,
+        task: Classification | None = None,
+    ) -> None:
+        super().__init__(networks, task=task)
+        require_peers(networks)
+        if temperature <= 0:
+            raise ValueError(f"temperature: must be positive, not {temperature}")
+        self.weight, self.temperature = weight, temperature
+
+    def phases(self) -> tuple[Phase, ...]:
+        weights = {self.task.loss_name: 1.0, "distillation": self.weight * self.temperature**2}
+        updates = tuple(Update(network.name, (network,), weights) for network in self.networks)
+        return (Phase((Round(self._round_losses, updates),)),)
+
+    def _round_losses(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Terms]:
+        target = tf.stop_gradient(self.ensemble(taps)["logits"])
+        return {network.name: self._terms(batch, taps[network.name], target) for network in self.networks}
+
+    def _terms(self, batch: Batch, own: Taps, target: tf.Tensor) -> Terms:
+        return {
+            self.task.loss_name: self.task.loss(batch, own),
+            "distillation": losses.kl_divergence(target, own["logits"], self.temperature),
+        }

@@ -1,0 +1,166 @@
+"""Feature fusion learning (FFL)."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfdistill import losses
+from tfdistill.distiller import Distiller
+from tfdistill.methods.arguments import features_of, require_peers
+from tfdistill.methods.ensembles import ensemble_model
+from tfdistill.methods.factors import smaller
+from tfdistill.methods.ramps import ramped, require_ramp
+from tfdistill.networks import layers
+from tfdistill.networks.branches import share_trunk
+from tfdistill.optimizers import OptimizerSettings
+from tfdistill.tasks import Classification
+from tfdistill.updates import Batch, Phase, Round, Taps, Terms, Update
+
+FUSION_DECAY = 1e-5
+
+
+class FFL(Distiller):
+    """Networks learn from a classifier on their fused feature maps, and that classifier from their ensemble.
+
+    `L = Σ_k CE(y, z_k) + CE(y, z_f) + weight · w(e) · T² · [Σ_k KL(p_f(T) ‖ p_k(T)) + KL(p_m(T) ‖ p_f(T))]`, with
+
+    - `z_f`, the logits of the fusion module, which reads the last feature maps of all networks;
+    - `z_m = 1/K · Σ_k z_k`; both targets, p_f and p_m, are constants;
+    - `w(e) = exp(−5 · (1 − min(e, R) / R)²)` of the epoch e, from 0, where R is `ramp_epochs`.
+
+    Two optimizers go down this one loss, as in the authors' code: one moves the networks, the other the fusion module
+    with a weight decay of its own (1e-5). So the two terms of the fused classifier also reach the networks, through
+    their feature maps; the targets are stop_gradients, because they are made of what the networks' update moves. The
+    fused classifier is delivered beside the networks, under the name "ensemble".
+
+    Args:
+        networks: two or more networks of any architecture with a tap "features".
+        shared_trunk: let the networks, of one architecture then, share the first one's layers up to `tap`, as ONE does
+            and as the authors' code does; else they are independent.
+        tap: with a shared trunk, the tap that it ends with; the last but one stage if empty.
+        temperature: T of all distributions; the terms are multiplied by T², so that their gradients keep their scale.
+        weight: weight of the distillation terms after the ramp.
+        ramp_epochs: epochs over which that weight grows; 0: it is whole from the start. It does not change with the
+            length of the run.
+        task: the supervised loss and metrics.
+        seed: of the fusion module's initial weights.
+
+    Raises:
+        ValueError: fewer than two networks, maps whose sizes do not divide, networks that cannot share a trunk, or an
+            argument out of range.
+
+    Source: Kim et al., "Feature Fusion for Online Mutual Knowledge Distillation", ICPR 2020, and the authors' code,
+    from which temperature 3, the ramp of 80 epochs and the fusion module's own optimizer are taken; it trains all with
+    Nesterov's momentum, which `--nesterov` gives the networks. For networks whose maps differ, ours: larger maps are
+    average-pooled to the smallest, and the fused map has as many channels as the widest.
+    """
+
+    protocol = "afd"
+    source = "Kim et al., Feature Fusion for Online Mutual Knowledge Distillation (ICPR 2020)"
+    rebuilds_networks = True
+
+    def __init__(
+        self,
+        networks: Sequence[keras.Model],
+        *,
+        shared_trunk: bool = False,
+        tap: str = "",
+        temperature: float = 3.0,
+        weight: float = 1.0,
+        ramp_epochs: float = 80.0,
+        task: Classification | None = None,
+        seed: int = 0,
+    ) -> None:
+        require_peers(networks)
+        if temperature <= 0:
+            raise ValueError(f"temperature: must be positive, not {temperature}")
+        require_ramp(ramp_epochs)
+        if tap and not shared_trunk:
+            raise ValueError(f"tap: {tap!r} is where a shared trunk ends; give shared_trunk too")
+        shared = share_trunk(networks, tap) if shared_trunk else None
+        super().__init__(shared.networks if shared else networks, task=task)
+        self.shared = shared
+        self.temperature, self.weight, self.ramp_epochs = temperature, weight, ramp_epochs
+        shapes = [features_of(network).shape[1:] for network in self.networks]
+        self.fusion = fusion_module(shapes, self.networks[0].output["logits"].shape[-1], seed=seed)
+        self.helpers["fusion"] = self.fusion
+        self.fused = ensemble_model(self)
+
+    def recipe(self) -> dict[str, OptimizerSettings]:
+        networks = super().recipe()["networks"]
+        return {
+            "networks": networks,
+            "fusion": dataclasses.replace(networks, nesterov=True, weight_decay=FUSION_DECAY),
+        }
+
+    def observe(self, images: tf.Tensor, call: Callable[[keras.Model, Any], Any]) -> dict[str, Taps]:
+        taps = self.shared.observe(images, call) if self.shared else super().observe(images, call)
+        return {**taps, "ensemble": call(self.fusion, [taps[network.name]["features"] for network in self.networks])}
+
+    def ensemble(self, taps: Mapping[str, Taps]) -> Taps:
+        return {"logits": taps["ensemble"]["logits"]}
+
+    def deliverables(self) -> dict[str, keras.Model]:
+        return {**super().deliverables(), "ensemble": self.fused}
+
+    def phases(self) -> tuple[Phase, ...]:
+        supervised, distilled = self.task.loss_name, ramped(self.weight * self.temperature**2, self.ramp_epochs)
+        fused = {f"fused_{supervised}": 1.0, "fused_distillation": distilled}
+        updates = (
+            Update("networks", tuple(self.networks), {supervised: 1.0, "distillation": distilled, **fused}),
+            Update("fusion", (self.fusion,), fused, group="fusion"),
+        )
+        return (Phase((Round(self._round_losses, updates),)),)
+
+    def _round_losses(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Terms]:
+        own = [taps[network.name] for network in self.networks]
+        fused = self.ensemble(taps)
+        target = tf.stop_gradient(fused["logits"])
+        mean = tf.stop_gradient(self.task.ensemble(own)["logits"])
+        of_the_fused = {
+            f"fused_{self.task.loss_name}": self.task.loss(batch, fused),
+            "fused_distillation": losses.kl_divergence(mean, fused["logits"], self.temperature),
+        }
+        of_the_networks = {
+            self.task.loss_name: tf.add_n([self.task.loss(batch, one) for one in own]),
+            "distillation": tf.add_n([losses.kl_divergence(target, one["logits"], self.temperature) for one in own]),
+        }
+        return {"networks": {**of_the_networks, **of_the_fused}, "fusion": of_the_fused}
+
+
+def fusion_module(shapes: Sequence[tuple[int, int, int]], classes: int, *, seed: int) -> keras.Model:
+    """A classifier of several feature maps: concatenation, depthwise 3×3, 1×1, each with BatchNorm and ReLU, then GAP.
+
+    Args:
+        shapes: (height, width, channels) of every map; larger maps are average-pooled to the smallest.
+        classes: of the classifier.
+        seed: of its initial weights.
+
+    Returns:
+        A model from the list of maps [batch, height, width, channels] to the taps "features", as many channels as the
+        widest of the maps, "embedding" and "logits".
+
+    Raises:
+        ValueError: a map's size is no multiple of the smallest.
+    """
+    seeds = layers.layer_seeds(seed)
+    height, width, _ = functools.reduce(lambda one, other: (*smaller(one, other), other[-1]), shapes)
+    inputs, pooled = [], []
+    for position, shape in enumerate(shapes, start=1):
+        maps = keras.Input(shape, name=f"maps{position}")
+        inputs.append(maps)
+        if shape[:2] != (height, width):
+            factors = shape[0] // height, shape[1] // width
+            maps = keras.layers.AveragePooling2D(factors, name=f"pool{position}")(maps)
+        pooled.append(maps)
+    fused = keras.layers.Concatenate(name="concatenate")(pooled)
+    fused = layers.norm_relu(layers.depthwise_conv(fused, 3, seeds=seeds, name="depthwise"), name="depthwise")
+    channels = max(shape[-1] for shape in shapes)
+    fused = layers.norm_relu(layers.conv(fused, channels, 1, seeds=seeds, name="pointwise"), name="pointwise")
+    return keras.Model(inputs, layers.classify(fused, classes, seeds=seeds), name="fusion")

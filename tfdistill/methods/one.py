@@ -1,0 +1,152 @@
+"""Knowledge distillation by an on-the-fly native ensemble (ONE)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfdistill import losses
+from tfdistill.distiller import Distiller
+from tfdistill.methods.arguments import require_peers
+from tfdistill.methods.ensembles import ensemble_model
+from tfdistill.methods.ramps import ramped, require_ramp
+from tfdistill.networks import layers
+from tfdistill.networks.branches import share_trunk
+from tfdistill.tasks import Classification
+from tfdistill.updates import Batch, Phase, Taps, Terms, Update, joint
+
+
+class ONE(Distiller):
+    """Branches on one trunk learn from the labels and from their gated ensemble, which learns along.
+
+    `L = Σ_k CE(y, z_k) + CE(y, z_e) + weight · w(e) · T² · Σ_k KL(p_e(T) ‖ p_k(T))`, with
+
+    - `z_e = Σ_k g_k z_k`; the gate g is the softmax of ReLU(BatchNorm(linear(h))), where h is the trunk's map averaged
+      over height and width: K shares per image, which sum to 1;
+    - `w(e) = exp(−5 · (1 − min(e, R) / R)²)` of the epoch e, from 0, where R is `ramp_epochs`.
+
+    One optimizer moves trunk, branches and gate. The ensemble is made of what it moves, so that p_e is a stop_gradient.
+    The networks share the first network's trunk and keep their own branches; each, joined to the trunk, has exactly the
+    weights of a network trained alone. The gated ensemble is delivered beside them, under the name "ensemble".
+
+    Args:
+        networks: two or more networks of one architecture.
+        temperature: T of both distributions; the term is multiplied by T², so that its gradient keeps its scale.
+        weight: weight of the distillation term after the ramp.
+        ramp_epochs: epochs over which that weight grows; 0: it is whole from the start. It does not change with the
+            length of the run.
+        tap: the tap that the trunk ends with; the last but one stage if empty.
+        task: the supervised loss and metrics.
+        seed: of the gate's initial weights.
+
+    Raises:
+        ValueError: fewer than two networks, networks that cannot share a trunk, or an argument out of range.
+
+    Source: Lan et al., "Knowledge Distillation by On-the-Fly Native Ensemble", NeurIPS 2018, Eqs. 4-8; T = 3. The ramp
+    is the authors' code's (80 epochs there), the papers do not mention it; that code adds 1e-7 to p_e, which changes
+    nothing here, where no logarithm of a zero is taken. Of a Wide ResNet the branch is the third group with the final
+    normalization. The gate's BatchNorm sees K numbers per image: a batch (with several replicas, each one's share of
+    it) of one image would leave it nothing to tell images apart by. Take 8 images or more.
+    """
+
+    protocol = "afd"
+    source = "Lan et al., Knowledge Distillation by On-the-Fly Native Ensemble (NeurIPS 2018)"
+    rebuilds_networks = True
+
+    def __init__(
+        self,
+        networks: Sequence[keras.Model],
+        *,
+        temperature: float = 3.0,
+        weight: float = 1.0,
+        ramp_epochs: float = 80.0,
+        tap: str = "",
+        task: Classification | None = None,
+        seed: int = 0,
+    ) -> None:
+        require_peers(networks)
+        if temperature <= 0:
+            raise ValueError(f"temperature: must be positive, not {temperature}")
+        require_ramp(ramp_epochs)
+        shared = share_trunk(networks, tap)
+        super().__init__(shared.networks, task=task)
+        self.shared = shared
+        self.temperature, self.weight, self.ramp_epochs = temperature, weight, ramp_epochs
+        self.gate = gate(shared.trunk.output[shared.tap].shape[1:], len(networks), seed=seed)
+        self.helpers["gate"] = self.gate
+        self.gated = ensemble_model(self)
+
+    def observe(self, images: tf.Tensor, call: Callable[[keras.Model, Any], Any]) -> dict[str, Taps]:
+        taps = self.shared.observe(images, call)
+        first, *_ = own = [taps[network.name] for network in self.networks]
+        shares = call(self.gate, first[self.shared.tap])
+        logits = gated_sum(shares, [one["logits"] for one in own])
+        return {**taps, "ensemble": {"shares": shares, "logits": logits}}
+
+    def ensemble(self, taps: Mapping[str, Taps]) -> Taps:
+        return {"logits": taps["ensemble"]["logits"]}
+
+    def deliverables(self) -> dict[str, keras.Model]:
+        return {**super().deliverables(), "ensemble": self.gated}
+
+    def phases(self) -> tuple[Phase, ...]:
+        supervised = self.task.loss_name
+        weights = {
+            supervised: 1.0,
+            f"ensemble_{supervised}": 1.0,
+            "distillation": ramped(self.weight * self.temperature**2, self.ramp_epochs),
+        }
+        update = Update("networks", (*self.networks, self.gate), weights)
+        return (Phase(joint([(update, self._terms)])),)
+
+    def _terms(self, batch: Batch, taps: Mapping[str, Taps]) -> Terms:
+        own = [taps[network.name] for network in self.networks]
+        ensemble = self.ensemble(taps)
+        target = tf.stop_gradient(ensemble["logits"])
+        return {
+            self.task.loss_name: tf.add_n([self.task.loss(batch, one) for one in own]),
+            f"ensemble_{self.task.loss_name}": self.task.loss(batch, ensemble),
+            "distillation": tf.add_n([losses.kl_divergence(target, one["logits"], self.temperature) for one in own]),
+        }
+
+
+def gate(shape: tuple[int, int, int], branches: int, *, seed: int) -> keras.Model:
+    """The gate: from the trunk's map to every branch's share of the ensemble; all in float32.
+
+    Args:
+        shape: (height, width, channels) of the map.
+        branches: their number K.
+        seed: of its initial weights.
+
+    Returns:
+        A model from [batch, height, width, channels] to [batch, K]; rows are positive and sum to 1. Its parameters are
+        those of the authors' code: channels · K + K of the linear layer and 2K of the normalization.
+    """
+    seeds, limit = layers.layer_seeds(seed), shape[-1] ** -0.5
+    maps = keras.Input(shape, name="maps")
+    scores = keras.layers.Dense(
+        branches,
+        kernel_initializer=layers.fan_in_uniform(next(seeds)),
+        bias_initializer=keras.initializers.RandomUniform(-limit, limit, seed=next(seeds)),
+        name="scores",
+        dtype="float32",
+    )(layers.global_average(maps))
+    scores = layers.BatchNormalization(name="norm", dtype="float32")(scores)
+    shares = keras.layers.Softmax(name="shares", dtype="float32")(
+        keras.layers.ReLU(name="relu", dtype="float32")(scores)
+    )
+    return keras.Model(maps, shares, name="gate")
+
+
+def gated_sum(shares: Any, logits: Sequence[Any]) -> Any:
+    """`Σ_k shares[:, k] · logits[k]`, `[batch, classes]`, of tensors or symbols.
+
+    Args:
+        shares: [batch, K].
+        logits: K of [batch, classes].
+    """
+    stacked = keras.ops.stack([keras.ops.cast(one, "float32") for one in logits], axis=1)
+    return keras.ops.sum(keras.ops.expand_dims(keras.ops.cast(shares, "float32"), -1) * stacked, axis=1)
