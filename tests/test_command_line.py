@@ -66,6 +66,8 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
         milestones=(1.0, 2.5),
         factor=0.3,
         warmup_epochs=0.0,
+        clip_norm=1.0,
+        deterministic=True,
         seed=0,
         check_terms=False,
         precision="mixed_bfloat16",

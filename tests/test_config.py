@@ -8,7 +8,7 @@ import pytest
 
 from tfdistill.config import RunConfig, differences, hyperparameters
 from tfdistill.methods import METHODS
-from tfdistill.optimizers import PROTOCOLS
+from tfdistill.optimizers import PROTOCOLS, OptimizerSettings
 
 
 @pytest.mark.parametrize(
@@ -134,10 +134,24 @@ def test_a_contradiction_of_schedule_and_milestones_is_refused():
         RunConfig(schedule="cosine", milestones=(3.0,)).chosen_protocol()
 
 
-@pytest.mark.parametrize(("field", "value"), [("learning_rate", 0.0), ("momentum", 1.0), ("weight_decay", -1.0)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("learning_rate", 0.0), ("momentum", 1.0), ("weight_decay", -1.0), ("clip_norm", -1.0)]
+)
 def test_a_value_that_no_optimizer_has_is_named(field, value):
     with pytest.raises(ValueError, match=field):
         RunConfig(**{field: value}).chosen_protocol()
+
+
+def test_gradients_are_clipped_in_every_group_of_updates_or_as_the_recipe_says():
+    recipe = {"networks": OptimizerSettings(), "helpers": OptimizerSettings(kind="adam", clip_norm=2.0)}
+
+    def limits(clip_norm):
+        chosen = RunConfig(clip_norm=clip_norm).optimizers(recipe)
+        return {group: settings.clip_norm for group, settings in chosen.items()}
+
+    assert limits(0.5) == {"networks": 0.5, "helpers": 0.5}
+    assert limits(None) == {"networks": 0.0, "helpers": 2.0}
+    assert limits(0.0) == {"networks": 0.0, "helpers": 0.0}
 
 
 FULL = RunConfig(

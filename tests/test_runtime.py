@@ -29,7 +29,7 @@ def test_mirrored_takes_logical_processors_where_there_is_no_gpu(no_gpu):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("mirored",), "strategy: 'mirored' is none of auto, one, mirrored; nearest: mirrored"),
+        (("mirored",), "strategy: 'mirored' is none of auto, one, mirrored, multi_worker; nearest: mirrored"),
         (("one", 2), "replicas: 2 needs strategy 'mirrored', not 'one'"),
         (("auto", 2), "replicas: 2 needs strategy 'mirrored', not 'auto'"),
         (("mirrored", -1), "replicas: must be 0 or more, not -1"),
@@ -64,3 +64,13 @@ def test_versions_say_what_numbers_depend_on():
     assert {"tfdistill", "numpy", "tensorflow-datasets", "python", "machine", "devices"} <= set(versions)
     assert "CPU:0" in versions["devices"] and "cores" in versions["machine"]
     assert all(isinstance(value, str) and value for value in versions.values())
+
+
+def test_versions_say_whether_tf32_is_enabled():
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    try:
+        for enabled, word in ((False, "disabled"), (True, "enabled")):
+            tf.config.experimental.enable_tensor_float_32_execution(enabled)
+            assert runtime.versions()["tensor_float_32"] == word
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)

@@ -95,8 +95,13 @@ def training_batches(
     batch_size: int,
     first_step: int = 0,
     steps: int | None = None,
+    part: int = 0,
+    parts: int = 1,
 ) -> tf.data.Dataset:
-    """The batches that the networks of a run are trained on, from `first_step` on; endless unless `steps` are given."""
+    """The batches that the networks of a run are trained on, from `first_step` on; endless unless `steps` are given.
+
+    Of each batch, whose size is `batch_size`, the one of `parts` equal parts that a worker takes.
+    """
     chosen = config.augmentation
     mixed = {name: getattr(config, f"{name}_alpha") for name in ("cutmix", "mixup") if name in chosen}
     mixing = data.Mixing(mixed.get("cutmix"), mixed.get("mixup"), config.mixing_probability) if mixed else None
@@ -114,6 +119,8 @@ def training_batches(
         classes=len(dataset.class_names),
         first_step=first_step,
         steps=steps,
+        part=part,
+        parts=parts,
     )
 
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from tfdistill import checkpoints
+from tfdistill.workers import Workers
 
 
 class Stopped(Exception):
@@ -81,15 +82,20 @@ class Record(keras.callbacks.Callback):
 class Checkpoints(keras.callbacks.Callback):
     """Saves the whole state every so often, at the end, and when SIGTERM or SIGINT asks the run to stop.
 
+    Several workers meet after every execution: the chief says whether it is time to save, and a signal to one of them
+    stops all at the same step. All gather the state, the chief writes it.
+
     Args:
         folder: of the checkpoints.
         record: whose rows and logs are saved along.
         seconds: between two checkpoints.
+        workers: of the run; one if not given.
     """
 
-    def __init__(self, folder: Path, record: Record, seconds: float) -> None:
+    def __init__(self, folder: Path, record: Record, seconds: float, workers: Workers | None = None) -> None:
         super().__init__()
         self.folder, self.record, self.seconds = folder, record, seconds
+        self.workers = workers or Workers()
         self._signal = 0
         self._saved_at = time.monotonic()
 
@@ -104,30 +110,31 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self._refuse_to_diverge()
-        if self._signal or time.monotonic() - self._saved_at >= self.seconds:
-            self.save()
-        self._stop_if_asked()
+        self._save_and_stop_if_agreed()
 
     def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if self._signal:
-            self.save()
-        self._stop_if_asked()
+        self._save_and_stop_if_agreed(only_if_asked=True)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        if self._signal or time.monotonic() - self._saved_at >= self.seconds:
-            self.save()
-        self._stop_if_asked()
+        self._save_and_stop_if_agreed()
 
     def save(self) -> None:
         """Writes a checkpoint of the step that the run is at."""
-        self.model.synchronize()
-        arrays = {name: np.asarray(variable.numpy()) for name, variable in self.model.state().items()}
-        checkpoints.save(self.folder, self.model.steps_trained, arrays, self.record.state())
+        arrays = self.model.snapshot()
+        if self.workers.is_chief:
+            checkpoints.save(self.folder, self.model.steps_trained, arrays, self.record.state())
         self._saved_at = time.monotonic()
 
-    def _stop_if_asked(self) -> None:
-        if self._signal:
-            raise Stopped(self.model.steps_trained, self._signal)
+    def _save_and_stop_if_agreed(self, *, only_if_asked: bool = False) -> None:
+        due = not only_if_asked and time.monotonic() - self._saved_at >= self.seconds
+        # One number says both, so that the workers meet once.
+        said = self.workers.gather(2 * self._signal + due)
+        stop, save = max(said) // 2, said[0] % 2
+        if stop or save:
+            self.save()
+        if stop:
+            self.workers.wait()  # until the chief has written
+            raise Stopped(self.model.steps_trained, stop)
 
     def _refuse_to_diverge(self) -> None:
         wrong = [name for name, value in self.record.logs.items() if not math.isfinite(value)]

@@ -93,6 +93,11 @@ class RunConfig:
     )
     factor: float | None = _flag(None, "What a step schedule multiplies the rate by.")
     warmup_epochs: float | None = _flag(None, "Epochs of linear warm-up.")
+    clip_norm: float | None = _flag(
+        None,
+        "Largest norm of an update's gradient: all its variables together, summed over the replicas, before decay; "
+        "0: no limit.",
+    )
     seed: int = _flag(1, "Of weights, helpers, order of examples and augmentation.")
     check_terms: bool = _flag(
         True,
@@ -100,9 +105,18 @@ class RunConfig:
         changes_training=False,
     )
     precision: str = _flag("float32", "float32 or mixed_bfloat16.")
-    strategy: str = _flag("auto", "auto (every GPU), one, or mirrored.", changes_training=False)
+    strategy: str = _flag(
+        "auto",
+        "auto (every GPU, of every host that TF_CONFIG names), one, mirrored, or multi_worker.",
+        changes_training=False,
+    )
     replicas: int = _flag(0, "With --strategy=mirrored, how many replicas.", changes_training=False)
     xla: str = _flag("auto", "auto (GPU only), on or off.")
+    deterministic: bool = _flag(
+        False,
+        "Have TensorFlow use deterministic algorithms only, so that a run on the same GPUs repeats to the last bit; "
+        "costs speed there. On one machine's CPU runs repeat without it.",
+    )
     steps_per_execution: int = _flag(1, "Training steps per call from Python.", changes_training=False)
     evaluate_every: int = _flag(1, "Score the networks every so many epochs, and at the end.", changes_training=False)
     log_every: int = _flag(100, "Steps between two points of training in TensorBoard.", changes_training=False)
@@ -164,11 +178,13 @@ class RunConfig:
     def optimizers(self, recipe: Mapping[str, OptimizerSettings]) -> dict[str, OptimizerSettings]:
         """Settings per group of updates: the flags' for the networks, the method's own `recipe` for helpers.
 
-        What the method says of a run of its paper's length is stretched to this run's.
+        What the method says of a run of its paper's length is stretched to this run's. `clip_norm` is for every group.
         """
         length = self.chosen_protocol().epochs / PROTOCOLS[METHODS[self.method].protocol].epochs
-        stretched = {group: settings.stretched(length) for group, settings in recipe.items()}
-        return {**stretched, "networks": self.chosen_protocol().settings}
+        helpers = {group: settings.stretched(length) for group, settings in recipe.items()}
+        if self.clip_norm is not None:
+            helpers = {g: dataclasses.replace(one, clip_norm=self.clip_norm) for g, one in helpers.items()}
+        return {**helpers, "networks": self.chosen_protocol().settings}
 
     @property
     def run_name(self) -> str:

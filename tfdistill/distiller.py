@@ -9,13 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfdistill import loops
 from tfdistill import optimizers as optimizer_settings
+from tfdistill.passes import ForwardPasses
 from tfdistill.state import keyed, network_state
 from tfdistill.tasks import Classification
 from tfdistill.updates import Phase, Round, Taps, check_plan
+from tfdistill.workers import Workers
 
 
 class Distiller(keras.Model):
@@ -55,6 +58,7 @@ class Distiller(keras.Model):
         self.test_function: Callable | None = None
         self.phase_index = 0
         self.steps_left: int | None = None
+        self.workers = Workers(self.distribute_strategy)
         self._epoch = tf.Variable(0.0, trainable=False, name="epoch")
         self._plan: tuple[Phase, ...] | None = None
         self._trackers: dict[str, keras.metrics.Mean] = {}
@@ -178,15 +182,40 @@ class Distiller(keras.Model):
         return {**network_state(self.networks), **keyed(owners)}
 
     def synchronize(self) -> None:
-        """Averages what replicas keep for themselves (BatchNorm statistics); nothing to do on one device."""
+        """Averages what replicas keep for themselves (BatchNorm statistics); nothing to do on one device.
+
+        With several workers all have to call it, at the same step.
+        """
         strategy = self.distribute_strategy
         if strategy.num_replicas_in_sync == 1:
             return
-        for model in (*self.networks, *self.helpers.values()):
-            for variable in model.non_trainable_variables:
-                if tf.as_dtype(variable.dtype).is_floating:
-                    copies = [copy.numpy() for copy in strategy.experimental_local_results(variable.value)]
-                    variable.assign(sum(copies) / len(copies))
+        models = (*self.networks, *self.helpers.values())
+        variables = [variable for model in models for variable in model.non_trainable_variables]
+        kept = [variable for variable in variables if tf.as_dtype(variable.dtype).is_floating]
+        means = []
+        for variable in kept:
+            copies = [copy.numpy() for copy in strategy.experimental_local_results(variable.value)]
+            means.append(sum(copies) / len(copies))
+        for variable, mean in zip(kept, self.workers.mean(means), strict=True):
+            variable.assign(mean)
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """The arrays of `state`, the replicas' statistics averaged; with several workers all have to call it."""
+        self.synchronize()
+        state = self.state()
+        if self.workers.count == 1:
+            return {name: np.asarray(variable.numpy()) for name, variable in state.items()}
+        # Read by itself, each sum over replicas would be a meeting of its own.
+        arrays: dict[str, np.ndarray] = {}
+        sums: dict[str, np.ndarray] = {}
+        for name, variable in state.items():
+            copies = [one.numpy() for one in self.distribute_strategy.experimental_local_results(variable.value)]
+            if _is_summed_on_read(variable.value):
+                sums[name] = sum(copies)
+            else:
+                arrays[name] = copies[0]
+        totals = dict(zip(sums, self.workers.sum(list(sums.values())), strict=True))
+        return {name: totals[name] if name in totals else arrays[name] for name in state}
 
     # --- one step
 
@@ -195,30 +224,38 @@ class Distiller(keras.Model):
         batch = loops.as_batch(data)
         if "weight" in batch:
             raise ValueError("data: 'weight' is for evaluation; training weighs every example alike")
-        for position in range(len(self.phase.rounds)):
-            values, gradients = self._gradients_of_round(position)(batch)
-            for update, gradient in zip(self.phase.rounds[position].updates, gradients, strict=True):
+        compute = self._compiled_round if self._xla else functools.partial(self._round, self._passes(self.phase.rounds))
+        for position, this_round in enumerate(self.phase.rounds):
+            values, gradients = compute(position, batch)
+            for update, gradient in zip(this_round.updates, gradients, strict=True):
                 self.update_optimizers[update.name].apply_gradients(zip(gradient, update.variables(), strict=True))
             for key, value in values.items():
                 self._trackers[key].update_state(value)
         return {}
 
-    def _gradients_of_round(self, position: int) -> Callable:
-        """The compiled forward and backward pass of one round; XLA, if on, covers exactly this."""
+    def _passes(self, rounds: Sequence[Round]) -> ForwardPasses:
+        return ForwardPasses(self.phase, rounds, self.forward)
+
+    def _compiled_round(self, position: int, batch: Mapping[str, tf.Tensor]) -> tuple[dict, list]:
+        """A round under XLA, which covers exactly its forward and backward pass.
+
+        What the compiler has fused cannot be taken over by the next round: each makes its forward passes itself.
+        """
         key = (self.phase_index, position)
         if key not in self._compute:
-            compute = functools.partial(self._forward_and_backward, self.phase.rounds[position])
-            self._compute[key] = tf.function(compute, jit_compile=self._xla, autograph=False)
-        return self._compute[key]
+            this_round = self.phase.rounds[position]
 
-    def _forward_and_backward(self, this_round: Round, batch: Mapping[str, tf.Tensor]) -> tuple[dict, list]:
-        owned = [[variable.value for variable in update.variables()] for update in this_round.updates]
-        with contextlib.ExitStack() as stack:
-            # A tape per update that watches what the update owns, and nothing else: ownership by construction.
-            tapes = [stack.enter_context(tf.GradientTape(watch_accessed_variables=False)) for _ in owned]
-            for tape, variables in zip(tapes, owned, strict=True):
-                tape.watch(variables)
-            taps = self.observe(batch["images"], self.forward)
+            def compute(batch: Mapping[str, tf.Tensor]) -> tuple[dict, list]:
+                return self._round(self._passes([this_round]), 0, batch)
+
+            self._compute[key] = tf.function(compute, jit_compile=True, autograph=False)
+        return self._compute[key](batch)
+
+    def _round(self, passes: ForwardPasses, position: int, batch: Mapping[str, tf.Tensor]) -> tuple[dict, list]:
+        """What to log, each value per example, and the gradients of each update of the round at `position`."""
+        this_round = passes.rounds[position]
+        with passes.recording(position) as tapes:
+            taps = self.observe(batch["images"], passes.call)
             terms = this_round.losses(batch, taps)
             epoch = self._epoch.value()
             totals = {update.name: update.total(terms.get(update.name, {}), epoch) for update in this_round.updates}
@@ -228,8 +265,9 @@ class Distiller(keras.Model):
             global_batch *= self.distribute_strategy.num_replicas_in_sync
             shares = [tf.reduce_sum(total) / tf.cast(global_batch, tf.float32) for total in totals.values()]
         gradients = []
-        for update, tape, share, variables in zip(this_round.updates, tapes, shares, owned, strict=True):
-            gradients.append(update.require_all(tape.gradient(share, variables)))
+        for update, tape, share in zip(this_round.updates, tapes, shares, strict=True):
+            owned = [variable.value for variable in update.variables()]
+            gradients.append(update.require_all(tape.gradient(share, owned)))
         values = {f"{name}/loss": total for name, total in totals.items()}
         values |= {f"{name}/{term}": value for name, named in terms.items() for term, value in named.items()}
         for network in self._moved_in(this_round):
@@ -310,6 +348,13 @@ class Distiller(keras.Model):
     def _maybe_symbolic_build(self, *arguments: Any, **keywords: Any) -> None:
         """Everything is built already; Keras' symbolic build fails under several replicas."""
 
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Keras asks for it at the end of an epoch, and then reports the last step's logs, which are the same.
+
+        With several workers each metric would be a meeting of its own.
+        """
+        return {} if self.workers.count > 1 else super().get_metrics_result()
+
     # --- names and numbers
 
     @property
@@ -359,6 +404,12 @@ def _resolve_xla(xla: str | bool) -> bool:
     if xla == "auto":
         return bool(tf.config.list_logical_devices("GPU"))
     raise ValueError(f"xla: {xla!r} is none of 'auto', 'on', 'off'")
+
+
+def _is_summed_on_read(variable: tf.Variable) -> bool:
+    """Whether it is the sum of what each replica has, such as a metric's."""
+    on_read = variable.synchronization == tf.VariableSynchronization.ON_READ
+    return on_read and variable.aggregation == tf.VariableAggregation.SUM
 
 
 def _flat(key: str) -> str:

@@ -59,6 +59,11 @@ class RunFolder:
         write_text(self.path / "flags.flags", flagfile(config))
         write_json(self.path / "versions.json", dict(versions))
 
+    def is_visible(self) -> bool:
+        """Whether this process sees the folder that a process, perhaps on another host, has opened."""
+        # A network file system looks anew when a folder is listed, where it would answer for a path from memory.
+        return self.path.parent.is_dir() and self.path in self.path.parent.iterdir() and self.flags.is_file()
+
     def finished(self) -> dict[str, Any] | None:
         """The results of the run if it came to its end, else None."""
         return json.loads(self.results.read_text()) if self.results.exists() else None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from tfdistill import callbacks, checkpoints, command_line, data, explain, report, runtime
+from tfdistill import callbacks, checkpoints, command_line, data, explain, export, report, runtime
+from tfdistill.agreement import require_same_checkpoint, require_same_flags, require_shared_folder
 from tfdistill.assembly import (
     build_distiller,
     check_augmentation,
@@ -27,10 +28,16 @@ from tfdistill.initial_weights import load_initial_weights
 from tfdistill.optimizers import Protocol
 from tfdistill.run_folder import RunFolder, flagfile, write_json
 from tfdistill.term_checks import SilentTermError, check_terms
+from tfdistill.workers import Workers, ending_with_the_others, lost_worker
 
 
 def main(arguments: Sequence[str]) -> int:
     """The command `launch/train.py`: parses flags, trains, exports, prints a table. Returns the exit status."""
+    with ending_with_the_others("train.py"):
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str]) -> int:
     values = command_line.run_flags()
     with command_line.one_line_errors("train.py"):
         command_line.parse(values, arguments)
@@ -64,7 +71,9 @@ def main(arguments: Sequence[str]) -> int:
     except (FloatingPointError, checkpoints.CheckpointError) as error:
         print(f"\ntrain.py: error: {error}", file=sys.stderr)
         return 1
-    except (tf.errors.OpError, UnicodeDecodeError):  # the second where the first quotes the bytes of a damaged file
+    except (tf.errors.OpError, UnicodeDecodeError) as error:  # the second: the first quoting a damaged file's bytes
+        if lost_worker(error):
+            raise
         # A file that could be read before the training may be gone by now.
         unreadable = data.describe_unreadable([run.train_split, *run.monitors.values()])
         if not unreadable:
@@ -72,12 +81,14 @@ def main(arguments: Sequence[str]) -> int:
         print(f"\ntrain.py: error: {unreadable}; the same command goes on without it", file=sys.stderr)
         return 1
     with command_line.one_line_errors("train.py"):
-        print(run.finish())
+        run.finish()
     return 0
 
 
 class Run:
     """A configured run: everything that can refuse is done on construction, nothing is written before `open`.
+
+    Several workers do all of it together, each on its part of every batch; the chief alone writes and reports.
 
     Args:
         config: the run.
@@ -91,7 +102,11 @@ class Run:
         self.config, self.folder = config, folder
         self.protocol: Protocol = config.chosen_protocol()
         self.strategy = runtime.make_strategy(config.strategy, config.replicas)
+        self.workers = Workers(self.strategy)
+        require_same_flags(self.workers, config)
         runtime.set_precision(config.precision)
+        if config.deterministic:
+            runtime.set_determinism(config.seed)
         self.dataset = load_data(config)
         self.normalization = normalization_of(config, self.dataset)
         check_augmentation(config, self.dataset)
@@ -109,8 +124,11 @@ class Run:
             steps_per_execution=config.steps_per_execution,
         )
         self.distiller.prepare(steps_per_epoch=self.steps_per_epoch, epochs=self.protocol.epochs)
-        self.record = callbacks.Record(self.batch_size, folder.write_epochs)
-        self.checkpoints = callbacks.Checkpoints(folder.checkpoints, self.record, config.checkpoint_seconds)
+        write_epochs = folder.write_epochs if self.workers.is_chief else lambda rows: None
+        self.record = callbacks.Record(self.batch_size, write_epochs)
+        self.checkpoints = callbacks.Checkpoints(
+            folder.checkpoints, self.record, config.checkpoint_seconds, self.workers
+        )
         self._metrics = callbacks.RestoredMetrics({})
 
     def _start_from_given_weights(self) -> None:
@@ -135,23 +153,30 @@ class Run:
             SilentTermError: names the term or the model.
         """
         if self.config.check_terms and self._is_fresh():
-            check_terms(self.distiller, self._training_data(), epochs=self.protocol.epochs)
+            check_terms(self.distiller, self._training_batches(), epochs=self.protocol.epochs)
 
     def open(self) -> None:
         """Takes the run folder, and goes back to its newest whole checkpoint if there is one.
 
         Raises:
-            ValueError: the folder is in use, or its checkpoint does not fit.
+            ValueError: the folder is in use, is not visible to a worker, or its checkpoint does not fit.
         """
-        self.folder.open(self.config, runtime.versions())
+        if self.workers.is_chief:
+            self.folder.open(self.config, runtime.versions())
+        require_shared_folder(self.workers, self.folder)
         try:
             self.restore()
         except checkpoints.CheckpointError as error:
             raise ValueError(str(error)) from error
 
     def restore(self) -> None:
-        """Brings the networks, helpers, optimizers and records to the newest whole checkpoint, if there is one."""
+        """Brings the networks, helpers, optimizers and records to the newest whole checkpoint, if there is one.
+
+        Raises:
+            ValueError: the workers do not find the same one.
+        """
         found = checkpoints.newest(self.folder.checkpoints)
+        require_same_checkpoint(self.workers, self.folder, found)
         if found is None:
             return
         checkpoints.assign(self.distiller.state(), found.arrays)
@@ -159,7 +184,8 @@ class Run:
         self.record.restore(found.metadata)
         if found.step % self.steps_per_epoch:
             self._metrics = callbacks.RestoredMetrics(found.arrays)
-        print(f"going on from {found.path}, step {found.step} of {self.total_steps}", flush=True)
+        if self.workers.is_chief:
+            print(f"going on from {found.path}, step {found.step} of {self.total_steps}", flush=True)
 
     def train(self) -> None:
         """Trains from where the run is to its end, and saves.
@@ -178,6 +204,7 @@ class Run:
                 epochs=epoch + epochs,
                 steps_per_epoch=steps,
                 validation_data=self._evaluation_data(next(iter(self.monitors))),
+                validation_steps=self._evaluation_steps(next(iter(self.monitors))),
                 validation_freq=self._scored_epochs(),
                 callbacks=watchers,
                 shuffle=False,
@@ -185,18 +212,27 @@ class Run:
             )
         self.checkpoints.save()
 
-    def finish(self) -> str:
-        """Scores on data not yet scored, exports, writes results.json; returns the table for the terminal."""
+    def finish(self) -> None:
+        """Scores on data not yet scored, exports, writes results.json, and prints the table."""
         scored_on, *others = self.monitors
+        other_scores = {name: self._scores(name) for name in others}
+        self.distiller.synchronize()
+        if self.workers.is_chief:
+            exports = self._export() if self.config.export else {}
+            print(self._write_results(scored_on, other_scores, exports))
+        self.workers.wait()  # whoever leaves early looks to the others as if it had died
+
+    def _write_results(
+        self, scored_on: str, other_scores: Mapping[str, Mapping[str, float]], exports: Mapping[str, Path]
+    ) -> str:
         networks = list(self.distiller.deliverables().values())
         rows, step = self.record.rows, self.distiller.steps_trained
-        exports = self._export() if self.config.export else {}
         results = report.results_of(
             self.config,
             networks,
             rows,
             scored_on=scored_on,
-            other_scores={name: self._scores(name) for name in others},
+            other_scores=other_scores,
             exports=exports,
             facts={
                 "run": self.config.run_name,
@@ -205,15 +241,19 @@ class Run:
                 "epochs": step / self.steps_per_epoch,
                 "batch_size": self.batch_size,
                 "seconds": round(self.record.seconds, 1),
+                **({"workers": self.workers.count} if self.workers.count > 1 else {}),
             },
         )
         write_json(self.folder.results, results)
         return report.final_table(results, self.folder.path)
 
     def _export(self) -> dict[str, Path]:
-        self.distiller.synchronize()
+        networks = self.distiller.deliverables()
+        if self.workers.count > 1:
+            # The chief could not use alone what replicas keep for themselves.
+            networks = {name: export.without_replicas(network) for name, network in networks.items()}
         return report.export_all(
-            self.distiller.deliverables(),
+            networks,
             self.config,
             mean=self.normalization.mean,
             std=self.normalization.std,
@@ -228,6 +268,8 @@ class Run:
         shown = {**config, **config.pop("hyperparameters")}
         shown = {name: value for name, value in shown.items() if isinstance(value, bool | int | float | str)}
         text = flagfile(self.config)
+        if not self.workers.is_chief:
+            return [self._metrics, self.record, self.checkpoints]
         return [
             self._metrics,
             self.record,
@@ -265,19 +307,43 @@ class Run:
         last = math.ceil(self.total_steps / self.steps_per_epoch)
         return [epoch for epoch in range(1, last + 1) if epoch % self.config.evaluate_every == 0 or epoch == last]
 
-    def _training_data(self) -> tf.data.Dataset:
+    def _training_data(self) -> Any:
+        return self.workers.feed(self._training_batches)
+
+    def _training_batches(self, part: int = 0, parts: int = 1) -> tf.data.Dataset:
         return training_batches(
             self.config,
             self.dataset,
             self.train_split,
             batch_size=self.batch_size,
             first_step=self.distiller.steps_trained,
+            part=part,
+            parts=parts,
         )
 
-    def _evaluation_data(self, name: str) -> tf.data.Dataset:
-        size = evaluation_batch_size(self.batch_size, self.strategy.num_replicas_in_sync)
-        return data.evaluation_batches(self.monitors[name], batch_size=size, normalization=self.normalization)
+    def _evaluation_data(self, name: str) -> Any:
+        def make(part: int, parts: int) -> tf.data.Dataset:
+            return data.evaluation_batches(
+                self.monitors[name],
+                batch_size=self._evaluation_batch_size(),
+                normalization=self.normalization,
+                endless=parts > 1,
+                part=part,
+                parts=parts,
+            )
+
+        return self.workers.feed(make)
+
+    def _evaluation_steps(self, name: str) -> int | None:
+        """With several workers, which would have to ask each other for the end of the data before every batch."""
+        if self.workers.count == 1:
+            return None
+        return math.ceil(len(self.monitors[name]) / self._evaluation_batch_size())
+
+    def _evaluation_batch_size(self) -> int:
+        return evaluation_batch_size(self.batch_size, self.strategy.num_replicas_in_sync)
 
     def _scores(self, name: str) -> dict[str, float]:
-        scores = self.distiller.evaluate(self._evaluation_data(name), return_dict=True, verbose=0)
+        batches, steps = self._evaluation_data(name), self._evaluation_steps(name)
+        scores = self.distiller.evaluate(batches, steps=steps, return_dict=True, verbose=0)
         return {key: float(value) for key, value in scores.items()}

@@ -70,6 +70,9 @@ class Update:
 class Round:
     """One forward pass of every network, then updates whose gradients are all taken at the same weights.
 
+    The pass gives what every network computes at the round's weights; where a network has not moved since an earlier
+    round on the same batch, that may be what it gave there.
+
     Attributes:
         losses: `(batch, {network name: taps}) -> {update name: {term name: [batch]}}`.
         updates: applied in this order, after every gradient of the round has been taken.
@@ -124,7 +127,7 @@ def joint(parts: Sequence[Part]) -> tuple[Round, ...]:
 
 
 def alternating(parts: Sequence[Part]) -> tuple[Round, ...]:
-    """A round per update: each sees what the updates before it have changed, on a fresh forward pass."""
+    """A round per update: each sees what the updates before it have changed, as on a fresh forward pass."""
     return tuple(this_round for part in parts for this_round in joint([part]))
 
 

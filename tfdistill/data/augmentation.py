@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.data.rows import Rows, drawn
+
 PAD_MODES = ("reflect", "zero")
 
 # What training images may go through, in this order.
@@ -124,7 +126,9 @@ def normalize(images: tf.Tensor, normalization: Normalization) -> tf.Tensor:
     return tf.reshape(flat, [-1, height, width, channels])
 
 
-def pad_crop_flip(images: tf.Tensor, seed: tf.Tensor, pad: int, mode: str, flip: bool) -> tf.Tensor:
+def pad_crop_flip(
+    images: tf.Tensor, seed: tf.Tensor, pad: int, mode: str, flip: bool, rows: Rows | None = None
+) -> tf.Tensor:
     """Shifts and mirrors every image of a batch by draws of its own, a pure function of images and seed.
 
     The corner of the H x W crop is uniform over the `(2 pad + 1)^2` places in the padded image; the flip has
@@ -138,6 +142,7 @@ def pad_crop_flip(images: tf.Tensor, seed: tf.Tensor, pad: int, mode: str, flip:
         pad: pixels of padding, 0 or more; below H and W for "reflect".
         mode: "reflect" or "zero".
         flip: whether to mirror half of the images left-right.
+        rows: which rows of a batch the images are; None for all of one.
 
     Returns:
         [B, H, W, C] in the dtype of `images`. Equal with and without XLA, and on every device.
@@ -151,20 +156,22 @@ def pad_crop_flip(images: tf.Tensor, seed: tf.Tensor, pad: int, mode: str, flip:
     height, width = images.shape[1], images.shape[2]
     Augmentation(pad, mode, flip).require_size(height, width)
     places = 2 * pad + 1
+
     # One number stands for row, column and flip. Of all draws, only integers from Philox are the same with
     # and without XLA: the default generators differ, and so do the floats made of the bits of Philox.
-    draws = tf.random.stateless_uniform(
-        [tf.shape(images)[0], 1], seed, maxval=2 * places**2, dtype=tf.int32, alg="philox"
-    )
-    rows = draws // (2 * places) + tf.range(height)
+    def draw(count: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_uniform([count, 1], seed, maxval=2 * places**2, dtype=tf.int32, alg="philox")
+
+    draws = drawn(draw, images, rows)
+    lines = draws // (2 * places) + tf.range(height)
     columns = draws // 2 % places + tf.range(width)
     if flip:
         columns = tf.where(draws % 2 == 1, columns[:, ::-1], columns)
     if mode == "zero":
         images = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
     else:
-        rows, columns = _reflected(rows - pad, height), _reflected(columns - pad, width)
-    return _gather_pixels(images, rows, columns)
+        lines, columns = _reflected(lines - pad, height), _reflected(columns - pad, width)
+    return _gather_pixels(images, lines, columns)
 
 
 def _reflected(positions: tf.Tensor, size: int) -> tf.Tensor:

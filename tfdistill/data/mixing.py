@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from tfdistill.data.rows import Rows, drawn
+
 # Draws below this bound are integers that a float32 holds exactly.
 STEPS = 2**24
 
@@ -67,7 +69,7 @@ class Mixing:
             raise ValueError(f"probability must be in 0..1, got {self.probability}")
 
 
-def cut_out(images: tf.Tensor, seed: tf.Tensor, size: int = 0) -> tf.Tensor:
+def cut_out(images: tf.Tensor, seed: tf.Tensor, size: int = 0, rows: Rows | None = None) -> tf.Tensor:
     """Sets a square of every image to zero, which after normalisation is the data set's mean colour.
 
     The square's centre is uniform over all pixels; what lies outside the image is lost, so less than the whole square
@@ -77,6 +79,7 @@ def cut_out(images: tf.Tensor, seed: tf.Tensor, size: int = 0) -> tf.Tensor:
         images: normalised float [B, H, W, C], H and W static.
         seed: integers [2].
         size: side of the square in pixels, 0 or more; 0 means half of the shorter side of the images.
+        rows: which rows of a batch the images are; None for all of one.
 
     Returns:
         [B, H, W, C] in the dtype of `images`.
@@ -86,13 +89,15 @@ def cut_out(images: tf.Tensor, seed: tf.Tensor, size: int = 0) -> tf.Tensor:
     """
     height, width = images.shape[1], images.shape[2]
     side = tf.fill([tf.shape(images)[0]], size or min(height, width) // 2)
-    return tf.where(_boxes(seed, side, side, height, width), tf.zeros([], images.dtype), images)
+    return tf.where(_boxes(seed, side, side, height, width, rows), tf.zeros([], images.dtype), images)
 
 
-def mix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, mixing: Mixing) -> tuple[tf.Tensor, tf.Tensor]:
+def mix(
+    images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, mixing: Mixing, rows: Rows | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Cut-mix, mixup, or for each batch one of them, as `mixing` says; arguments and result are those of `cut_mix`."""
     chosen = [
-        functools.partial(function, images, labels, seed, alpha, mixing.probability)
+        functools.partial(function, images, labels, seed, alpha, mixing.probability, rows)
         for function, alpha in ((cut_mix, mixing.cutmix_alpha), (mix_up, mixing.mixup_alpha))
         if alpha is not None
     ]
@@ -102,7 +107,12 @@ def mix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, mixing: Mixing) -
 
 
 def cut_mix(
-    images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, alpha: float, probability: float = 1.0
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    seed: tf.Tensor,
+    alpha: float,
+    probability: float = 1.0,
+    rows: Rows | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Replaces a rectangle of every image by that of its partner: `y = (1 - a) y_own + a y_partner`.
 
@@ -115,6 +125,8 @@ def cut_mix(
         seed: integers [2].
         alpha: parameter of the Beta distribution, above 0; 1 makes shares uniform.
         probability: how likely an image is mixed at all, 0..1.
+        rows: which rows of a batch the images are; None for all of one. The last of some rows has no partner among
+            them: leave it out of the result.
 
     Returns:
         (images, labels) in the shapes and dtypes given.
@@ -123,18 +135,23 @@ def cut_mix(
         2019), section 3.1, Eqs. 1-2, alpha 1 as there; the share is corrected as in the pseudo-code of their appendix.
         Their code draws once per batch; their equations are those of one pair.
     """
-    count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
-    kept = _kept_shares(seed, count, alpha, probability)
+    height, width = images.shape[1], images.shape[2]
+    kept = _kept_shares(seed, images, alpha, probability, rows)
     side = tf.sqrt(1 - kept)
     heights, widths = (tf.cast(side * size, tf.int32) for size in (height, width))
-    boxes = _boxes(seed, heights, widths, height, width)
+    boxes = _boxes(seed, heights, widths, height, width, rows)
     replaced = tf.reduce_sum(tf.cast(boxes, tf.int32), axis=[1, 2]) / (height * width)
     replaced = tf.cast(replaced, tf.float32)
     return tf.where(boxes, _partners(images), images), (1 - replaced) * labels + replaced * _partners(labels)
 
 
 def mix_up(
-    images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, alpha: float, probability: float = 1.0
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    seed: tf.Tensor,
+    alpha: float,
+    probability: float = 1.0,
+    rows: Rows | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Mixes every image with its partner: `x = l x_own + (1 - l) x_partner`, labels alike, `l ~ Beta(alpha, alpha)`.
 
@@ -144,6 +161,8 @@ def mix_up(
         seed: integers [2].
         alpha: parameter of the Beta distribution, above 0; 1 makes shares uniform, less draws them to 0 and 1.
         probability: how likely an image is mixed at all, 0..1.
+        rows: which rows of a batch the images are; None for all of one. The last of some rows has no partner among
+            them: leave it out of the result.
 
     Returns:
         (images, labels) in the shapes and dtypes given.
@@ -151,7 +170,7 @@ def mix_up(
     Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization" (ICLR 2018), section 2: alpha 1 for CIFAR, 0.1 to
         0.4 for ImageNet. Their code draws once per batch; their equations are those of one pair.
     """
-    kept = _kept_shares(seed, tf.shape(images)[0], alpha, probability)
+    kept = _kept_shares(seed, images, alpha, probability, rows)
     own = tf.cast(kept, images.dtype)[:, None, None, None]
     mixed_labels = kept[:, None] * labels + (1 - kept[:, None]) * _partners(labels)
     return own * images + (1 - own) * _partners(images), mixed_labels
@@ -176,21 +195,31 @@ def beta_draws(seed: tf.Tensor, count: tf.Tensor, alpha: float) -> tf.Tensor:
     return tf.sigmoid(logarithms[0] - logarithms[1])
 
 
-def _kept_shares(seed: tf.Tensor, count: tf.Tensor, alpha: float, probability: float) -> tf.Tensor:
-    """The share of itself that every image keeps, float32 [count]; 1 where it is not mixed."""
-    mixed = _draws(seed, 3, [count], STEPS) < round(probability * STEPS)
-    return tf.where(mixed, beta_draws(seed, count, alpha), 1.0)
+def _kept_shares(seed: tf.Tensor, images: tf.Tensor, alpha: float, probability: float, rows: Rows | None) -> tf.Tensor:
+    """The share of itself that every image keeps, float32 [B]; 1 where it is not mixed."""
+
+    def draw(count: tf.Tensor) -> tf.Tensor:
+        mixed = _draws(seed, 3, [count], STEPS) < round(probability * STEPS)
+        return tf.where(mixed, beta_draws(seed, count, alpha), 1.0)
+
+    return drawn(draw, images, rows)
 
 
-def _boxes(seed: tf.Tensor, heights: tf.Tensor, widths: tf.Tensor, height: int, width: int) -> tf.Tensor:
+def _boxes(
+    seed: tf.Tensor, heights: tf.Tensor, widths: tf.Tensor, height: int, width: int, rows: Rows | None
+) -> tf.Tensor:
     """Which pixels lie in a box of the given size about a random pixel of each image, bool [B, height, width, 1]."""
-    count = tf.shape(heights)[0]
     inside = []
     for stream, sizes, extent in ((4, heights, height), (5, widths, width)):
-        first = _draws(seed, stream, [count], extent) - sizes // 2
+        centres = drawn(functools.partial(_centres, seed, stream, extent), sizes, rows)
+        first = centres - sizes // 2
         places = tf.range(extent)
         inside.append((places >= first[:, None]) & (places < (first + sizes)[:, None]))
     return (inside[0][:, :, None] & inside[1][:, None, :])[..., None]
+
+
+def _centres(seed: tf.Tensor, stream: int, extent: int, count: tf.Tensor) -> tf.Tensor:
+    return _draws(seed, stream, [count], extent)
 
 
 def _partners(values: tf.Tensor) -> tf.Tensor:

@@ -12,6 +12,7 @@ from tfdistill.data.labels import check_smoothing, smooth_labels
 from tfdistill.data.mixing import Cutout, Mixing, cut_out, mix
 from tfdistill.data.randaugment import RandAugment, rand_augment
 from tfdistill.data.reading import make_reader
+from tfdistill.data.rows import rows_of_part
 
 Batch = dict[str, tf.Tensor]
 
@@ -34,6 +35,8 @@ def training_batches(
     classes: int = 0,
     first_step: int = 0,
     steps: int | None = None,
+    part: int = 0,
+    parts: int = 1,
 ) -> tf.data.Dataset:
     """Shuffled, augmented batches, each a pure function of (seed, step), so that a run resumes at any step.
 
@@ -55,10 +58,13 @@ def training_batches(
         classes: K; needed for `mixing` and `label_smoothing`.
         first_step: the step that the stream starts at, 0 or more.
         steps: how many batches; endless if not given.
+        part: which of several equal, contiguous parts of each batch to make, 0..parts-1, for one of several workers.
+        parts: how many, a divisor of `batch_size`. The parts together are the batch, whatever is random.
 
     Returns:
         Batches {"images": float32 [B, H, W, C], "labels": int32 [B], "index": int64 [B]}, `index` being the
         examples' positions in the original split; with `mixing` or `label_smoothing` "labels": float32 [B, K].
+        Of a part, B is `batch_size / parts`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -70,25 +76,29 @@ def training_batches(
     soft = mixing is not None or label_smoothing != 0
     if soft:
         check_smoothing(label_smoothing, classes)
+    # An image is mixed with the next one of the batch, so the last one of a part needs one more.
+    rows = rows_of_part(part, parts, batch_size, and_the_next=mixing is not None)
     # A random crop is an augmentation like any other: without, the images are read as they are for evaluation.
     read = make_reader(split, training=augmentation is not None)
 
     def batch(step: tf.Tensor) -> Batch:
         draws = tf.stack([seed, step])
-        examples = read(_shuffled_positions(step, seed, batch_size, len(split)), _stream(draws, 4))
+        positions = _shuffled_positions(step, seed, batch_size, len(split))
+        examples = read(positions if rows is None else rows.of(positions), _stream(draws, 4), rows)
         images, labels = examples["images"], examples["labels"]
         if augmentation is not None:
-            images = pad_crop_flip(images, draws, augmentation.pad, augmentation.mode, augmentation.flip)
+            images = pad_crop_flip(images, draws, augmentation.pad, augmentation.mode, augmentation.flip, rows)
         if randaugment is not None:
-            images = rand_augment(images, _stream(draws, 1), randaugment.operations, randaugment.magnitude)
+            images = rand_augment(images, _stream(draws, 1), randaugment.operations, randaugment.magnitude, rows)
         images = normalize(images, normalization)
         if cutout is not None:
-            images = cut_out(images, _stream(draws, 2), cutout.size)
+            images = cut_out(images, _stream(draws, 2), cutout.size, rows)
         if soft:
             labels = smooth_labels(labels, classes, label_smoothing)
         if mixing is not None:
-            images, labels = mix(images, labels, _stream(draws, 3), mixing)
-        return {**examples, "images": images, "labels": labels}
+            images, labels = mix(images, labels, _stream(draws, 3), mixing, rows)
+        made = {**examples, "images": images, "labels": labels}
+        return made if rows is None else {name: value[: batch_size // parts] for name, value in made.items()}
 
     if steps is None:
         source = tf.data.Dataset.counter(first_step)
@@ -97,7 +107,15 @@ def training_batches(
     return _mapped(source, batch)
 
 
-def evaluation_batches(split: Split, *, batch_size: int, normalization: Normalization) -> tf.data.Dataset:
+def evaluation_batches(
+    split: Split,
+    *,
+    batch_size: int,
+    normalization: Normalization,
+    endless: bool = False,
+    part: int = 0,
+    parts: int = 1,
+) -> tf.data.Dataset:
     """One pass in the split's order, all batches full, every example with weight 1 exactly once.
 
     The last batch is filled up with copies of the last example that weigh 0, so one graph serves all batches.
@@ -106,6 +124,9 @@ def evaluation_batches(split: Split, *, batch_size: int, normalization: Normaliz
         split: the examples to evaluate.
         batch_size: examples per batch over all replicas, 1 or more.
         normalization: per-channel mean and deviation.
+        endless: whether batches in which all weighs 0 follow the last one.
+        part: which of several equal, contiguous parts of each batch to make, 0..parts-1, for one of several workers.
+        parts: how many, a divisor of `batch_size`.
 
     Returns:
         `ceil(len(split) / batch_size)` batches {"images": float32 [B, H, W, C], "labels": int32 [B],
@@ -116,9 +137,11 @@ def evaluation_batches(split: Split, *, batch_size: int, normalization: Normaliz
     """
     _check(split, batch_size, normalization)
     read = make_reader(split, training=False)
+    rows = rows_of_part(part, parts, batch_size)
 
     def batch(step: tf.Tensor) -> Batch:
         positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+        positions = positions if rows is None else rows.of(positions)
         examples = read(tf.minimum(positions, len(split) - 1))
         return {
             **examples,
@@ -126,7 +149,8 @@ def evaluation_batches(split: Split, *, batch_size: int, normalization: Normaliz
             "weight": tf.cast(positions < len(split), tf.float32),
         }
 
-    return _mapped(tf.data.Dataset.range(-(-len(split) // batch_size)), batch)
+    source = tf.data.Dataset.counter() if endless else tf.data.Dataset.range(-(-len(split) // batch_size))
+    return _mapped(source, batch)
 
 
 def _check(split: Split, batch_size: int, normalization: Normalization) -> None:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from tfdistill.data.rows import Rows, drawn
+
 MAX_MAGNITUDE = 10
 # What geometry shows where the image does not reach: the authors' grey.
 FILL = 128
@@ -43,7 +45,9 @@ class RandAugment:
             raise ValueError(f"magnitude must be in 0..{MAX_MAGNITUDE}, got {self.magnitude}")
 
 
-def rand_augment(images: tf.Tensor, seed: tf.Tensor, operations: int = 2, magnitude: int = 9) -> tf.Tensor:
+def rand_augment(
+    images: tf.Tensor, seed: tf.Tensor, operations: int = 2, magnitude: int = 9, rows: Rows | None = None
+) -> tf.Tensor:
     """Sends every image through operations drawn for it alone, a pure function of images and seed.
 
     Args:
@@ -51,6 +55,7 @@ def rand_augment(images: tf.Tensor, seed: tf.Tensor, operations: int = 2, magnit
         seed: integers [2].
         operations: how many of `OPERATIONS` in a row, 1 or more, drawn uniformly with replacement.
         magnitude: 0..10, their strength; its sign is drawn for every operation that has one.
+        rows: which rows of a batch the images are; None for all of one.
 
     Returns:
         uint8 [B, H, W, C].
@@ -63,15 +68,17 @@ def rand_augment(images: tf.Tensor, seed: tf.Tensor, operations: int = 2, magnit
     RandAugment(operations, magnitude)
     for turn in range(operations):
         seed_of_turn = tf.random.fold_in(seed, tf.constant(turn, tf.int64), alg="philox")
-        images = _one_operation_each(images, seed_of_turn, magnitude / MAX_MAGNITUDE)
+        images = _one_operation_each(images, seed_of_turn, magnitude / MAX_MAGNITUDE, rows)
     return images
 
 
-def _one_operation_each(images: tf.Tensor, seed: tf.Tensor, strength: float) -> tf.Tensor:
-    count = tf.shape(images)[0]
-    draws = tf.random.stateless_uniform([count], seed, maxval=2 * len(OPERATIONS), dtype=tf.int32, alg="philox")
+def _one_operation_each(images: tf.Tensor, seed: tf.Tensor, strength: float, rows: Rows | None) -> tf.Tensor:
+    def draw(count: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_uniform([count], seed, maxval=2 * len(OPERATIONS), dtype=tf.int32, alg="philox")
+
+    draws = drawn(draw, images, rows)
     chosen, levels = draws // 2, tf.cast(2 * (draws % 2) - 1, tf.float32) * strength
-    positions = tf.dynamic_partition(tf.range(count), chosen, len(OPERATIONS))
+    positions = tf.dynamic_partition(tf.range(tf.shape(images)[0]), chosen, len(OPERATIONS))
     parts = [
         operation(tf.gather(images, where), tf.gather(levels, where))
         for operation, where in zip(OPERATIONS.values(), positions, strict=True)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfdistill.data.dataset import RecordFiles, Split
 from tfdistill.data.decoding import centre, crop_draws, random_crop, whole
+from tfdistill.data.rows import Rows, drawn
 
 Batch = dict[str, tf.Tensor]
 
@@ -25,9 +26,9 @@ def make_reader(split: Split, *, training: bool) -> Callable[..., Batch]:
         training: whether images are read for training (random crops where `split.reading` says so) or for evaluation.
 
     Returns:
-        `read(positions, seed)`: from positions int64 [B] and a seed, integers [2], to {"images": uint8
+        `read(positions, seed, rows)`: from positions int64 [B] and a seed, integers [2], to {"images": uint8
         [B, H, W, C], "labels": int32 [B], "index": int64 [B]}. The same arguments give the same images. The seed may be
-        left out where nothing is random.
+        left out where nothing is random, `rows` where the positions are those of a whole batch.
     """
     # Eager tensors in main memory, which the map function refers to: as constants they would swell its graph.
     with tf.init_scope(), tf.device("CPU:0"):
@@ -35,8 +36,11 @@ def make_reader(split: Split, *, training: bool) -> Callable[..., Batch]:
         images = None if split.on_disk else tf.constant(split.images)
     fetch = encoded_images(split) if split.on_disk else None
 
-    def read(positions: tf.Tensor, seed: tf.Tensor | None = None) -> Batch:
-        pixels = tf.gather(images, positions) if fetch is None else _decoded(split, fetch(positions), training, seed)
+    def read(positions: tf.Tensor, seed: tf.Tensor | None = None, rows: Rows | None = None) -> Batch:
+        if fetch is None:
+            pixels = tf.gather(images, positions)
+        else:
+            pixels = _decoded(split, fetch(positions), training, seed, rows)
         return {"images": pixels, "labels": tf.gather(labels, positions), "index": tf.gather(index, positions)}
 
     return read
@@ -93,7 +97,7 @@ def into_memory(split: Split) -> Split:
     return Split(images, split.labels, split.index, split.image_shape)
 
 
-def _decoded(split: Split, contents: tf.Tensor, training: bool, seed: tf.Tensor | None) -> tf.Tensor:
+def _decoded(split: Split, contents: tf.Tensor, training: bool, seed: tf.Tensor | None, rows: Rows | None) -> tf.Tensor:
     shape, reading = split.image_shape, split.reading
     assert reading is not None  # every split on disk has one
     output = tf.TensorSpec(shape, tf.uint8)
@@ -103,7 +107,7 @@ def _decoded(split: Split, contents: tf.Tensor, training: bool, seed: tf.Tensor 
         return tf.map_fn(lambda one: centre(one, shape, reading.margin), contents, fn_output_signature=output)
     if seed is None:
         raise ValueError("seed: random crops need one, two integers")
-    draws = crop_draws(tf.shape(contents)[0], seed)
+    draws = drawn(lambda count: crop_draws(count, seed), contents, rows)
     return tf.map_fn(
         lambda one: random_crop(one[0], one[1], shape, reading), (contents, draws), fn_output_signature=output
     )

@@ -2,7 +2,8 @@
 
 from tfdistill.export.exporter import export_network
 from tfdistill.export.folders import ExportError
+from tfdistill.export.saved_model import without_replicas
 from tfdistill.export.scoring import load_for_scoring
 from tfdistill.export.serving_files import write_models_config
 
-__all__ = ["ExportError", "export_network", "load_for_scoring", "write_models_config"]
+__all__ = ["ExportError", "export_network", "load_for_scoring", "without_replicas", "write_models_config"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 import tensorflow as tf
@@ -13,20 +13,32 @@ from tfdistill.optimizers.schedules import LearningRate, MultiStep
 
 
 class _CoupledDecayOptimizer(keras.optimizers.Optimizer):
-    """What both optimizers share: L2 decay that is added to the gradient before anything else sees it.
+    """What both optimizers share: clipping by the global norm, then L2 decay added to the gradient.
 
-    Keras calls `update_step` after the replicas' gradients are summed, so the decay is added once, whatever
-    the number of replicas. Its own `weight_decay` stays None: it is another rule, applied before the
-    reduction.
+    Both come after the replicas' gradients are summed, so that they act once, whatever the number of replicas. Keras'
+    own `global_clipnorm` and `weight_decay` stay None: they are other rules, applied before the reduction.
     """
 
-    def __init__(self, learning_rate: LearningRate, coupled_decay: float, decay_on: str, name: str | None):
+    def __init__(
+        self, learning_rate: LearningRate, coupled_decay: float, decay_on: str, clip_norm: float, name: str | None
+    ):
         super().__init__(learning_rate=learning_rate, name=name)
-        if not 0 <= coupled_decay < math.inf:
-            raise ValueError(f"coupled_decay must be a finite number from 0, got {coupled_decay}")
+        for argument, value in (("coupled_decay", coupled_decay), ("clip_norm", clip_norm)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{argument} must be a finite number from 0, got {value}")
         require_choice("decay_on", decay_on, DECAY_ON)
         self.coupled_decay = coupled_decay
         self.decay_on = decay_on
+        self.clip_norm = clip_norm
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Iterable[tuple]) -> list[tuple]:
+        """Return the gradients summed over the replicas, as Keras does, and clipped."""
+        reduced = super()._all_reduce_sum_gradients(grads_and_vars)
+        if not self.clip_norm:
+            return reduced
+        gradients, variables = zip(*reduced, strict=True)
+        clipped, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
+        return list(zip(clipped, variables, strict=True))
 
     def _with_decay(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
         """Return the dense gradient, plus `coupled_decay * variable` where that applies."""
@@ -43,6 +55,7 @@ class _CoupledDecayOptimizer(keras.optimizers.Optimizer):
             "learning_rate": inherited["learning_rate"],
             "coupled_decay": self.coupled_decay,
             "decay_on": self.decay_on,
+            "clip_norm": self.clip_norm,
         }
 
     @classmethod
@@ -69,6 +82,8 @@ class SGD(_CoupledDecayOptimizer):
             and batch normalisation.
         restart_momentum: whether the buffer starts anew at each milestone of a `MultiStep` rate; other rates have
             none.
+        clip_norm: largest global norm of a step's gradient, all variables together, after the replicas' sum and before
+            the decay, as PyTorch clips: `g <- g * min(1, clip_norm / ||g||)`; 0: no limit.
         name: the optimizer's name.
 
     Raises:
@@ -83,9 +98,10 @@ class SGD(_CoupledDecayOptimizer):
         coupled_decay: float = 0.0,
         decay_on: str = "all",
         restart_momentum: bool = False,
+        clip_norm: float = 0.0,
         name: str | None = None,
     ):
-        super().__init__(learning_rate, coupled_decay, decay_on, name)
+        super().__init__(learning_rate, coupled_decay, decay_on, clip_norm, name)
         require_momentum(momentum, nesterov)
         self.momentum = momentum
         self.nesterov = nesterov
@@ -135,6 +151,7 @@ class Adam(_CoupledDecayOptimizer):
         epsilon: above 0, added to the corrected root.
         coupled_decay: L2 coefficient, added to the gradient after its reduction.
         decay_on: "all" variables, or only "matrices": those with more than one dimension.
+        clip_norm: as of `SGD`.
         name: the optimizer's name.
 
     Raises:
@@ -151,9 +168,10 @@ class Adam(_CoupledDecayOptimizer):
         epsilon: float = 1e-8,
         coupled_decay: float = 0.0,
         decay_on: str = "all",
+        clip_norm: float = 0.0,
         name: str | None = None,
     ):
-        super().__init__(learning_rate, coupled_decay, decay_on, name)
+        super().__init__(learning_rate, coupled_decay, decay_on, clip_norm, name)
         require_adam((beta_1, beta_2), epsilon)
         self.beta_1 = beta_1
         self.beta_2 = beta_2

@@ -40,6 +40,7 @@ class OptimizerSettings:
         betas: of Adam, each 0 to below 1.
         epsilon: of Adam, above 0.
         restart_momentum: of SGD and "step": whether momentum starts anew at each milestone.
+        clip_norm: largest global norm of an update's gradient, from 0; 0: no limit.
 
     Raises:
         ValueError: if a value is out of range, or belongs to another schedule.
@@ -58,6 +59,7 @@ class OptimizerSettings:
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
     restart_momentum: bool = False
+    clip_norm: float = 0.0
 
     def __post_init__(self) -> None:
         require_choice("kind", self.kind, KINDS)
@@ -66,7 +68,7 @@ class OptimizerSettings:
         for name in ("learning_rate", "factor"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be a finite number above 0, got {getattr(self, name)}")
-        for name in ("weight_decay", "warmup_epochs"):
+        for name in ("weight_decay", "warmup_epochs", "clip_norm"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be a finite number from 0, got {getattr(self, name)}")
         require_momentum(self.momentum, self.nesterov)
@@ -115,11 +117,11 @@ def build(
     require_positive_integer("steps_per_epoch", steps_per_epoch)
     require_positive_integer("epochs", epochs)
     rate = _learning_rate(settings, steps_per_epoch, epochs)
+    decay = (settings.weight_decay, settings.decay_on)
     if settings.kind == "sgd":
         momentum = (settings.momentum, settings.nesterov)
-        decay = (settings.weight_decay, settings.decay_on)
-        return SGD(rate, *momentum, *decay, settings.restart_momentum, name=name)
-    return Adam(rate, *settings.betas, settings.epsilon, settings.weight_decay, settings.decay_on, name=name)
+        return SGD(rate, *momentum, *decay, settings.restart_momentum, settings.clip_norm, name=name)
+    return Adam(rate, *settings.betas, settings.epsilon, *decay, clip_norm=settings.clip_norm, name=name)
 
 
 def _learning_rate(settings: OptimizerSettings, steps_per_epoch: int, epochs: int) -> LearningRate:
