@@ -27,6 +27,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
+import tfdistill.startup  # noqa: F401  (before TensorFlow)
+
 import keras
 import numpy as np
 import tensorflow as tf

@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import tfdistill.startup  # noqa: F401  (before TensorFlow)
+
 import numpy as np
 import tensorflow as tf
 

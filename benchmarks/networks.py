@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import tfdistill.startup  # noqa: F401  (before TensorFlow)
+
 import keras
 import numpy as np
 import tensorflow as tf

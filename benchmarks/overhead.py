@@ -22,6 +22,8 @@ import tempfile
 import time
 from collections.abc import Callable
 
+import tfdistill.startup  # noqa: F401  (before TensorFlow)
+
 import keras
 import numpy as np
 import tensorflow as tf

@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import tfdistill.startup  # noqa: F401  (before TensorFlow)
+
 import keras
 import numpy as np
 import tensorflow as tf

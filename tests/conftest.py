@@ -4,6 +4,8 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import tfdistill.startup  # noqa: F401  (before TensorFlow)
+
 import keras
 import pytest
 import tensorflow as tf

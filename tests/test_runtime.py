@@ -61,7 +61,7 @@ def test_an_unknown_precision_is_refused():
 def test_versions_say_what_numbers_depend_on():
     versions = runtime.versions()
     assert versions["tensorflow"] == tf.__version__ and versions["keras"] == keras.__version__
-    assert {"tfdistill", "numpy", "tensorflow-datasets", "python", "machine", "devices"} <= set(versions)
+    assert {"tfdistill", "numpy", "tensorflow-datasets", "python", "machine", "devices", "onednn"} <= set(versions)
     assert "CPU:0" in versions["devices"] and "cores" in versions["machine"]
     assert all(isinstance(value, str) and value for value in versions.values())
 

@@ -10,7 +10,7 @@ from importlib import metadata
 import keras
 import tensorflow as tf
 
-from tfdistill import workers
+from tfdistill import startup, workers
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
@@ -89,7 +89,7 @@ def set_determinism(seed: int) -> None:
 
 
 def versions() -> dict[str, str]:
-    """What the run's numbers depend on besides the flags: packages, Python, machine, devices, TF32."""
+    """What the run's numbers depend on besides the flags: packages, Python, machine, devices, oneDNN, TF32."""
     packages = ("tfdistill", "tensorflow", "keras", "numpy", "tensorflow-datasets")
     found = {}
     for package in packages:
@@ -103,6 +103,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "devices": ", ".join(devices),
+        "onednn": startup.onednn(),
         # Whether NVIDIA GPUs from Ampere on may round the factors of float32 products to 10 bits; TensorFlow's default.
         "tensor_float_32": "enabled" if tf.config.experimental.tensor_float_32_execution_enabled() else "disabled",
     }

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill.networks.convolutions import Conv2D
 from tfdistill.networks.layers import BatchNormalization
 from tfdistill.networks.resnet import cifar_bottleneck_resnet, cifar_resnet
 
@@ -34,7 +35,7 @@ def test_parameter_counts(depth, shortcut, classes, count):
 def test_convolutions_and_norms_match_the_depth(shortcut, layers):
     network = cifar_resnet(20, classes=10, shortcut=shortcut)
     kinds = [type(layer) for layer in network.layers]
-    assert kinds.count(keras.layers.Conv2D) == 19 + layers  # the classifier is the 20th
+    assert kinds.count(Conv2D) == 19 + layers  # the classifier is the 20th
     assert kinds.count(BatchNormalization) == 19 + layers
 
 

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from tfdistill.networks.convolutions import Conv2D
 from tfdistill.networks.layers import BatchNormalization, Dropout
 from tfdistill.networks.vgg import vgg
 
@@ -12,7 +13,7 @@ CONVOLUTIONS = {11: 8, 13: 10, 16: 13, 19: 16}
 def test_convolutions_and_shapes(depth):
     network = vgg(depth, classes=5, batch_norm=True)
     kinds = [type(layer) for layer in network.layers]
-    assert kinds.count(keras.layers.Conv2D) == kinds.count(BatchNormalization) == CONVOLUTIONS[depth]
+    assert kinds.count(Conv2D) == kinds.count(BatchNormalization) == CONVOLUTIONS[depth]
     shapes = [network.output[f"stage{stage}"].shape[1:] for stage in range(1, 6)]
     assert shapes == [(32, 32, 64), (16, 16, 128), (8, 8, 256), (4, 4, 512), (2, 2, 512)]
     assert network.output["features"] is network.output["stage5"]

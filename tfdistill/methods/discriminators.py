@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import keras
 
 from tfdistill.networks import layers
+from tfdistill.networks.convolutions import Conv2D
 
 
 def discriminator(shape: tuple[int, int, int], *, name: str, seeds: Iterator[int | None]) -> keras.Model:
@@ -32,7 +33,7 @@ def discriminator(shape: tuple[int, int, int], *, name: str, seeds: Iterator[int
     """
     maps = keras.Input(shape, name="maps")
     padded = keras.layers.ZeroPadding2D(1, name="conv1_padding")(maps)
-    hidden = keras.layers.Conv2D(
+    hidden = Conv2D(
         max(1, shape[-1] // 2),
         3,
         strides=2,
@@ -44,7 +45,7 @@ def discriminator(shape: tuple[int, int, int], *, name: str, seeds: Iterator[int
     hidden = keras.layers.LeakyReLU(0.2, name="activation1")(hidden)
     height, width, channels = hidden.shape[1:]
     limit = (height * width * channels) ** -0.5
-    score = keras.layers.Conv2D(
+    score = Conv2D(
         1,
         (height, width),
         kernel_initializer=layers.fan_in_uniform(next(seeds)),

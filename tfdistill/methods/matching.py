@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfdistill.methods import factors
 from tfdistill.methods.arguments import features_of
 from tfdistill.networks import layers
+from tfdistill.networks.convolutions import Conv2D
 from tfdistill.updates import Taps
 
 
@@ -76,7 +77,7 @@ def transfer_layer(
     Source: Chung et al., §3.2; the kernel's size, and initial weights as PyTorch's U(±1/√fan_in), are ours.
     """
     maps = keras.Input(shape, name="maps")
-    outputs = keras.layers.Conv2D(
-        channels, 1, use_bias=False, kernel_initializer=layers.fan_in_uniform(next(seeds)), name="conv"
-    )(maps)
+    outputs = Conv2D(channels, 1, use_bias=False, kernel_initializer=layers.fan_in_uniform(next(seeds)), name="conv")(
+        maps
+    )
     return keras.Model(maps, layers.norm_relu(outputs, name="transfer"), name=name)

@@ -16,6 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.networks.convolutions import Conv2D, DepthwiseConv2D
+
 
 @keras.saving.register_keras_serializable(package="tfdistill")
 class BatchNormalization(keras.layers.BatchNormalization):
@@ -201,7 +203,7 @@ def conv(
 ) -> keras.KerasTensor:
     """A convolution padded by `kernel_size // 2` on every side as in PyTorch (odd kernels); a bias starts at zero."""
     x, padding = _symmetric_padding(x, kernel_size, strides, name)
-    return keras.layers.Conv2D(
+    return Conv2D(
         filters,
         kernel_size,
         strides=strides,
@@ -220,7 +222,7 @@ def depthwise_conv(
     Its fan-out is that of one channel, `kernel_size ** 2`: each input pixel reaches no other channel.
     """
     x, padding = _symmetric_padding(x, kernel_size, strides, name)
-    return keras.layers.DepthwiseConv2D(
+    return DepthwiseConv2D(
         kernel_size,
         strides=strides,
         padding=padding,

@@ -1,0 +1,22 @@
+"""What TensorFlow reads from the environment while it is imported: the package imports this module before TensorFlow.
+
+`TF_ENABLE_ONEDNN_OPTS`: by itself TensorFlow takes oneDNN's kernels only on processors with instructions for neural
+networks (AVX-512 VNNI and newer); with AVX2 alone they are about twice as fast as its own too (docs/speed.md). They are
+switched on here, unless the variable says otherwise. A program that imports TensorFlow or Keras before tfdistill
+comes too late for it, and has to set the variable itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+
+if "tensorflow" not in sys.modules:
+    os.environ.setdefault(ONEDNN, "1")
+
+
+def onednn() -> str:
+    """What the run's record says: "enabled", "disabled", or "TensorFlow's choice" where nobody has chosen."""
+    return {"1": "enabled", "0": "disabled"}.get(os.environ.get(ONEDNN, ""), "TensorFlow's choice")
