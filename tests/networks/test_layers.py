@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill.networks import convolutions
 from tfdistill.networks.layers import (
     BatchNormalization,
     Dropout,
@@ -104,9 +105,12 @@ def test_batch_norm_has_second_order_gradients(training):
     np.testing.assert_allclose(ours, expected, rtol=1e-3)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    ("policy", "kernels"), [("mixed_bfloat16", True), ("mixed_bfloat16", False), ("mixed_float16", True)]
+)
 @pytest.mark.parametrize("mode", MODES)
-def test_batch_norm_takes_half_precision_and_keeps_float32_statistics(policy, mode):
+def test_batch_norm_takes_half_precision_and_keeps_float32_statistics(policy, kernels, mode, monkeypatch):
+    monkeypatch.setattr(convolutions, "has_bfloat16_kernels", lambda: kernels)
     inputs = _random((8, 4, 4, 3))
     layer = _built(BatchNormalization(dtype=policy), 3)
     reference = _built(BatchNormalization(), 3)

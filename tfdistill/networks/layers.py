@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.networks import convolutions
 from tfdistill.networks.convolutions import Conv2D, DepthwiseConv2D
 
 
@@ -67,6 +68,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
         if mask is not None or not self._has_fused_kernel(inputs):
             return super().call(inputs, training=training, mask=mask)
+        if inputs.dtype == tf.bfloat16 and not convolutions.has_bfloat16_kernels():
+            inputs = tf.cast(inputs, tf.float32)
         training = bool(training and self.trainable)
         channels = inputs.shape[-1]
         moving_mean = tf.cast(self.moving_mean, tf.float32)
