@@ -36,6 +36,7 @@ import tensorflow as tf
 from tfdistill import networks
 from tfdistill.distiller import Distiller
 from tfdistill.methods import METHODS
+from tfdistill.optimizers import OptimizerSettings
 from tfdistill.updates import Phase
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "methods.md"
@@ -149,9 +150,7 @@ def parameters(models: Iterable[keras.Model]) -> int:
 
 def stepper(distiller: Distiller, batch_size: int) -> Callable[[int], float]:
     """A function that trains so many steps of the last phase, and says how many seconds they took."""
-    # Rates so low that nothing diverges on labels drawn by chance.
-    recipe = {group: dataclasses.replace(one, learning_rate=1e-4) for group, one in distiller.recipe().items()}
-    distiller.compile(recipe)
+    distiller.compile(quiet_recipe(distiller))
     distiller.prepare(steps_per_epoch=1000, epochs=1000)
     distiller.phase_index = len(distiller.plan) - 1
     distiller.make_train_function()
@@ -172,6 +171,11 @@ def stepper(distiller: Distiller, batch_size: int) -> Callable[[int], float]:
         return time.perf_counter() - started
 
     return train
+
+
+def quiet_recipe(distiller: Distiller) -> dict[str, OptimizerSettings]:
+    """The method's recipe, with rates so low that nothing diverges on labels drawn by chance."""
+    return {group: dataclasses.replace(one, learning_rate=1e-4) for group, one in distiller.recipe().items()}
 
 
 def alone(method: str, arguments: argparse.Namespace) -> dict[str, float]:

@@ -5,6 +5,7 @@ Only what comes with Python is imported here, because the two ends may be of dif
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -51,13 +52,24 @@ class Worker:
         Raises:
             WorkerError: the worker could not do it, or is gone.
         """
-        try:
+        self.send(do, **arguments)
+        return self.receive()
+
+    def send(self, do: str, **arguments: Any) -> None:
+        """Sends a request; the reply is still to be received, so that several workers can be asked at once."""
+        self._asked = do
+        with contextlib.suppress(BrokenPipeError):
             print(json.dumps({"do": do, **arguments}), file=self._process.stdin, flush=True)
-            line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
+
+    def receive(self) -> dict[str, Any]:
+        """Waits for the reply to the request that was sent last.
+
+        Raises:
+            WorkerError: the worker could not do it, or is gone.
+        """
+        line = self._process.stdout.readline()
         if not line:
-            raise WorkerError(f"{self.name}: the process ended with {self._process.wait()} when asked to {do}")
+            raise WorkerError(f"{self.name}: the process ended with {self._process.wait()} when asked to {self._asked}")
         reply = json.loads(line)
         if "error" in reply:
             raise WorkerError(f"{self.name}: {reply['error']}")
@@ -67,6 +79,10 @@ class Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends the process: at the end of its requests, or after a minute."""
         try:
             self._process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
