@@ -106,8 +106,12 @@ class ServingModule(tf.Module):
         scale, shift = normalisation(mean, std)
 
         def score(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            count = tf.shape(images)[0]
+            # Of an empty batch oneDNN's convolutions give the shape of their input instead of their output's
+            # (TensorFlow 2.21), so the network never sees one: it gets a black image, and its scores are cut off.
+            images = tf.pad(images, [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0], [0, 0]])
             outputs = network(images * scale + shift, training=False)
-            logits = tf.cast(outputs["logits"], tf.float32)
+            logits = tf.cast(outputs["logits"], tf.float32)[:count]
             return {
                 "logits": logits,
                 "probabilities": tf.nn.softmax(logits),
