@@ -24,9 +24,6 @@ from tfdistill.distiller import Distiller
 class Commands:
     """What the process can be asked to do."""
 
-    def __init__(self) -> None:
-        self.strategy = runtime.make_strategy()
-
     def prepare(self, method: str, names: Sequence[str], batch_size: int, steps: int) -> dict[str, Any]:
         """Trains the steps of two executions, so that everything is compiled.
 
@@ -40,7 +37,8 @@ class Commands:
             the variables that an execution's gradients are summed for, their bytes, and the multiply-adds of the
             networks' forward passes.
         """
-        with self.strategy.scope():
+        # Not before it is asked, because TensorFlow prints where the replies go until `serve` has begun.
+        with runtime.make_strategy().scope():
             self.distiller = build(method, names)
         self.distiller.compile(quiet_recipe(self.distiller), steps_per_execution=steps)
         self.distiller.prepare(steps_per_epoch=10_000, epochs=1000)

@@ -25,8 +25,9 @@ from workers import Worker, WorkerError
 OURS, PEER = "tfdistill", "PyTorch"
 PAIRS = ("resnet20,resnet20", "resnet32,resnet32", "resnet32,wide_resnet_16_2")
 PRECISIONS = ("float32", "bfloat16")
-# Above this share of the step the two do not compute the same; rounding in float32 leaves far less.
-LARGEST_DIFFERENCE = 0.02
+# Above this share of the step the two do not compute the same. Rounding in float32 leaves half of it: so far apart are
+# tfdistill's own steps by TensorFlow's kernels and by oneDNN's. Adam's first step is the gradient's sign, hence more.
+LARGEST_DIFFERENCES = dict.fromkeys(OPERATIONS, 0.02) | {"afd": 0.05}
 HEADINGS = (
     *("Networks", "Precision", "Method", f"{OURS}, images/s", f"{PEER}, images/s", "Ratio", f"{PEER}'s form"),
     *("Multiply-adds of a step", f"{OURS} of the rate", f"{PEER} of the rate", "First steps differ by"),
@@ -210,7 +211,7 @@ def require_same(case: Case, ours: Mapping, theirs: Mapping) -> None:
     if ours["parameters"] != theirs["parameters"]:
         raise WorkerError(f"parameters differ: {OURS} {ours['parameters']}, {PEER} {theirs['parameters']}")
     # In bfloat16 the two round differently, and by much.
-    if case.precision == "float32" and not theirs["difference"] <= LARGEST_DIFFERENCE:
+    if case.precision == "float32" and not theirs["difference"] <= LARGEST_DIFFERENCES[case.method]:
         raise WorkerError(f"{case.method}: the first steps differ by {theirs['difference']:.2%}, not by rounding alone")
 
 

@@ -184,7 +184,11 @@ def test_sides_that_differ_are_refused(speed, workers):
     speed.require_same(case, {"parameters": counts}, {"parameters": counts, "difference": 0.001})
     with pytest.raises(workers.WorkerError, match=r"parameters differ: tfdistill \{'network1': 10\}"):
         speed.require_same(case, {"parameters": counts}, {"parameters": {"network1": 9}, "difference": 0.0})
-    for difference in (0.5, float("nan")):
+    adam = dataclasses.replace(case, method="afd")
+    speed.require_same(adam, {"parameters": counts}, {"parameters": counts, "difference": 0.03})
+    with pytest.raises(workers.WorkerError, match="afd: the first steps differ"):
+        speed.require_same(adam, {"parameters": counts}, {"parameters": counts, "difference": 0.06})
+    for difference in (0.03, 0.5, float("nan")):
         with pytest.raises(workers.WorkerError, match="dml: the first steps differ"):
             speed.require_same(case, {"parameters": counts}, {"parameters": counts, "difference": difference})
     rounded = dataclasses.replace(case, precision="bfloat16")
