@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 import tfdistill.startup  # noqa: F401  (before TensorFlow)
 
 import tensorflow as tf
-from cost import markdown, stepper
+from cost import markdown, step_seconds
 from operations import OPERATIONS
 from tfdistill_worker import build, forward
 
@@ -62,17 +62,8 @@ def measure(number: int, arguments: argparse.Namespace) -> tuple[dict[str, list[
     """Seconds of a step, a value a turn, and its multiply-adds, of every case with so many networks."""
     distillers = {case: build(case, [arguments.network] * number) for case in CASES}
     distillers[ALONE] = build("supervised", [arguments.network])
-    trains, operations = {}, {}
-    for case, distiller in distillers.items():
-        operations[case] = arguments.batch_size * OPERATIONS[case if case in CASES else CASES[0]](forward(distiller))
-        trains[case] = stepper(distiller, arguments.batch_size)
-        trains[case](2)
-    times: dict[str, list[float]] = {case: [] for case in trains}
-    for turn in range(arguments.turns):
-        order = list(trains)
-        for case in order[turn % len(order) :] + order[: turn % len(order)]:
-            times[case].append(trains[case](arguments.steps) / arguments.steps)
-    return times, operations
+    operations = {case: arguments.batch_size * OPERATIONS[case](forward(distillers[case])) for case in CASES}
+    return step_seconds(distillers, arguments), operations
 
 
 def table_rows(number: int, times: Mapping[str, Sequence[float]], operations: Mapping[str, int]) -> list[list[str]]:

@@ -13,15 +13,17 @@ import argparse
 import json
 import os
 import platform
-import socket
 import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from cost import markdown
-from workers import Worker, WorkerError
+from cost import build, markdown
+from scaling_worker import summed
+from workers import Worker, WorkerError, tasks
+
+from tfdistill.methods import METHODS
 
 WORKERS = 2
 
@@ -183,15 +185,6 @@ def command(core: int, task: dict | None) -> list[str]:
     return ["env", *configuration, sys.executable, "-m", "scaling_worker", str(core)]
 
 
-def tasks(count: int) -> list[dict]:
-    """TF_CONFIG of every worker of a cluster on this machine, on ports that are free now."""
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
-    addresses = [f"localhost:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
-    return [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}} for index in range(count)]
-
-
 def asked(group: Sequence[Worker], do: str, **arguments: object) -> list[dict]:
     """The replies of workers that are asked at once."""
     for worker in group:
@@ -240,11 +233,6 @@ def table(found: dict[Case, Measured]) -> str:
 
 def predictions(model: Model) -> str:
     """For every method, the share of its time that a GPU computes, at a step of so many seconds if it were alone."""
-    from cost import build
-    from scaling_worker import summed
-
-    from tfdistill.methods import METHODS
-
     rows = []
     for method in METHODS:
         about = summed(build(method, PREDICTED))

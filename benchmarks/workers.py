@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import traceback
@@ -88,6 +89,15 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()
+
+
+def tasks(count: int) -> list[dict[str, Any]]:
+    """TF_CONFIG of every worker of a cluster on this machine, on ports that are free now."""
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    addresses = [f"localhost:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    return [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}} for index in range(count)]
 
 
 def serve(commands: Mapping[str, Callable[..., dict[str, Any]]]) -> None:

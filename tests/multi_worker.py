@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "benchmarks"))
+
+from workers import tasks  # noqa: E402, F401  (offered to the test)
+
 FLAGS = [
     "--method=dml",
     "--networks=resnet8,resnet8",
@@ -35,15 +38,6 @@ def start(folder: Path, run: str, task: dict | None = None, *more_flags: str) ->
     environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
     environment |= {"TF_CPP_MIN_LOG_LEVEL": "3"} | ({"TF_CONFIG": json.dumps(task)} if task else {})
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def tasks(count: int) -> list[dict]:
-    """TF_CONFIG of every worker of a cluster on this machine, on ports that are free now."""
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
-    addresses = [f"localhost:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
-    return [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}} for index in range(count)]
 
 
 def build_networks(config, dataset):

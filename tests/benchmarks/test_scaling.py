@@ -1,22 +1,17 @@
 """The fit of what sums of gradients cost, and the tables of scaling.py and cohort.py."""
 
 import importlib
-import pathlib
 
 import pytest
-
-BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def scaling():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        yield importlib.import_module("scaling")
+    return importlib.import_module("scaling")
 
 
 @pytest.fixture(scope="module")
-def cohort(scaling):
+def cohort():
     return importlib.import_module("cohort")
 
 

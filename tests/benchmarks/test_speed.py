@@ -49,10 +49,7 @@ serve({"train": train, "multiply": multiply, "fail": fail, "crash": crash, "end"
 
 @pytest.fixture(scope="module")
 def speed():
-    """benchmarks/speed.py, beside which its own modules lie."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        yield importlib.import_module("speed")
+    return importlib.import_module("speed")
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.networks import convolutions
-from tfdistill.networks.convolutions import Conv2D, DepthwiseConv2D
 
 
 @keras.saving.register_keras_serializable(package="tfdistill")
@@ -206,7 +205,7 @@ def conv(
 ) -> keras.KerasTensor:
     """A convolution padded by `kernel_size // 2` on every side as in PyTorch (odd kernels); a bias starts at zero."""
     x, padding = _symmetric_padding(x, kernel_size, strides, name)
-    return Conv2D(
+    return convolutions.Conv2D(
         filters,
         kernel_size,
         strides=strides,
@@ -225,7 +224,7 @@ def depthwise_conv(
     Its fan-out is that of one channel, `kernel_size ** 2`: each input pixel reaches no other channel.
     """
     x, padding = _symmetric_padding(x, kernel_size, strides, name)
-    return DepthwiseConv2D(
+    return convolutions.DepthwiseConv2D(
         kernel_size,
         strides=strides,
         padding=padding,
