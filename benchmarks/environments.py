@@ -1,7 +1,6 @@
-"""One case under several environments, in turns: what oneDNN, threads or deterministic operations cost or gain.
+"""One case under several environments, in turns: what oneDNN or the number of threads gain.
 
 python benchmarks/environments.py --method dml_joint           # oneDNN on, off, and with one thread an operation
-python benchmarks/environments.py plain: deterministic:TF_DETERMINISTIC_OPS=1
 python benchmarks/environments.py --precision bfloat16
 
 Each environment is a name and its variables, NAME:VARIABLE=VALUE,VARIABLE=VALUE, and has a process of its own.
