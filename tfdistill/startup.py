@@ -4,6 +4,8 @@
 networks (AVX-512 VNNI and newer); with AVX2 alone they are about twice as fast as its own too (docs/speed.md). They are
 switched on here, unless the variable says otherwise. A program that imports TensorFlow or Keras before tfdistill
 comes too late for it, and has to set the variable itself.
+
+Another backend of Keras than TensorFlow is refused here, before anything is built on it; see `keras_settings`.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ from __future__ import annotations
 import os
 import sys
 
+from tfdistill import keras_settings
+
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 if "tensorflow" not in sys.modules:
     os.environ.setdefault(ONEDNN, "1")
+keras_settings.require_tensorflow()
 
 
 def onednn() -> str:

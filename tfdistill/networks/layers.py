@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdistill import keras_settings
 from tfdistill.networks import convolutions
 
 
@@ -298,9 +299,10 @@ def image_input(image_shape: tuple[int, int, int], classes: int, *, smallest: in
         smallest: the least height and width in pixels.
 
     Raises:
-        ValueError: `image_shape` is not three positive integers, the images are too small, or `classes` is
-            below 2.
+        ValueError: `image_shape` is not three positive integers, the images are too small, `classes` is below 2, or
+            Keras is set to channels_first or float16.
     """
+    keras_settings.require_buildable()
     if isinstance(classes, bool) or not isinstance(classes, (int, np.integer)) or classes < 2:
         raise ValueError(f"classes must be an integer of at least 2, got {classes!r}")
     try:
