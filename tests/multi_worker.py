@@ -75,10 +75,10 @@ def main() -> int:
     sys.path[:0] = [str(ROOT), str(ROOT / "launch")]
     import quietly  # noqa: F401  (first)
 
-    from tfdistill import assembly, report, train
+    from tfdistill import assembly, run_exports, train
 
     assembly.build_networks = build_networks
-    report.export.export_network = export_network
+    run_exports.export.export_network = export_network
     return train.main([*FLAGS, *sys.argv[1:]])
 
 

@@ -37,7 +37,8 @@ RULES: dict[str, set[str] | None] = {
     "run_folder": {"config"},
     "callbacks": {"checkpoints", "workers"},
     "agreement": {"checkpoints", "config", "run_folder", "workers"},
-    "report": {"config", "export", "runtime"},
+    "report": {"config", "runtime"},
+    "run_exports": {"config", "export", "report", "runtime"},
     "assembly": {"config", "data", "distiller", "methods", "networks"},
     "initial_weights": {"assembly", "checkpoints", "networks"},
     "trained": {"assembly", "checkpoints", "config", "data", "methods", "run_folder", "runtime", "state"},
@@ -52,7 +53,7 @@ RULES: dict[str, set[str] | None] = {
 # The package's own __init__ offers names of everything except what assembles runs and what commands are made of.
 RULES["__init__"] = set(RULES) - {"assembly", "callbacks", "command_line", "config", "evaluate", "export_run"}
 RULES["__init__"] -= {"explain", "initial_weights", "preview", "report", "run_folder", "scoring", "term_checks"}
-RULES["__init__"] -= {"agreement", "train", "trained", "workers"}
+RULES["__init__"] -= {"agreement", "run_exports", "train", "trained", "workers"}
 
 
 def imported_modules(source: str, module: str, is_package: bool) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The table and the results of a run, from rows made by hand."""
 
-import dataclasses
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +89,7 @@ def test_the_table_has_a_line_per_network_and_says_where_things_lie():
     assert first.index("60.00%") == second.index("50.00%") == head.index("last"), "columns are aligned"
     below = "\n".join(rest)
     assert "runs/mine/results.json" in below and "tensorboard --logdir=runs/mine/logs" in below
-    assert f"{Path('out/mine').resolve()}:/models" in below
+    assert f"{Path('out/mine').resolve()}:/models:ro " in below
     assert "python launch/predict.py out/mine/first" in below
 
 
@@ -98,18 +98,9 @@ def test_the_table_of_a_run_without_exports_offers_no_serving():
     assert "runs/mine/results.json" in text and "docker" not in text and "predict.py" not in text
 
 
-def test_an_export_is_found_by_its_step_and_training(tmp_path):
-    config = RunConfig(run="mine", batch_size=32)
-    for version, step, flags in [
-        (1, 10, config.to_dict()),
-        (2, 20, config.to_dict()),
-        (9, 10, dataclasses.replace(config, steps=10).to_dict()),
-        (10, 10, dataclasses.replace(config, batch_size=8).to_dict()),
-    ]:
-        (tmp_path / str(version)).mkdir()
-        card = {"step": step, "flags": flags}
-        (tmp_path / str(version) / "model_card.json").write_text(json.dumps(card))
-    assert report.exported_at(tmp_path, 20, config) == tmp_path / "2"
-    assert report.exported_at(tmp_path, 10, config) == tmp_path / "9", "the newest; version 10 is another training's"
-    assert report.exported_at(tmp_path, 30, config) is None
-    assert report.exported_at(tmp_path / "absent", 10, config) is None
+def test_printed_commands_are_quoted_for_the_shell():
+    text = report.final_table(results({"first": Path("my out/mine/first/1")}), Path("my runs/$HOME"))
+    commands = [shlex.split(line) for line in text.splitlines() if line.startswith(("watch", "serve", "predict"))]
+    assert commands[0] == ["watch", "tensorboard", "--logdir=my runs/$HOME/logs"]
+    assert commands[1][7:9] == [f"{Path('my out/mine').resolve()}:/models:ro", "tensorflow/serving"]
+    assert commands[2] == ["predict", "python", "launch/predict.py", "my out/mine/first"]

@@ -291,7 +291,7 @@ def test_again_writes_a_new_version(run, exported, monkeypatch, capsys):
         asked.append((network.name, folder, arguments["card"]["step"]))
         return folder / "2"
 
-    monkeypatch.setattr(export_run.report.export, "export_network", instead_of_exporting)
+    monkeypatch.setattr(export_run.run_exports.export, "export_network", instead_of_exporting)
     assert export_run.main(["--run=small", f"--runs_dir={run.runs}", "--again"]) == 0
     assert asked == [("resnet8", exported.parent, 2)]
     assert f"resnet8: {exported.parent / '2'}\n" in capsys.readouterr().out

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 from absl import flags
 
-from tfdistill import command_line, report
+from tfdistill import command_line, run_exports
 from tfdistill.assembly import facts_of, normalization_of, splits
 from tfdistill.methods.arguments import choose
 from tfdistill.run_folder import existing
@@ -28,11 +29,27 @@ def main(arguments: Sequence[str]) -> int:
         trained = load_trained(folder)
         networks = chosen_networks(trained, values.network)
         export_dir = values.export_dir or trained.config.export_dir
-        print(f"{folder.path}, step {trained.step}", flush=True)
-        for network in networks:
-            path, written = export_one(trained, network, export_dir, again=values.again)
-            print(f"{network.name}: {path}" + ("" if written else " is of this step already; --again writes another"))
-    return 0
+        config = dataclasses.replace(trained.config, export_dir=export_dir)
+        normalization = normalization_of(config, trained.dataset)
+        run_exports.check_exports(
+            {network.name: network for network in networks},
+            config,
+            mean=normalization.mean,
+            std=normalization.std,
+            class_names=trained.dataset.class_names,
+        )
+    print(f"{folder.path}, step {trained.step}", flush=True)
+    failed = False
+    for network in networks:
+        found, written = export_one(trained, network, export_dir, again=values.again)
+        for name, path in found.paths.items():
+            print(
+                f"{name}: {path}" + ("" if written else " is of this step already; --again writes another"), flush=True
+            )
+        for name, text in found.failures.items():
+            failed = True
+            print(f"export.py: error: {name} is not exported: {text}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def export_flags() -> flags.FlagValues:
@@ -61,7 +78,9 @@ def chosen_networks(trained: Trained, name: str) -> list[keras.Model]:
     return [choose("network", name, by_name)] if name else trained.networks
 
 
-def export_one(trained: Trained, network: keras.Model, export_dir: str, *, again: bool) -> tuple[Path, bool]:
+def export_one(
+    trained: Trained, network: keras.Model, export_dir: str, *, again: bool
+) -> tuple[run_exports.Exports, bool]:
     """Exports a network of a run as the end of its training does.
 
     Args:
@@ -71,15 +90,12 @@ def export_one(trained: Trained, network: keras.Model, export_dir: str, *, again
         again: write a new version even if there is one of this step.
 
     Returns:
-        The version's folder, and whether it was written now.
-
-    Raises:
-        ExportError: the export failed its check; nothing of it remains.
+        The version's folder or what went wrong, and whether a version was written now.
     """
     config = dataclasses.replace(trained.config, export_dir=export_dir)
     normalization = normalization_of(config, trained.dataset)
     before = set(Path(export_dir, config.run_name, network.name).glob("*"))
-    paths = report.export_all(
+    found = run_exports.export_all(
         {network.name: network},
         config,
         mean=normalization.mean,
@@ -90,4 +106,4 @@ def export_one(trained: Trained, network: keras.Model, export_dir: str, *, again
         data=facts_of(trained.dataset, *splits(config, trained.dataset)),
         again=again,
     )
-    return paths[network.name], paths[network.name] not in before
+    return found, not before.issuperset(found.paths.values())

@@ -1,17 +1,17 @@
-"""What a finished run leaves behind: exports, results.json, and the table on the terminal."""
+"""What a finished run reports: results.json, and the table on the terminal."""
 
 from __future__ import annotations
 
-import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from tfdistill import export, runtime
-from tfdistill.config import RunConfig, differences
+from tfdistill import runtime
+from tfdistill.config import RunConfig
 
 
 def network_results(networks: Sequence[keras.Model], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -70,57 +70,6 @@ def results_of(
     }
 
 
-def export_all(
-    deliverables: Mapping[str, keras.Model],
-    config: RunConfig,
-    *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    class_names: Sequence[str],
-    rows: Sequence[Mapping[str, Any]],
-    step: int,
-    data: Mapping[str, Any],
-    again: bool = False,
-) -> dict[str, Path]:
-    """Exports every deliverable to `<export_dir>/<run>/<its name>/<version>/`.
-
-    A version of this training and step that is there already stays, and is not written once more unless `again`.
-
-    Raises:
-        ExportError: an export failed its check; nothing of it remains.
-    """
-    paths = {}
-    results = {result["name"]: result for result in network_results(list(deliverables.values()), rows)}
-    for name, network in deliverables.items():
-        result = results.get(name, {})
-        folder = Path(config.export_dir) / config.run_name / name
-        card = {
-            "run": config.run_name,
-            "step": step,
-            "method": config.method,
-            "data": dict(data),
-            "accuracy": {key: result[key] for key in ("last", "best_accuracy", "best_epoch") if key in result},
-            "flags": config.to_dict(),
-            "versions": {"tfdistill": runtime.versions()["tfdistill"]},
-        }
-        there = None if again else exported_at(folder, step, config)
-        paths[name] = there or export.export_network(
-            network, folder, mean=mean, std=std, class_names=class_names, card=card
-        )
-    return paths
-
-
-def exported_at(folder: Path, step: int, config: RunConfig) -> Path | None:
-    """The newest version of a network that was exported at `step` of the training that `config` describes."""
-    cards = sorted(folder.glob("[0-9]*/model_card.json"), key=lambda card: int(card.parent.name), reverse=True)
-    for path in cards:
-        card = json.loads(path.read_text())
-        # Another training may have had the same name and length, its run folder being gone.
-        if card.get("step") == step and "flags" in card and not differences(card["flags"], config.to_dict()):
-            return path.parent
-    return None
-
-
 def final_table(results: Mapping[str, Any], run_folder: Path) -> str:
     """What the terminal shows at the end: scores, where things lie, and how to watch and serve them."""
     heads = ("network", "parameters", f"last {results['scored_on']} accuracy", "best", "at epoch", "export")
@@ -138,13 +87,13 @@ def final_table(results: Mapping[str, Any], run_folder: Path) -> str:
     lines += [
         "",
         f"results  {run_folder / 'results.json'}",
-        f"watch    tensorboard --logdir={run_folder / 'logs'}",
+        f"watch    {shlex.join(['tensorboard', '--logdir=' + str(run_folder / 'logs')])}",
     ]
     for path in list(results["exports"].values())[:1]:
         served = Path(path).parents[1].resolve()
         lines.append(
-            f'serve    docker run --rm -p 8501:8501 -v "{served}:/models:ro" tensorflow/serving '
+            f"serve    docker run --rm -p 8501:8501 -v {shlex.quote(f'{served}:/models:ro')} tensorflow/serving "
             "--model_config_file=/models/models.config"
         )
-        lines.append(f"predict  python launch/predict.py {Path(path).parent}")
+        lines.append(f"predict  python launch/predict.py {shlex.quote(str(Path(path).parent))}")
     return "\n".join(["", *lines])

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill import callbacks, checkpoints, command_line, data, explain, export, report, runtime
+from tfdistill import callbacks, checkpoints, command_line, data, explain, export, report, run_exports, runtime
 from tfdistill.agreement import require_same_checkpoint, require_same_flags, require_shared_folder
 from tfdistill.assembly import (
     build_distiller,
@@ -81,8 +81,7 @@ def _main(arguments: Sequence[str]) -> int:
         print(f"\ntrain.py: error: {unreadable}; the same command goes on without it", file=sys.stderr)
         return 1
     with command_line.one_line_errors("train.py"):
-        run.finish()
-    return 0
+        return run.finish()
 
 
 class Run:
@@ -130,6 +129,13 @@ class Run:
             folder.checkpoints, self.record, config.checkpoint_seconds, self.workers
         )
         self._metrics = callbacks.RestoredMetrics({})
+        if config.export and self.workers.is_chief:
+            run_exports.check_exports(self.distiller.deliverables(), config, **self._served())
+
+    def _served(self) -> dict[str, Any]:
+        """What the exports are told of the images and classes."""
+        mean, std = self.normalization.mean, self.normalization.std
+        return {"mean": mean, "std": std, "class_names": self.dataset.class_names}
 
     def _start_from_given_weights(self) -> None:
         """Loads what `--networks` names, unless the run has a checkpoint to go on from."""
@@ -212,15 +218,24 @@ class Run:
             )
         self.checkpoints.save()
 
-    def finish(self) -> None:
-        """Scores on data not yet scored, exports, writes results.json, and prints the table."""
+    def finish(self) -> int:
+        """Scores on data not yet scored, exports, writes results.json, and prints the table.
+
+        Returns:
+            The exit status: 1 if an export failed, which is then said last.
+        """
         scored_on, *others = self.monitors
         other_scores = {name: self._scores(name) for name in others}
         self.distiller.synchronize()
+        exports = run_exports.Exports({})
         if self.workers.is_chief:
-            exports = self._export() if self.config.export else {}
-            print(self._write_results(scored_on, other_scores, exports))
+            if self.config.export:
+                exports = self._export()
+            print(self._write_results(scored_on, other_scores, exports.paths), flush=True)
         self.workers.wait()  # whoever leaves early looks to the others as if it had died
+        for line in exports.messages():
+            print(f"train.py: error: {line}", file=sys.stderr)
+        return 1 if exports.failures else 0
 
     def _write_results(
         self, scored_on: str, other_scores: Mapping[str, Mapping[str, float]], exports: Mapping[str, Path]
@@ -247,17 +262,15 @@ class Run:
         write_json(self.folder.results, results)
         return report.final_table(results, self.folder.path)
 
-    def _export(self) -> dict[str, Path]:
+    def _export(self) -> run_exports.Exports:
         networks = self.distiller.deliverables()
         if self.workers.count > 1:
             # The chief could not use alone what replicas keep for themselves.
             networks = {name: export.without_replicas(network) for name, network in networks.items()}
-        return report.export_all(
+        return run_exports.export_all(
             networks,
             self.config,
-            mean=self.normalization.mean,
-            std=self.normalization.std,
-            class_names=self.dataset.class_names,
+            **self._served(),
             rows=self.record.rows,
             step=self.distiller.steps_trained,
             data=facts_of(self.dataset, self.train_split, self.monitors),

@@ -1,9 +1,18 @@
 """Export of one trained network as a SavedModel that TensorFlow Serving serves without code of ours."""
 
+from tfdistill.export.checks import check_export
 from tfdistill.export.exporter import export_network
 from tfdistill.export.folders import ExportError
 from tfdistill.export.saved_model import without_replicas
 from tfdistill.export.scoring import load_for_scoring
-from tfdistill.export.serving_files import write_models_config
+from tfdistill.export.serving_files import repair_models_config, write_models_config
 
-__all__ = ["ExportError", "export_network", "load_for_scoring", "without_replicas", "write_models_config"]
+__all__ = [
+    "ExportError",
+    "check_export",
+    "export_network",
+    "load_for_scoring",
+    "repair_models_config",
+    "without_replicas",
+    "write_models_config",
+]

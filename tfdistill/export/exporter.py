@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import os
 import pathlib
-import tempfile
 from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
-from tfdistill.export.folders import (
-    ExportError,
-    check_network_folder,
-    choose_version,
-    first_line,
-    written_aside,
-)
+from tfdistill.export.asides import written_aside
+from tfdistill.export.checks import check_arguments, known_facts
+from tfdistill.export.folders import ExportError, check_network_folder, choose_version, first_line
 from tfdistill.export.saved_model import (
     LABELS_FILE,
     ServingModule,
     describe_signatures,
-    network_shapes,
-    precision,
     without_replicas,
     write_saved_model,
 )
@@ -74,26 +66,18 @@ def export_network(
     """
     folder = pathlib.Path(folder)
     check_network_folder(folder)
-    image_shape, classes = network_shapes(network)
-    _check_normalisation(mean, std, channels=image_shape[2])
-    _check_class_names(class_names, classes)
+    check_arguments(network, mean=mean, std=std, class_names=class_names)
     if tf.distribute.has_strategy():
         raise ValueError("network must be exported outside of strategy.scope(), which would distribute a copy too")
     version = choose_version(folder, version)
-    facts = {
-        "network": folder.name,
-        "classes": classes,
-        "class_names": list(class_names),
-        "input_shape": list(image_shape),
-        "normalization": {"mean": [float(value) for value in mean], "std": [float(value) for value in std]},
-        "parameters": sum(math.prod(variable.shape) for variable in network.trainable_variables),
-        "precision": precision(network),
-    }
+    facts = known_facts(network, folder.name, mean=mean, std=std, class_names=class_names)
     facts = merged_card(facts, card or {})
     try:
         with written_aside(folder) as aside:
-            _write_version(network, aside, name=folder.name, mean=mean, std=std, class_names=class_names, card=facts)
-            os.rename(aside, folder / str(version))
+            written = _write_version(
+                network, aside, name=folder.name, mean=mean, std=std, class_names=class_names, card=facts
+            )
+            os.rename(written, folder / str(version))
     except Exception as error:
         raise ExportError(f"version {version} of {folder.name} failed: {first_line(error)}") from error
     try:
@@ -105,36 +89,22 @@ def export_network(
 
 def _write_version(
     network: keras.Model,
-    folder: pathlib.Path,
+    aside: pathlib.Path,
     *,
     name: str,
     mean: Sequence[float],
     std: Sequence[float],
     class_names: Sequence[str],
     card: Mapping[str, object],
-) -> None:
-    with tempfile.TemporaryDirectory(prefix="tfdistill-labels-") as scratch:
-        labels_file = pathlib.Path(scratch, LABELS_FILE)
-        labels_file.write_text("".join(f"{label}\n" for label in class_names), encoding="utf-8")
-        module = ServingModule(without_replicas(network), mean=mean, std=std, labels_file=labels_file)
-        write_saved_model(module, folder)
+) -> pathlib.Path:
+    """Writes and verifies the version inside `aside`, where all scratch files go too; returns its folder."""
+    labels_file = aside / LABELS_FILE
+    labels_file.write_text("".join(f"{label}\n" for label in class_names), encoding="utf-8")
+    module = ServingModule(without_replicas(network), mean=mean, std=std, labels_file=labels_file)
+    folder = aside / "version"
+    write_saved_model(module, folder)
     differences = verify(folder, network, mean=mean, std=std)
     images, encoded = sample_images(network.input_shape[1:], batch=1)
     write_warmup_requests(folder, name, images, encoded)
     write_card(folder, {**card, "signatures": describe_signatures(module), "verification": differences})
-
-
-def _check_normalisation(mean: Sequence[float], std: Sequence[float], *, channels: int) -> None:
-    for name, values in (("mean", mean), ("std", std)):
-        if len(values) not in (1, channels) or not all(math.isfinite(value) for value in values):
-            raise ValueError(f"{name} must be {channels} finite numbers, one a channel, or one for all; got {values}")
-    if min(std) <= 0 or max(abs(value) for value in (*mean, *std)) > 1:
-        raise ValueError(f"mean and std must be on the scale 0..1, and std positive; got mean {mean}, std {std}")
-
-
-def _check_class_names(class_names: Sequence[str], classes: int) -> None:
-    if isinstance(class_names, str) or len(class_names) != classes:
-        raise ValueError(f"class_names must be {classes} strings, one for each logit; got {len(class_names)}")
-    for name in class_names:
-        if not isinstance(name, str) or not name.strip() or len(name.splitlines()) != 1:
-            raise ValueError(f"class_names must each be one line that is not blank; got {name!r}")
+    return folder

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pathlib
 import re
-import shutil
-import uuid
 from collections.abc import Iterator
 
 NETWORK_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+# TensorFlow Serving reads versions as signed integers of 64 bits.
+LARGEST_VERSION = 2**63 - 1
 
 
 class ExportError(RuntimeError):
@@ -39,57 +38,55 @@ def choose_version(network_folder: pathlib.Path, version: int | None) -> int:
     """Returns `version` if it is free, or the number after the highest one when it is None.
 
     Raises:
-        ValueError: `version` is not an integer from 1 on, or its folder exists already.
+        ValueError: `version` is not an integer from 1 on, or its folder exists already, or no number is left.
     """
     existing = versions(network_folder)
     following = max(existing, default=0) + 1
     if version is None:
+        if following > LARGEST_VERSION:
+            last = existing[following - 1]
+            raise ValueError(f"folder {last} leaves no number for a version after it; rename or remove it")
         return following
-    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise ValueError(f"version must be an integer from 1 on, or None for the next one; got {version!r}")
+    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= LARGEST_VERSION:
+        raise ValueError(f"version must be an integer from 1 to 2^63-1, or None for the next one; got {version!r}")
     if version in existing:
         raise ValueError(f"version {version} of {network_folder} exists already; the next free one is {following}")
     return version
 
 
 def check_network_folder(folder: pathlib.Path) -> None:
-    """Raises ValueError where TensorFlow Serving could not use the folder's name as the name of a model."""
+    """Raises ValueError where TensorFlow, or TensorFlow Serving, could not use the folder or its name."""
     if not NETWORK_NAME.fullmatch(folder.name):
         raise ValueError(f"folder must end in a model's name of letters, digits, '_', '-' and '.'; got {folder.name!r}")
     if folder.name.isdigit():
         raise ValueError(f"folder must be the network's, its version is added to it; got {str(folder)!r}")
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"folder must be a directory or not exist yet; {folder} is a file")
+    check_path(folder)
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"folder must be a directory or not exist yet; {path} is a file")
+
+
+def check_path(folder: pathlib.Path) -> None:
+    """Raises ValueError for a path that TensorFlow would not write to, or to another place than Python."""
+    text = str(folder)
+    with contextlib.suppress(UnicodeEncodeError):
+        text.encode()
+        if re.match(r"[a-z0-9]+:/", text):
+            raise ValueError(f"folder must lie on a file system of this machine; got {text!r}")
+        if text.isprintable():
+            return
+    raise ValueError(f"folder must have a path of printable characters in UTF-8, which TensorFlow reads; got {text!r}")
 
 
 @contextlib.contextmanager
-def written_aside(network_folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives an empty folder beside the versions, and leaves nothing of it behind when the block ends.
-
-    TensorFlow Serving polls the network's folder and loads every child whose name is an integer. The folder
-    given here has another kind of name and lies on the same file system, so one rename within the block
-    publishes it whole. If the block fails, the parents that were made for it are removed again too.
-    """
-    new_parents = [parent for parent in (network_folder, *network_folder.parents) if not parent.exists()]
-    aside = network_folder / f".export-{uuid.uuid4().hex}"
+def parents_removed_on_failure(folder: pathlib.Path) -> Iterator[None]:
+    """Removes the folder and its parents again, if the block had to make them and fails."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        aside.mkdir(parents=True)
-        yield aside
+        yield
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        for parent in new_parents:
-            # A parent that somebody else has put something into meanwhile stays.
+        for path in made:
+            # One that somebody else has put something into meanwhile stays.
             with contextlib.suppress(OSError):
-                parent.rmdir()
+                path.rmdir()
         raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def replace_text(path: pathlib.Path, text: str) -> None:
-    """Writes a text file so that a reader sees the former text or the new one, never a part."""
-    aside = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -62,7 +62,8 @@ def fresh_answers(saved_model: pathlib.Path, images: np.ndarray, encoded: Sequen
     program = pathlib.Path(__file__).with_name("fresh_process.py")
     # The accelerator belongs to this process, and may have no memory left for another.
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    with tempfile.TemporaryDirectory(prefix="tfdistill-verify-") as scratch:
+    # Beside the SavedModel, so that it goes with the folder that is written aside if this process is killed.
+    with tempfile.TemporaryDirectory(prefix=".verify-", dir=saved_model.parent) as scratch:
         request, answer = pathlib.Path(scratch, "request.npz"), pathlib.Path(scratch, "answer.npz")
         content = np.frombuffer(b"".join(encoded), np.uint8)
         np.savez(request, images=images, content=content, ends=np.cumsum([len(one) for one in encoded]))

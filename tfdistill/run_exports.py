@@ -1,0 +1,154 @@
+"""The exports of a run: what would refuse them, asked at the start, and all of them at the end."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+from absl import logging
+
+from tfdistill import export, runtime
+from tfdistill.config import RunConfig, differences
+from tfdistill.export.folders import first_line, versions
+from tfdistill.report import network_results
+
+
+@dataclass(frozen=True)
+class Exports:
+    """What came of the exports of a run.
+
+    Attributes:
+        paths: the version of each network that is exported, by the network's name.
+        failures: what went wrong with each of the others, in one line.
+        command: what exports those later.
+    """
+
+    paths: Mapping[str, Path]
+    failures: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+
+    def messages(self) -> list[str]:
+        """A line per failure, the last one with the command; empty where all is exported."""
+        lines = [f"{name} is not exported: {text}" for name, text in self.failures.items()]
+        return [*lines[:-1], *(f"{line}; once that is mended: {self.command}" for line in lines[-1:])]
+
+
+def check_exports(
+    deliverables: Mapping[str, keras.Model],
+    config: RunConfig,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    class_names: Sequence[str],
+) -> None:
+    """Refuses, before anything is trained, what `export_all` would refuse at the end; leaves no trace.
+
+    Raises:
+        ValueError: names the flag, or what of the run cannot be exported.
+    """
+    if not config.export_dir.strip():
+        raise ValueError("export_dir: must name a folder, such as saved_models")
+    card = _card(config, data={}, accuracy={}, step=0)
+    try:
+        folder = Path(config.export_dir) / config.run_name
+        export.check_export(deliverables, folder, mean=mean, std=std, class_names=class_names, card=card)
+    except ValueError as error:
+        flag = "export_dir" if str(error).startswith("folder") else "export"
+        raise ValueError(f"{flag}: {error}") from error
+
+
+def export_all(
+    deliverables: Mapping[str, keras.Model],
+    config: RunConfig,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    class_names: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    step: int,
+    data: Mapping[str, Any],
+    again: bool = False,
+) -> Exports:
+    """Exports every deliverable to `<export_dir>/<run>/<its name>/<version>/`.
+
+    A version of this training and step that is there already stays, and is not written once more unless `again`. One
+    that fails leaves nothing of itself, and keeps no other from being exported.
+    """
+    paths: dict[str, Path] = {}
+    failures: dict[str, str] = {}
+    results = {result["name"]: result for result in network_results(list(deliverables.values()), rows)}
+    run_folder = Path(config.export_dir) / config.run_name
+    for name, network in deliverables.items():
+        result = results.get(name, {})
+        accuracy: dict[str, Any] = {
+            key: result[key] for key in ("last", "best_accuracy", "best_epoch") if key in result
+        }
+        card = _card(config, data=data, accuracy=accuracy, step=step)
+        try:
+            there = None if again else exported_at(run_folder / name, step, config)
+            paths[name] = there or export.export_network(
+                network, run_folder / name, mean=mean, std=std, class_names=class_names, card=card
+            )
+        except Exception as error:  # whatever it is, the other networks and the results are to be kept
+            failures[name] = _one_line(error)
+    try:
+        export.repair_models_config(run_folder)
+    except (OSError, ValueError) as error:
+        failures["models.config"] = _one_line(error)
+    return Exports(paths, failures, later_command(config))
+
+
+def _card(config: RunConfig, *, data: Mapping[str, Any], accuracy: Mapping[str, Any], step: int) -> dict[str, Any]:
+    return {
+        "run": config.run_name,
+        "step": step,
+        "method": config.method,
+        "data": dict(data),
+        "accuracy": _finite(accuracy),
+        "flags": config.to_dict(),
+        "versions": {"tfdistill": runtime.versions()["tfdistill"]},
+    }
+
+
+def _finite(value: Any) -> Any:
+    """The same, with None for numbers that JSON has no word for: a loss may have become infinite."""
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _one_line(error: Exception) -> str:
+    text = first_line(error)
+    expected = isinstance(error, export.ExportError | OSError | ValueError)
+    return text if expected else f"{type(error).__name__}: {text}"
+
+
+def later_command(config: RunConfig) -> str:
+    """The command that exports a run's networks once it is trained."""
+    runs_dir = [] if config.runs_dir == RunConfig.runs_dir else [f"--runs_dir={config.runs_dir}"]
+    return shlex.join(["python", "launch/export.py", f"--run={config.run_name}", *runs_dir])
+
+
+def exported_at(folder: Path, step: int, config: RunConfig) -> Path | None:
+    """The newest version of a network that was exported at `step` of the training that `config` describes.
+
+    A version whose card cannot be read may be of any training, so it is passed over with a warning.
+    """
+    for version in reversed(versions(folder).values()):
+        path = version / "model_card.json"
+        if not path.is_file():
+            continue
+        try:
+            card = json.loads(path.read_text("utf-8"))
+            # Another training may have had the same name and length, its run folder being gone.
+            if card.get("step") == step and "flags" in card and not differences(card["flags"], config.to_dict()):
+                return version
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            logging.warning("%s is damaged (%s); its version is taken for another training's", path, _one_line(error))
+    return None
