@@ -130,10 +130,23 @@ def test_two_sets_of_flags_know_nothing_of_each_other():
     [
         ("--bach_size=3", ["bach_size", "batch_size"]),
         ("--dml.temprature=3", ["dml.temprature", "dml.temperature"]),
-        ("--epochs=many", ["--epochs", "many"]),
-        ("--learning_rate=high", ["--learning_rate", "high"]),
-        ("--export=perhaps", ["--export", "perhaps"]),
-        ("--milestones=1,b", ["milestones", "1,b"]),
+        ("--epochs=many", ["epochs: must be a whole number in 0..1,000,000, not many"]),
+        ("--epochs=", ["epochs: must be a whole number in 0..1,000,000, not ''"]),
+        ("--epochs=1e20", ["epochs: must be a whole number in 0..1,000,000, not 1e20"]),
+        ("--epochs=1_0", ["epochs: must be a whole number in 0..1,000,000, not 1_0"]),
+        ("--epochs=１２", ["epochs: must be", "not １２; write it in the digits 0 to 9"]),
+        ("--epochs=" + "9" * 5000, ["epochs: must be", "(5000 characters)"]),
+        ("--learning_rate=high", ["learning_rate: must be a number in 0..1e+30 (0 excluded), not high"]),
+        ("--export=perhaps", ["export: must be true or false, not perhaps"]),
+        ("--milestones=1,b", ["milestones: must be a number in 0..1,000,000 (0 excluded), not b"]),
+        ("--milestones=80,,120", ["milestones: must be", "not ''"]),
+        ("--milestones=inf", ["milestones: must be", "not inf"]),
+        ('--networks="a', ["networks: ", "no comma-separated list"]),
+        ("--dml.temperature=nan", ["dml.temperature: must be a number in 0.001..1,000, not nan"]),
+        ("--ie_dml.metric=l3", ["ie_dml.metric: 'l3' is none of l1, l2,", "nearest: l"]),
+        ("--runs_dir=", ["runs_dir: must be a folder, not ''"]),
+        ("--data_dir=caf\udce9", ["data_dir: must be text in UTF-8", "café"]),
+        ("--run=a\0b", ["run: ", "control character"]),
         ("resnet20", ["resnet20", "--"]),
         ("--method=supervisd", ["method", "supervisd", "nearest: supervised"]),
         ("--networks=resnt20", ["networks", "resnt20", "resnet20"]),
@@ -181,6 +194,31 @@ def test_a_flagfile_may_come_twice_but_not_include_itself(tmp_path):
     assert "flagfile" in message and "first.flags" in message
 
 
+def test_a_flagfile_that_is_none_is_named(tmp_path):
+    (tmp_path / "folder").mkdir()
+    assert refusal(f"--flagfile={tmp_path / 'folder'}").endswith("folder is a folder; give a file of flags")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe--epochs=3")
+    assert refusal(f"--flagfile={tmp_path / 'binary'}").endswith("binary is no text in UTF-8")
+    (tmp_path / "long").write_bytes(b"#" * 1_000_001)
+    assert "more than 1,000,000 bytes" in refusal(f"--flagfile={tmp_path / 'long'}")
+    assert refusal(f"--flagfile={'n' * 5000}").startswith("flagfile: there is no file 'nnn")
+
+
+def test_flagfiles_that_include_without_end_are_named(tmp_path):
+    for depth in range(30):
+        (tmp_path / f"{depth}.flags").write_text(f"--flagfile={depth + 1}.flags\n" * 2)
+    (tmp_path / "30.flags").write_text("--epochs=3\n")
+    assert "20 at most" in refusal(f"--flagfile={tmp_path / '0.flags'}")
+    assert "more than 1000 files" in refusal(f"--flagfile={tmp_path / '12.flags'}")
+    assert config_of(f"--flagfile={tmp_path / '25.flags'}").epochs == 3
+
+
+def test_a_flagfile_of_another_editor_is_read(tmp_path):
+    (tmp_path / "windows.flags").write_bytes("\ufeff--epochs=3\r\n--batch_size=7\r\n".encode())
+    config = config_of(f"--flagfile={tmp_path / 'windows.flags'}")
+    assert (config.epochs, config.batch_size) == (3, 7)
+
+
 @pytest.mark.parametrize("arguments", [("--flagfile=absent.flags",), ("--flagfile",), ("--flagfile=",)])
 def test_a_missing_flagfile_is_named(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -197,6 +235,9 @@ def test_usage_has_every_flag_with_a_line_of_help():
     for name in names:
         assert len(flags[f"--{name}"].strip()) > 5, name
     assert "train.py" in lines[0]
+    assert flags["--epochs"].endswith("[a whole number in 0..1,000,000]")
+    assert flags["--dml.temperature"].endswith("[a number in 0.001..1,000]")
+    assert not any("%%" in line for line in lines)
     for shown in ("--networks=resnet20", "--seed=1", "--download=true", "--learning_rate=", "--precision=float32"):
         assert f"  {shown}" in lines
 

@@ -3,9 +3,11 @@
 import dataclasses
 import json
 import math
+from typing import get_type_hints
 
 import pytest
 
+from tfdistill import bounds
 from tfdistill.config import RunConfig, differences, hyperparameters
 from tfdistill.methods import METHODS
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings
@@ -31,8 +33,8 @@ from tfdistill.optimizers import PROTOCOLS, OptimizerSettings
         ("replicas", -1, "-1"),
         ("checkpoint_seconds", -0.5, "-0.5"),
         ("checkpoint_seconds", math.nan, "nan"),
-        ("steps_per_execution", 0, "at least 1"),
-        ("evaluate_every", 0, "at least 1"),
+        ("steps_per_execution", 0, "a whole number in 1..100,000"),
+        ("evaluate_every", 0, "in 1..1,000,000,000, not 0"),
         ("validation_share", 1.0, "0..1"),
         ("validation_share", -0.1, "0..1"),
         ("validation_share", math.nan, "0..1"),
@@ -42,14 +44,36 @@ from tfdistill.optimizers import PROTOCOLS, OptimizerSettings
         ("augmentation", ("cutmix", "cutmix"), "different names"),
         ("randaugment_operations", 0, "1..14"),
         ("randaugment_magnitude", 11, "0..10"),
-        ("cutout_size", -1, "0..inf"),
-        ("cutmix_alpha", 0.0, "0.001..1000"),
-        ("mixup_alpha", math.nan, "0.001..1000"),
+        ("cutout_size", -1, "0..16,384"),
+        ("cutmix_alpha", 0.0, "0.001..1,000"),
+        ("mixup_alpha", math.nan, "0.001..1,000"),
         ("mixing_probability", 1.5, "0..1"),
         ("mixup_alpha", 0.2, "is for --augmentation=mixup, not standard"),
         ("mixing_probability", 0.5, "is for --augmentation=cutmix or mixup"),
         ("label_smoothing", 1.0, "0..1"),
+        ("label_noise", 1.0, "must be a number in 0..1 (1 excluded), not 1.0"),
         ("label_noise", 1.1, "0..1"),
+        ("epochs", 10**400, "a whole number in 0..1,000,000, not 1000"),
+        ("epochs", 3.0, "a whole number in 0..1,000,000, not 3.0"),
+        ("epochs", "3", "a whole number in 0..1,000,000, not 3"),
+        ("epochs", True, "not True"),
+        ("batch_size", 10**7, "0..1,000,000"),
+        ("image_size", 10**6, "0..16,384"),
+        ("replicas", 1_000_000, "0..64, not 1000000"),
+        ("learning_rate", math.inf, "in 0..1e+30 (0 excluded), not inf"),
+        ("learning_rate", 0.0, "(0 excluded), not 0.0"),
+        ("momentum", 1.0, "(1 excluded)"),
+        ("milestones", (3.0, math.inf), "0..1,000,000 (0 excluded), not inf"),
+        ("milestones", 3.0, "a list, not 3.0"),
+        ("schedule", "stepp", "nearest: step"),
+        ("decay_on", "matrix", "nearest: matrices"),
+        ("nesterov", "yes", "true or false, not yes"),
+        ("runs_dir", "", "a folder, not ''"),
+        ("export_dir", " ", "a folder, not ' '"),
+        ("data_dir", 3, "text, not 3"),
+        ("networks", ("resnet8", 3), "text, not 3"),
+        ("networks", ("resnet8",) * 65, "64 at most, not 65"),
+        ("run", "a" * 201, "200 bytes at most"),
         ("label_noise", math.nan, "0..1"),
         ("label_noise_seed", -1, "2^63"),
         ("seed", -1, "2^63"),
@@ -64,6 +88,41 @@ def test_a_field_out_of_range_is_named_in_one_line(field, value, hint):
         RunConfig(**{field: value})
     message = str(caught.value)
     assert message.startswith(f"{field}:") and hint in message and "\n" not in message
+
+
+def test_a_name_made_of_many_networks_has_to_be_given():
+    with pytest.raises(
+        ValueError, match=r"^run: must be a name of 200 bytes at most, not supervised-.*; give a shorter"
+    ):
+        RunConfig(networks=("wide_resnet_28_10",) * 12)
+
+
+def test_every_number_has_bounds():
+    """And every choice its names, so that a message can say what would be right."""
+    kinds = get_type_hints(RunConfig)
+    for one in dataclasses.fields(RunConfig):
+        kind, _ = bounds.without_none(kinds[one.name])
+        if kind in (int, float, tuple[float, ...]):
+            assert isinstance(one.metadata["bounds"], bounds.Number), one.name
+    for method in METHODS:
+        for name, one in hyperparameters(method).items():
+            if one.kind in (int, float, tuple):
+                assert isinstance(one.bounds, bounds.Number), (method, name)
+            elif one.kind is str and name not in ("tap", "heads"):
+                assert isinstance(one.bounds, bounds.Choice), (method, name)
+            bounds.check(name, one.default, one.hint, one.bounds)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_methods_numbers_are_refused_out_of_bounds_by_config_and_constructor(method, tiny_network):
+    peers = [tiny_network(f"bounded{index}", seed=index) for index in range(2)]
+    for name, one in hyperparameters(method).items():
+        if one.kind in (int, float):
+            for value in (math.nan, math.inf, -1.0, "3"):
+                with pytest.raises(ValueError, match=rf"^{method}\.{name}: must be a .*number in .*, not {value}$"):
+                    RunConfig(method=method, hyperparameters={name: value})
+                with pytest.raises(ValueError, match=rf"^{name}: must be a .*number in .*, not {value}$"):
+                    METHODS[method](peers, **{name: value})
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ EVERYTHING = None
 
 # One row per module or sub-package: what it may import of ours besides itself.
 RULES: dict[str, set[str] | None] = {
+    "bounds": set(),
+    "flag_kinds": {"bounds"},
+    "flagfiles": set(),
     "losses": set(),
     "keras_settings": set(),
     "networks": {"keras_settings"},
@@ -31,9 +34,9 @@ RULES: dict[str, set[str] | None] = {
     "passes": {"updates"},
     "tasks": {"losses"},
     "distiller": {"loops", "passes", "state", "updates", "tasks", "optimizers", "workers"},
-    "methods": {"distiller", "updates", "tasks", "losses", "networks", "topology", "optimizers"},
-    "config": {"methods", "networks", "data", "optimizers", "runtime"},
-    "command_line": {"config", "methods", "networks", "data", "export"},
+    "methods": {"bounds", "distiller", "updates", "tasks", "losses", "networks", "topology", "optimizers"},
+    "config": {"bounds", "methods", "networks", "data", "optimizers", "runtime"},
+    "command_line": {"bounds", "config", "flag_kinds", "flagfiles", "methods", "networks", "data", "export"},
     "run_folder": {"config"},
     "callbacks": {"checkpoints", "workers"},
     "agreement": {"checkpoints", "config", "run_folder", "workers"},
@@ -45,15 +48,26 @@ RULES: dict[str, set[str] | None] = {
     "scoring": {"data", "export", "tasks", "updates"},
     "evaluate": EVERYTHING,
     "export_run": EVERYTHING,
-    "preview": {"assembly", "command_line", "config", "data"},
+    "preview": {"bounds", "assembly", "command_line", "config", "data"},
     "term_checks": {"distiller", "loops", "updates"},
-    "explain": {"assembly", "command_line", "config", "data", "distiller", "methods", "optimizers", "updates"},
+    "explain": {
+        "assembly",
+        "command_line",
+        "config",
+        "data",
+        "distiller",
+        "flagfiles",
+        "methods",
+        "optimizers",
+        "updates",
+    },
     "train": EVERYTHING,
 }
 # The package's own __init__ offers names of everything except what assembles runs and what commands are made of.
 RULES["__init__"] = set(RULES) - {"assembly", "callbacks", "command_line", "config", "evaluate", "export_run"}
 RULES["__init__"] -= {"explain", "initial_weights", "preview", "report", "run_folder", "scoring", "term_checks"}
 RULES["__init__"] -= {"agreement", "run_exports", "train", "trained", "workers"}
+RULES["__init__"] -= {"bounds", "flag_kinds", "flagfiles"}
 
 
 def imported_modules(source: str, module: str, is_package: bool) -> Iterator[str]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, get_type_hints
 
 from absl import flags
 
+from tfdistill.bounds import shown
 from tfdistill.config import RunConfig, hyperparameters
 from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN, TFDS_SUMMARY
 from tfdistill.export import ExportError
+from tfdistill.flag_kinds import define
+from tfdistill.flagfiles import expand_flagfiles
 from tfdistill.methods import METHODS
 from tfdistill.networks import APPLICATIONS, NETWORKS
 
@@ -24,10 +28,10 @@ def run_flags() -> flags.FlagValues:
     kinds = get_type_hints(RunConfig)
     for one in dataclasses.fields(RunConfig):
         if one.name != "hyperparameters":
-            _define(values, one.name, one.default, kinds[one.name], one.metadata["help"])
+            define(values, one.name, one.default, kinds[one.name], one.metadata["help"], one.metadata["bounds"])
     for method in METHODS:
-        for name, hyperparameter in hyperparameters(method).items():
-            _define(values, f"{method}.{name}", hyperparameter.default, hyperparameter.kind, hyperparameter.text)
+        for name, told in hyperparameters(method).items():
+            define(values, f"{method}.{name}", told.default, told.hint, told.text, told.bounds)
     flags.DEFINE_bool("list", False, "Print methods, networks and data sets, and exit.", flag_values=values)
     flags.DEFINE_string(
         "explain", "", "Print what a method does, builds, trains and can be told, and exit.", flag_values=values
@@ -42,10 +46,13 @@ def parse(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     Raises:
         ValueError: an unknown flag, a value of the wrong kind, a flagfile that cannot be read, or what is no flag.
     """
+    expanded = expand_flagfiles(arguments)
+    for argument in expanded:
+        _require_text(argument)
     try:
-        _, *rest = values(["", *expand_flagfiles(arguments)])
+        _, *rest = values(["", *expanded])
     except flags.Error as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(_in_our_words(" ".join(str(error).split()))) from error
     if rest:
         raise ValueError(f"{rest[0]!r} is no flag; flags begin with --, such as --run=first")
 
@@ -58,48 +65,15 @@ def run_config(values: flags.FlagValues) -> RunConfig:
     """
     names = [one.name for one in dataclasses.fields(RunConfig) if one.name != "hyperparameters"]
     read = {name: _value(values[name].value) for name in names}
-    if read["milestones"] is not None:
-        read["milestones"] = _numbers("milestones", read["milestones"])
     said = {}
     for method in METHODS:
-        for name, hyperparameter in hyperparameters(method).items():
+        for name in hyperparameters(method):
             flag = values[f"{method}.{name}"]
             if flag.present and method != read["method"]:
                 raise ValueError(f"{method}.{name}: belongs to --method={method}, not {read['method']}; leave it out")
             if flag.present:
                 said[name] = _value(flag.value)
-                if hyperparameter.kind is tuple and all(isinstance(one, float) for one in hyperparameter.default):
-                    said[name] = _numbers(f"{method}.{name}", said[name])
     return RunConfig(**read, hyperparameters=said)
-
-
-def expand_flagfiles(arguments: Sequence[str], folder: Path | None = None, seen: tuple[Path, ...] = ()) -> list[str]:
-    """Replaces each `--flagfile=PATH` by the flags in the file, one a line; `#` begins a comment line.
-
-    A flagfile in a flagfile is looked for beside it, then in the working directory, so that a configuration works from
-    anywhere.
-
-    Raises:
-        ValueError: a file that is not there, or includes itself.
-    """
-    expanded: list[str] = []
-    remaining = list(arguments)
-    while remaining:
-        argument = remaining.pop(0)
-        name, equals, value = argument.partition("=")
-        if name not in ("--flagfile", "-flagfile"):
-            expanded.append(argument)
-            continue
-        value = value if equals else (remaining.pop(0) if remaining else "")
-        path = next((one for one in ((folder or Path()) / value, Path(value)) if value and one.is_file()), None)
-        if path is None:
-            raise ValueError(f"flagfile: there is no file {value!r}")
-        if path.resolve() in seen:
-            raise ValueError(f"flagfile: {path} includes itself")
-        lines = [line.strip() for line in path.read_text().splitlines()]
-        inner = [line for line in lines if line and not line.startswith(("#", "//"))]
-        expanded += expand_flagfiles(inner, path.parent, (*seen, path.resolve()))
-    return expanded
 
 
 def listing() -> str:
@@ -154,25 +128,25 @@ def one_line_errors(program: str) -> Iterator[None]:
         sys.exit(2)
 
 
-def _define(values: flags.FlagValues, name: str, default: Any, kind: Any, text: str) -> None:
-    text = text.replace("%", "%%")
-    if kind in (bool, bool | None):
-        flags.DEFINE_bool(name, default, text, flag_values=values)
-    elif kind in (int, int | None):
-        flags.DEFINE_integer(name, default, text, flag_values=values)
-    elif kind in (float, float | None):
-        flags.DEFINE_float(name, default, text, flag_values=values)
-    elif kind in (str, str | None):
-        flags.DEFINE_string(name, default, text, flag_values=values)
-    else:
-        flags.DEFINE_list(name, None if default is None else list(default), text, flag_values=values)
+def _require_text(argument: str) -> None:
+    """Refuses what no file or text can be called, or what TensorFlow, which wants UTF-8, could not open."""
+    name, _, value = argument.removeprefix("--").partition("=")
+    if not argument.isprintable() and re.search("[\0-\x1f\x7f]", argument):
+        raise ValueError(f"{shown(name)}: {shown(value)} has a control character")
+    if any("\ud800" <= character <= "\udfff" for character in argument):
+        written = os.fsencode(argument).decode("latin-1")
+        raise ValueError(
+            f"{shown(name)}: must be text in UTF-8, not {shown(value)} ({written!r}, read as Latin-1); "
+            "rename it, or call it by another path"
+        )
 
 
-def _numbers(name: str, texts: Sequence[str]) -> tuple[float, ...]:
-    try:
-        return tuple(float(text) for text in texts)
-    except ValueError:
-        raise ValueError(f"{name}: {','.join(texts)!r} is no list of numbers, such as 80,120") from None
+def _in_our_words(message: str) -> str:
+    """What absl says of a flag, as we say it."""
+    no_boolean = re.fullmatch(r"flag --([^=]+)=(.*): \('Non-boolean argument to boolean flag', .*\)", message)
+    if no_boolean:
+        return f"{no_boolean[1]}: must be true or false, not {shown(no_boolean[2])}"
+    return message
 
 
 def _value(value: Any) -> Any:

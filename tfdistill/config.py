@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_type_hints
 
+from tfdistill.bounds import Bounds, Filled, Number, annotated, check, one_of, shown
 from tfdistill.data import AUGMENTATIONS, NORMALIZATIONS, READINGS, TFDS_PATTERN, source_of
 from tfdistill.methods import METHODS
 from tfdistill.methods.arguments import choose
 from tfdistill.networks import Specification, architecture_of
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings, Protocol
+from tfdistill.optimizers.checks import DECAY_ON, SCHEDULES
 from tfdistill.runtime import PRECISIONS, STRATEGIES
 
 
-def _flag(default: Any, text: str, *, changes_training: bool = True) -> Any:
-    return field(default=default, metadata={"help": text, "changes_training": changes_training})
+def _flag(default: Any, text: str, bounds: Bounds | None = None, *, changes_training: bool = True) -> Any:
+    return field(default=default, metadata={"help": text, "bounds": bounds, "changes_training": changes_training})
+
+
+# Bounds that several flags share. The largest are far beyond what anyone trains with: they keep a slip of the keyboard
+# from taking all memory, and numbers within what a float32 holds.
+COUNT = Number(0, 1_000_000_000)
+AT_LEAST_ONE = Number(1, 1_000_000_000)
+MILLION = Number(0, 1_000_000)
+SEED = Number(0, 2**63 - 1)
+PROBABILITY = Number(0, 1)
+SHARE_BELOW_ONE = Number(0, 1, below=True)
+ALPHA = Number(0.001, 1_000)
+FACTOR = Number(0, 1e30, above=True)
+MOST_NETWORKS = 64
+# Of a run's folder, beside whose name the names of files written aside have to fit into the 255 that file systems take.
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -39,141 +55,146 @@ class RunConfig:
         "", "Where the data lies: a TFDS folder, or the root of an image folder.", changes_training=False
     )
     download: bool = _flag(True, "Let TFDS download a data set that is not there.", changes_training=False)
-    image_size: int = _flag(0, "Height and width that images of many sizes are brought to.")
+    image_size: int = _flag(0, "Height and width that images of many sizes are brought to.", Number(0, 16_384))
     reading: str = _flag(
         "auto",
         "How they are: resize (whole, squeezed), crop (random crops in training, the centre in evaluation), or auto: "
         "crop above 64 pixels.",
+        one_of(READINGS),
     )
     normalization: str = _flag(
         "", f"Mean and standard deviation: {', '.join(NORMALIZATIONS)}; the data set's if empty."
     )
-    train_examples: int = _flag(0, "Train on so many examples, balanced over classes; 0: all.")
+    train_examples: int = _flag(0, "Train on so many examples, balanced over classes; 0: all.", COUNT)
     validation_share: float = _flag(
-        0.0, "Share of the training data held out, and scored each epoch instead of the test data."
+        0.0, "Share of the training data held out, and scored each epoch instead of the test data.", SHARE_BELOW_ONE
     )
     augmentation: tuple[str, ...] = _flag(
         ("standard",),
         f"What training images go through, comma-separated, of {', '.join(AUGMENTATIONS)}; see --list. Resume is exact "
         "with all of them.",
+        one_of(AUGMENTATIONS),
     )
-    randaugment_operations: int = _flag(2, "Operations of RandAugment per image.")
-    randaugment_magnitude: int = _flag(9, "Strength of RandAugment's operations, 0..10.")
-    cutout_size: int = _flag(0, "Side of cut-out's square in pixels; 0: half of the image's shorter side.")
-    cutmix_alpha: float = _flag(1.0, "Shares of cut-mix are drawn from Beta(alpha, alpha).")
+    randaugment_operations: int = _flag(2, "Operations of RandAugment per image.", Number(1, 14))
+    randaugment_magnitude: int = _flag(9, "Strength of RandAugment's operations, 0..10.", Number(0, 10))
+    cutout_size: int = _flag(
+        0, "Side of cut-out's square in pixels; 0: half of the image's shorter side.", Number(0, 16_384)
+    )
+    cutmix_alpha: float = _flag(1.0, "Shares of cut-mix are drawn from Beta(alpha, alpha).", ALPHA)
     mixup_alpha: float = _flag(
-        1.0, "Shares of mixup are drawn from Beta(alpha, alpha); its paper: 1 for CIFAR, 0.2 for ImageNet."
+        1.0, "Shares of mixup are drawn from Beta(alpha, alpha); its paper: 1 for CIFAR, 0.2 for ImageNet.", ALPHA
     )
-    mixing_probability: float = _flag(1.0, "How likely cut-mix or mixup mixes an image at all.")
+    mixing_probability: float = _flag(1.0, "How likely cut-mix or mixup mixes an image at all.", PROBABILITY)
     label_smoothing: float = _flag(
-        0.0, "Probability taken from the label in training, shared equally among the other classes."
+        0.0, "Probability taken from the label in training, shared equally among the other classes.", SHARE_BELOW_ONE
     )
     label_noise: float = _flag(
         0.0,
         "Share of the training labels replaced by wrong ones, fixed before training. What --validation_share holds out "
         "stays clean, as the test data does.",
+        SHARE_BELOW_ONE,
     )
-    label_noise_seed: int | None = _flag(None, "Decides which labels become what; --seed if not given.")
+    label_noise_seed: int | None = _flag(None, "Decides which labels become what; --seed if not given.", SEED)
     protocol: str = _flag(
         "", f"Optimizer, schedule, epochs, batch size: {', '.join(PROTOCOLS)}; the method's if empty."
     )
-    epochs: int = _flag(0, "Epochs; milestones of the protocol keep their share of the run.")
+    epochs: int = _flag(0, "Epochs; milestones of the protocol keep their share of the run.", MILLION)
     steps: int = _flag(
-        0, "Stop after so many steps, whatever the epochs; schedules do not change.", changes_training=False
+        0,
+        "Stop after so many steps, whatever the epochs; schedules do not change.",
+        Number(0, 1_000_000_000_000),
+        changes_training=False,
     )
-    batch_size: int = _flag(0, "Global batch size, over all replicas.")
-    learning_rate: float | None = _flag(None, "Initial learning rate of the networks' optimizers.")
-    momentum: float | None = _flag(None, "Momentum of the networks' optimizers.")
+    batch_size: int = _flag(0, "Global batch size, over all replicas.", MILLION)
+    learning_rate: float | None = _flag(None, "Initial learning rate of the networks' optimizers.", FACTOR)
+    momentum: float | None = _flag(None, "Momentum of the networks' optimizers.", SHARE_BELOW_ONE)
     nesterov: bool | None = _flag(None, "Nesterov's momentum for the networks' optimizers.")
-    weight_decay: float | None = _flag(None, "Coupled weight decay of the networks' optimizers.")
-    decay_on: str | None = _flag(None, "What decays: all, or matrices (more than one dimension).")
-    schedule: str | None = _flag(None, "Learning rate over time: step, cosine or constant.")
+    weight_decay: float | None = _flag(None, "Coupled weight decay of the networks' optimizers.", MILLION)
+    decay_on: str | None = _flag(None, "What decays: all, or matrices (more than one dimension).", one_of(DECAY_ON))
+    schedule: str | None = _flag(None, "Learning rate over time: step, cosine or constant.", one_of(SCHEDULES))
     milestones: tuple[float, ...] | None = _flag(
-        None, "Epochs (from 0) at which a step schedule drops, comma-separated."
+        None, "Epochs (from 0) at which a step schedule drops, comma-separated.", Number(0, 1_000_000, above=True)
     )
-    factor: float | None = _flag(None, "What a step schedule multiplies the rate by.")
-    warmup_epochs: float | None = _flag(None, "Epochs of linear warm-up.")
+    factor: float | None = _flag(None, "What a step schedule multiplies the rate by.", FACTOR)
+    warmup_epochs: float | None = _flag(None, "Epochs of linear warm-up.", MILLION)
     clip_norm: float | None = _flag(
         None,
         "Largest norm of an update's gradient: all its variables together, summed over the replicas, before decay; "
         "0: no limit.",
+        Number(0, 1e30),
     )
-    seed: int = _flag(1, "Of weights, helpers, order of examples and augmentation.")
+    seed: int = _flag(1, "Of weights, helpers, order of examples and augmentation.", SEED)
     check_terms: bool = _flag(
         True,
         "Before the first step of a run, refuse a method of which a term or a model would silently do nothing.",
         changes_training=False,
     )
-    precision: str = _flag("float32", "float32 or mixed_bfloat16.")
+    precision: str = _flag("float32", "float32 or mixed_bfloat16.", one_of(PRECISIONS))
     strategy: str = _flag(
         "auto",
         "auto (every GPU, of every host that TF_CONFIG names), one, mirrored, or multi_worker.",
+        one_of(STRATEGIES),
         changes_training=False,
     )
-    replicas: int = _flag(0, "With --strategy=mirrored, how many replicas.", changes_training=False)
-    xla: str = _flag("auto", "auto (GPU only), on or off.")
+    replicas: int = _flag(0, "With --strategy=mirrored, how many replicas.", Number(0, 64), changes_training=False)
+    xla: str = _flag("auto", "auto (GPU only), on or off.", one_of(("auto", "on", "off")))
     deterministic: bool = _flag(
         False,
         "Have TensorFlow use deterministic algorithms only, so that a run on the same GPUs repeats to the last bit; "
         "costs speed there. On one machine's CPU runs repeat without it.",
     )
-    steps_per_execution: int = _flag(1, "Training steps per call from Python.", changes_training=False)
-    evaluate_every: int = _flag(1, "Score the networks every so many epochs, and at the end.", changes_training=False)
-    log_every: int = _flag(100, "Steps between two points of training in TensorBoard.", changes_training=False)
+    steps_per_execution: int = _flag(
+        1, "Training steps per call from Python.", Number(1, 100_000), changes_training=False
+    )
+    evaluate_every: int = _flag(
+        1, "Score the networks every so many epochs, and at the end.", AT_LEAST_ONE, changes_training=False
+    )
+    log_every: int = _flag(
+        100, "Steps between two points of training in TensorBoard.", AT_LEAST_ONE, changes_training=False
+    )
     run: str = _flag(
         "", "Name of the run; made from method, networks, data set and seed if empty.", changes_training=False
     )
-    runs_dir: str = _flag("runs", "Folder of all runs: logs, checkpoints, results.", changes_training=False)
-    export_dir: str = _flag("saved_models", "Folder of all exports.", changes_training=False)
+    runs_dir: str = _flag(
+        "runs", "Folder of all runs: logs, checkpoints, results.", Filled("a folder"), changes_training=False
+    )
+    export_dir: str = _flag("saved_models", "Folder of all exports.", Filled("a folder"), changes_training=False)
     export: bool = _flag(True, "Export every network at the end.", changes_training=False)
     checkpoint_seconds: float = _flag(
-        60.0, "Time between checkpoints; one is written at the end in any case.", changes_training=False
+        60.0, "Time between checkpoints; one is written at the end in any case.", COUNT, changes_training=False
     )
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        kinds = get_type_hints(RunConfig)
+        for one in dataclasses.fields(self):
+            if one.name != "hyperparameters":
+                check(one.name, getattr(self, one.name), kinds[one.name], one.metadata["bounds"])
         choose("method", self.method, METHODS)
         source_of(self.dataset)
         if self.normalization:
             choose("normalization", self.normalization, NORMALIZATIONS)
         if self.protocol:
             choose("protocol", self.protocol, PROTOCOLS)
-        for name, choices in (
-            ("precision", PRECISIONS),
-            ("strategy", STRATEGIES),
-            ("xla", ("auto", "on", "off")),
-            ("reading", READINGS),
-        ):
-            choose(name, getattr(self, name), dict.fromkeys(choices))
-        for name in (
-            "image_size",
-            "train_examples",
-            "epochs",
-            "steps",
-            "batch_size",
-            "replicas",
-            "checkpoint_seconds",
-        ):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: must be a number from 0, not {getattr(self, name)}")
-        for name in ("steps_per_execution", "evaluate_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be at least 1, not {getattr(self, name)}")
-        if not 0 <= self.validation_share < 1:
-            raise ValueError(f"validation_share: must be in 0..1 (1 excluded), not {self.validation_share}")
         _check_augmentation(self)
-        for name in ("seed", "label_noise_seed"):
-            if not 0 <= (getattr(self, name) or 0) < 2**63:
-                raise ValueError(f"{name}: must be in 0..2^63-1, not {getattr(self, name)}")
         if not self.networks:
             raise ValueError("networks: at least one is needed, such as --networks=resnet20")
+        if len(self.networks) > MOST_NETWORKS:
+            raise ValueError(f"networks: must be {MOST_NETWORKS} at most, not {len(self.networks)}")
         for name in self.networks:
             _require_network(name)
         if not re.fullmatch(r"(\w[\w.+-]*)?", self.run):
             raise ValueError(f"run: {self.run!r} must be a name of letters, digits and . _ + -, none of . + - first")
         known = hyperparameters(self.method)
-        for name in self.hyperparameters:
-            choose(f"{self.method} hyper-parameter", name, known)
+        for name, value in self.hyperparameters.items():
+            told = choose(f"{self.method} hyper-parameter", name, known)
+            if told.bounds or told.kind is bool:
+                check(f"{self.method}.{name}", value, told.hint, told.bounds)
+        self.chosen_protocol()
+        if len(self.run_name.encode()) > LONGEST_NAME:
+            raise ValueError(
+                f"run: must be a name of {LONGEST_NAME} bytes at most, not {shown(self.run_name)}; give a shorter --run"
+            )
 
     def optimizers(self, recipe: Mapping[str, OptimizerSettings]) -> dict[str, OptimizerSettings]:
         """Settings per group of updates: the flags' for the networks, the method's own `recipe` for helpers.
@@ -236,35 +257,27 @@ class RunConfig:
         return cls(**tuples)
 
 
-# Which augmentation a flag belongs to, and its least and largest value.
-AUGMENTATION_FLAGS: dict[str, tuple[tuple[str, ...], float, float]] = {
-    "randaugment_operations": (("randaugment",), 1, 14),
-    "randaugment_magnitude": (("randaugment",), 0, 10),
-    "cutout_size": (("cutout",), 0, math.inf),
-    "cutmix_alpha": (("cutmix",), 1e-3, 1e3),
-    "mixup_alpha": (("mixup",), 1e-3, 1e3),
-    "mixing_probability": (("cutmix", "mixup"), 0, 1),
+# Which augmentation a flag belongs to.
+AUGMENTATION_FLAGS = {
+    "randaugment_operations": ("randaugment",),
+    "randaugment_magnitude": ("randaugment",),
+    "cutout_size": ("cutout",),
+    "cutmix_alpha": ("cutmix",),
+    "mixup_alpha": ("mixup",),
+    "mixing_probability": ("cutmix", "mixup"),
 }
 
 
 def _check_augmentation(config: RunConfig) -> None:
     chosen = config.augmentation
-    for name in chosen:
-        choose("augmentation", name, AUGMENTATIONS)
     if not chosen or len(set(chosen)) < len(chosen) or ("none" in chosen and len(chosen) > 1):
         raise ValueError(f"augmentation: {','.join(chosen)!r} must be different names, or none alone")
-    for name, (owners, least, largest) in AUGMENTATION_FLAGS.items():
+    for name, owners in AUGMENTATION_FLAGS.items():
         value = getattr(config, name)
-        if not least <= value <= largest:
-            raise ValueError(f"{name}: must be in {least:g}..{largest:g}, not {value}")
         if value != RunConfig.__dataclass_fields__[name].default and not set(owners) & set(chosen):
             raise ValueError(
                 f"{name}: is for --augmentation={' or '.join(owners)}, not {','.join(chosen)}; leave it out"
             )
-    if not 0 <= config.label_noise <= 1:
-        raise ValueError(f"label_noise: must be in 0..1, not {config.label_noise}")
-    if not 0 <= config.label_smoothing < 1:
-        raise ValueError(f"label_smoothing: must be in 0..1 (1 excluded), not {config.label_smoothing}")
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -295,11 +308,13 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """One argument of a method's constructor: its default, its type and what its docstring says of it."""
+    """One argument of a method's constructor: its default, type and bounds, and what its docstring says of it."""
 
     default: Any
     kind: type
     text: str
+    hint: Any
+    bounds: Bounds | None
 
 
 NOT_HYPERPARAMETERS = ("networks", "task", "seed")
@@ -309,12 +324,14 @@ def hyperparameters(method: str) -> dict[str, Hyperparameter]:
     """The hyper-parameters of a method, read from its constructor and its docstring, where they are stated once."""
     method_class = METHODS[method]
     texts = _argument_texts(inspect.getdoc(method_class) or "")
-    parameters = inspect.signature(method_class).parameters.values()
-    return {
-        parameter.name: Hyperparameter(parameter.default, type(parameter.default), texts[parameter.name])
-        for parameter in parameters
-        if parameter.name not in NOT_HYPERPARAMETERS
-    }
+    bounded = annotated(method_class.__init__)
+    found = {}
+    for parameter in inspect.signature(method_class).parameters.values():
+        if parameter.name not in NOT_HYPERPARAMETERS:
+            kind = type(parameter.default)
+            hint, bounds = bounded.get(parameter.name, (kind, None))
+            found[parameter.name] = Hyperparameter(parameter.default, kind, texts[parameter.name], hint, bounds)
+    return found
 
 
 def _argument_texts(docstring: str) -> dict[str, str]:

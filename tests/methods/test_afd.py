@@ -266,11 +266,14 @@ def test_the_recipe_is_the_papers(tiny):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"temperature": 0.0}, "temperature: must be positive, not 0.0"),
-        ({"logit_weight": -1.0}, "logit_weight: must be a number from 0, not -1.0"),
+        ({"temperature": 0.0}, "temperature: must be a number in 0.001..1,000, not 0.0"),
+        ({"logit_weight": -1.0}, "logit_weight: must be a number in 0..1,000,000, not -1.0"),
         ({"adversarial": "decay"}, "adversarial: 'decay' is none of on, off, decay_only; nearest: decay_only"),
-        ({"feature_learning_rate": 0.0}, "feature_learning_rate must be a finite number above 0, got 0.0"),
-        ({"feature_weight_decay": -0.1}, "feature_weight_decay must be a finite number from 0, got -0.1"),
+        (
+            {"feature_learning_rate": 0.0},
+            "feature_learning_rate: must be a number in 0..1,000,000 (0 excluded), not 0.0",
+        ),
+        ({"feature_weight_decay": -0.1}, "feature_weight_decay: must be a number in 0..1,000,000, not -0.1"),
         (
             {"feature_milestones": (2.0, 1.0)},
             "feature_milestones must be ascending epochs above 0, got (2.0, 1.0)",

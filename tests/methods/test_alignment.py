@@ -123,9 +123,9 @@ def test_an_update_owns_its_network_and_its_transfer_layer(tiny):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"temperature": 0.0}, "temperature: must be positive, not 0.0"),
-        ({"weight": -1.0}, "weight: must be a number from 0, not -1.0"),
-        ({"logit_weight": -0.5}, "logit_weight: must be a number from 0, not -0.5"),
+        ({"temperature": 0.0}, "temperature: must be a number in 0.001..1,000, not 0.0"),
+        ({"weight": -1.0}, "weight: must be a number in 0..1,000,000, not -1.0"),
+        ({"logit_weight": -0.5}, "logit_weight: must be a number in 0..1,000,000, not -0.5"),
         ({"distance": "l3"}, "distance: 'l3' is none of l1, l2; nearest: l2"),
     ],
 )

@@ -80,7 +80,7 @@ def test_branches_that_agree_have_nothing_to_teach_and_the_ensemble_is_their_mea
 
 
 def test_wrong_arguments_are_refused_in_one_line(tiny):
-    with pytest.raises(ValueError, match=r"^temperature: must be positive, not 0.0$"):
+    with pytest.raises(ValueError, match=r"^temperature: must be a number in 0.001..1,000, not 0.0$"):
         CLILR(peers(tiny, 2), temperature=0.0)
     with pytest.raises(ValueError, match=r"^networks: .* two or more, not 1$"):
         CLILR(peers(tiny, 1))

@@ -278,7 +278,7 @@ def test_wide_resnets_with_dropout_have_heads_with_dropout_and_train(tiny):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"temperature": 0.0}, "temperature: must be positive and finite, not 0.0"),
+        ({"temperature": 0.0}, "temperature: must be a number in 0.001..1,000, not 0.0"),
         ({"update": "joined"}, "update: 'joined' is none of alternating, joint; nearest: joint"),
         ({"pairs": "all"}, "pairs: 'all' is none of dense, same, cross, final, none; nearest: final"),
         ({"head_kind": "narow"}, "head_kind: 'narow' is none of default, narrow, pooled; nearest: narrow"),

@@ -110,7 +110,7 @@ def test_the_weight_carries_the_temperature_squared(tiny):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"temperature": 0.0}, "temperature: must be positive, not 0.0"),
+        ({"temperature": 0.0}, "temperature: must be a number in 0.001..1,000, not 0.0"),
         ({"update": "joined"}, "update: 'joined' is none of alternating, joint; nearest: joint"),
     ],
 )

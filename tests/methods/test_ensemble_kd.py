@@ -79,7 +79,7 @@ def test_one_round_in_which_each_update_owns_its_network_and_carries_the_tempera
 
 
 def test_wrong_arguments_are_refused_in_one_line(tiny):
-    with pytest.raises(ValueError, match=r"^temperature: must be positive, not 0\.0$"):
+    with pytest.raises(ValueError, match=r"^temperature: must be a number in 0.001..1,000, not 0\.0$"):
         EnsembleKD([tiny.network("one"), tiny.network("two")], temperature=0.0)
     with pytest.raises(ValueError, match=r"^networks: .* two or more, not 1$"):
         EnsembleKD([tiny.network("one")])

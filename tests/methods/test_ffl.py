@@ -161,8 +161,8 @@ def test_a_shared_trunk_is_the_first_networks(tiny_network):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"temperature": -1.0}, "temperature: must be positive, not -1.0"),
-        ({"ramp_epochs": float("inf")}, "ramp_epochs: must be a number from 0, not inf"),
+        ({"temperature": -1.0}, "temperature: must be a number in 0.001..1,000, not -1.0"),
+        ({"ramp_epochs": float("inf")}, "ramp_epochs: must be a number in 0..1,000,000, not inf"),
         ({"tap": "features"}, "tap: 'features' is where a shared trunk ends; give shared_trunk too"),
     ],
 )

@@ -206,7 +206,7 @@ def test_every_metric_gives_one_finite_value_per_example(tiny, metric):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"inheritance_share": 1.5}, "inheritance_share: must be in 0..1, not 1.5"),
+        ({"inheritance_share": 1.5}, "inheritance_share: must be a number in 0..1, not 1.5"),
         ({"metric": "cosin"}, "metric: 'cosin' is none of l1, l2, cosine, partial_l2, l1_cka; nearest: cosine"),
         ({"split": "naturel"}, "split: 'naturel' is none of random, natural; nearest: natural"),
         ({"reconstruction": "l22"}, "reconstruction: 'l22' is none of l1, l2; nearest: l2"),

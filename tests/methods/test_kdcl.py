@@ -170,7 +170,7 @@ def test_linear_is_a_combination_and_takes_one_network_where_that_is_best():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"temperature": -1.0}, "temperature: must be positive, not -1.0"),
+        ({"temperature": -1.0}, "temperature: must be a number in 0.001..1,000, not -1.0"),
         ({"target": "minlogit"}, "target: 'minlogit' is none of min_logit, naive, linear, mean; nearest: min_logit"),
     ],
 )

@@ -145,8 +145,8 @@ def test_resnet32_has_the_parameters_of_the_authors_code(branches, parameters):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"temperature": 0.0}, "temperature: must be positive, not 0.0"),
-        ({"ramp_epochs": -1.0}, "ramp_epochs: must be a number from 0, not -1.0"),
+        ({"temperature": 0.0}, "temperature: must be a number in 0.001..1,000, not 0.0"),
+        ({"ramp_epochs": -1.0}, "ramp_epochs: must be a number in 0..1,000,000, not -1.0"),
         ({"tap": "stage2"}, "networks: 0 has no tap 'stage2' to be cut at; it has features, logits"),
     ],
 )

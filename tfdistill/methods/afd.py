@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import keras
 import tensorflow as tf
 
 from tfdistill import losses
+from tfdistill.bounds import Number
 from tfdistill.distiller import Distiller
 from tfdistill.methods import discriminators
-from tfdistill.methods.arguments import choose, features_of, require_peers
+from tfdistill.methods.arguments import (
+    Rate,
+    Temperature,
+    TermWeight,
+    checked,
+    choose,
+    features_of,
+    one_of,
+    require_peers,
+)
 from tfdistill.methods.matching import Matching, match
 from tfdistill.networks import layers
 from tfdistill.optimizers import OptimizerSettings
@@ -62,25 +73,22 @@ class AFD(Distiller):
     protocol = "afd"
     source = "Chung et al., Feature-map-level Online Adversarial Knowledge Distillation (ICML 2020)"
 
+    @checked
     def __init__(
         self,
         networks: Sequence[keras.Model],
         *,
-        temperature: float = 3.0,
-        logit_weight: float = 1.0,
-        adversarial: str = "on",
-        feature_learning_rate: float = 2e-5,
-        feature_weight_decay: float = 0.1,
-        feature_milestones: tuple[float, ...] = (75.0, 150.0),
+        temperature: Temperature = 3.0,
+        logit_weight: TermWeight = 1.0,
+        adversarial: Annotated[str, one_of(FEATURE_GROUPS)] = "on",
+        feature_learning_rate: Rate = 2e-5,
+        feature_weight_decay: TermWeight = 0.1,
+        feature_milestones: Annotated[tuple[float, ...], Number(0, 1_000_000, above=True)] = (75.0, 150.0),
         task: Classification | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(networks, task=task)
         require_peers(networks)
-        if temperature <= 0:
-            raise ValueError(f"temperature: must be positive, not {temperature}")
-        if logit_weight < 0:
-            raise ValueError(f"logit_weight: must be a number from 0, not {logit_weight}")
         self.temperature, self.logit_weight = temperature, logit_weight
         self.feature_settings = _adam(feature_learning_rate, feature_weight_decay, feature_milestones)
         self.feature_groups = choose("adversarial", adversarial, FEATURE_GROUPS)

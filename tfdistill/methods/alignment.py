@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import keras
 
 from tfdistill import losses
 from tfdistill.distiller import Distiller
-from tfdistill.methods.arguments import choose, require_peers
+from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, one_of, require_peers
 from tfdistill.methods.matching import match
 from tfdistill.networks import layers
 from tfdistill.tasks import Classification
@@ -45,24 +46,20 @@ class Alignment(Distiller):
     protocol = "afd"
     source = "Chung et al., Feature-map-level Online Adversarial Knowledge Distillation (ICML 2020), L1 of Table 1"
 
+    @checked
     def __init__(
         self,
         networks: Sequence[keras.Model],
         *,
-        distance: str = "l1",
-        weight: float = 1.0,
-        logit_weight: float = 0.0,
-        temperature: float = 3.0,
+        distance: Annotated[str, one_of(ORDERS_OF_DISTANCE)] = "l1",
+        weight: TermWeight = 1.0,
+        logit_weight: TermWeight = 0.0,
+        temperature: Temperature = 3.0,
         task: Classification | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(networks, task=task)
         require_peers(networks)
-        if temperature <= 0:
-            raise ValueError(f"temperature: must be positive, not {temperature}")
-        for name, value in (("weight", weight), ("logit_weight", logit_weight)):
-            if value < 0:
-                raise ValueError(f"{name}: must be a number from 0, not {value}")
         self.order = choose("distance", distance, ORDERS_OF_DISTANCE)
         self.weight, self.logit_weight, self.temperature = weight, logit_weight, temperature
         seeds = layers.layer_seeds(seed)

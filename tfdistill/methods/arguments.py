@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Annotated
 
 import keras
 
-T = TypeVar("T")
+from tfdistill.bounds import Number, checked, choose, one_of
 
+__all__ = [
+    "RampEpochs",
+    "Rate",
+    "Share",
+    "Temperature",
+    "TermWeight",
+    "checked",
+    "choose",
+    "features_of",
+    "one_of",
+    "require_peers",
+]
 
-def choose(argument: str, value: str, choices: Mapping[str, T]) -> T:
-    """`choices[value]`, or one line that names the argument and the nearest choice.
-
-    Raises:
-        ValueError: `value` is no key of `choices`.
-    """
-    if value in choices:
-        return choices[value]
-    nearest = difflib.get_close_matches(value, choices, n=1, cutoff=0.0)
-    raise ValueError(f"{argument}: {value!r} is none of {', '.join(choices)}; nearest: {nearest[0]}")
+# Hyper-parameters of one kind have one range. A constructor's annotations state it, `checked` holds it, and the flags'
+# help is made from it.
+TermWeight = Annotated[float, Number(0, 1_000_000)]
+Temperature = Annotated[float, Number(0.001, 1_000)]
+Share = Annotated[float, Number(0, 1)]
+RampEpochs = Annotated[float, Number(0, 1_000_000)]
+Rate = Annotated[float, Number(0, 1_000_000, above=True)]
 
 
 def require_peers(networks: Sequence[keras.Model]) -> None:

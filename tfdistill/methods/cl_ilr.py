@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.distiller import Distiller
-from tfdistill.methods.arguments import require_peers
+from tfdistill.methods.arguments import Temperature, TermWeight, checked, require_peers
 from tfdistill.networks.branches import share_trunk
 from tfdistill.tasks import Classification
 from tfdistill.topology import all_pairs
@@ -48,18 +48,17 @@ class CLILR(Distiller):
     source = "Song and Chai, Collaborative Learning for Deep Neural Networks (NeurIPS 2018)"
     rebuilds_networks = True
 
+    @checked
     def __init__(
         self,
         networks: Sequence[keras.Model],
         *,
-        temperature: float = 2.0,
-        weight: float = 1.0,
+        temperature: Temperature = 2.0,
+        weight: TermWeight = 1.0,
         tap: str = "",
         task: Classification | None = None,
     ) -> None:
         require_peers(networks)
-        if temperature <= 0:
-            raise ValueError(f"temperature: must be positive, not {temperature}")
         shared = share_trunk(networks, tap)
         super().__init__(shared.networks, task=task)
         self.shared = shared

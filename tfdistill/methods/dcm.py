@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import keras
 import tensorflow as tf
 
 from tfdistill.distiller import Distiller
-from tfdistill.methods.arguments import choose, require_peers
+from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, one_of, require_peers
 from tfdistill.networks import auxiliary_heads, layers
 from tfdistill.networks.heads import KINDS, PLACES
 from tfdistill.tasks import Classification
@@ -70,28 +70,25 @@ class DCM(Distiller):
     protocol = "dcm_wide_resnet"
     source = "Yao and Sun, Knowledge Transfer via Dense Cross-Layer Mutual-Distillation (ECCV 2020)"
 
+    @checked
     def __init__(
         self,
         networks: Sequence[keras.Model],
         *,
         heads: str | Sequence[str] = "C2,C3",
-        head_kind: str = "default",
-        deep_supervision_weight: float = 1.0,
-        same_stage_weight: float = 1.0,
-        cross_stage_weight: float = 1.0,
-        temperature: float = 1.0,
-        pairs: str = "dense",
-        update: str = "joint",
+        head_kind: Annotated[str, one_of(KINDS)] = "default",
+        deep_supervision_weight: TermWeight = 1.0,
+        same_stage_weight: TermWeight = 1.0,
+        cross_stage_weight: TermWeight = 1.0,
+        temperature: Temperature = 1.0,
+        pairs: Annotated[str, one_of(PAIRS)] = "dense",
+        update: Annotated[str, one_of(ORDERS)] = "joint",
         task: Classification | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(networks, task=task)
         places = places_of(heads)
         soft = choose("pairs", pairs, PAIRS)
-        choose("head_kind", head_kind, dict.fromkeys(KINDS))
-        choose("update", update, ORDERS)
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"temperature: must be positive and finite, not {temperature}")
         if soft:
             require_peers(networks)
         if pairs == "cross" and not places:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import keras
 import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.distiller import Distiller
-from tfdistill.methods.arguments import choose, require_peers
+from tfdistill.methods.arguments import Temperature, TermWeight, checked, one_of, require_peers
 from tfdistill.tasks import Classification
 from tfdistill.topology import all_pairs
 from tfdistill.updates import ORDERS, Batch, Phase, Taps, Terms, Update, rounds_in_order
@@ -40,20 +41,18 @@ class DML(Distiller):
     protocol = "dml_original"
     source = "Zhang et al., Deep Mutual Learning (CVPR 2018)"
 
+    @checked
     def __init__(
         self,
         networks: Sequence[keras.Model],
         *,
-        weight: float = 1.0,
-        temperature: float = 1.0,
-        update: str = "alternating",
+        weight: TermWeight = 1.0,
+        temperature: Temperature = 1.0,
+        update: Annotated[str, one_of(ORDERS)] = "alternating",
         task: Classification | None = None,
     ) -> None:
         super().__init__(networks, task=task)
         require_peers(networks)
-        if temperature <= 0:
-            raise ValueError(f"temperature: must be positive, not {temperature}")
-        choose("update", update, ORDERS)
         self.weight, self.temperature, self.update = weight, temperature, update
 
     def phases(self) -> tuple[Phase, ...]:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.distiller import Distiller
-from tfdistill.methods.arguments import require_peers
+from tfdistill.methods.arguments import Temperature, TermWeight, checked, require_peers
 from tfdistill.tasks import Classification
 from tfdistill.updates import Batch, Phase, Round, Taps, Terms, Update
 
@@ -38,18 +38,17 @@ class EnsembleKD(Distiller):
     protocol = "afd"
     source = "Chung et al., Feature-map-level Online Adversarial Knowledge Distillation (ICML 2020), KD of Table 4"
 
+    @checked
     def __init__(
         self,
         networks: Sequence[keras.Model],
         *,
-        weight: float = 1.0,
-        temperature: float = 3.0,
+        weight: TermWeight = 1.0,
+        temperature: Temperature = 3.0,
         task: Classification | None = None,
     ) -> None:
         super().__init__(networks, task=task)
         require_peers(networks)
-        if temperature <= 0:
-            raise ValueError(f"temperature: must be positive, not {temperature}")
         self.weight, self.temperature = weight, temperature
 
     def phases(self) -> tuple[Phase, ...]:

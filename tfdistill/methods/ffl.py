@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.distiller import Distiller
-from tfdistill.methods.arguments import features_of, require_peers
+from tfdistill.methods.arguments import RampEpochs, Temperature, TermWeight, checked, features_of, require_peers
 from tfdistill.methods.ensembles import ensemble_model
 from tfdistill.methods.factors import smaller
-from tfdistill.methods.ramps import ramped, require_ramp
+from tfdistill.methods.ramps import ramped
 from tfdistill.networks import layers
 from tfdistill.networks.branches import share_trunk
 from tfdistill.optimizers import OptimizerSettings
@@ -65,22 +65,20 @@ class FFL(Distiller):
     source = "Kim et al., Feature Fusion for Online Mutual Knowledge Distillation (ICPR 2020)"
     rebuilds_networks = True
 
+    @checked
     def __init__(
         self,
         networks: Sequence[keras.Model],
         *,
         shared_trunk: bool = False,
         tap: str = "",
-        temperature: float = 3.0,
-        weight: float = 1.0,
-        ramp_epochs: float = 80.0,
+        temperature: Temperature = 3.0,
+        weight: TermWeight = 1.0,
+        ramp_epochs: RampEpochs = 80.0,
         task: Classification | None = None,
         seed: int = 0,
     ) -> None:
         require_peers(networks)
-        if temperature <= 0:
-            raise ValueError(f"temperature: must be positive, not {temperature}")
-        require_ramp(ramp_epochs)
         if tap and not shared_trunk:
             raise ValueError(f"tap: {tap!r} is where a shared trunk ends; give shared_trunk too")
         shared = share_trunk(networks, tap) if shared_trunk else None

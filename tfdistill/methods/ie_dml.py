@@ -5,18 +5,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import keras
 import tensorflow as tf
 
 from tfdistill import losses
+from tfdistill.bounds import Number
 from tfdistill.distiller import Distiller
 from tfdistill.methods import factors
-from tfdistill.methods.arguments import choose, features_of, require_peers
+from tfdistill.methods.arguments import Share, TermWeight, checked, choose, features_of, one_of, require_peers
 from tfdistill.networks import layers
 from tfdistill.tasks import Classification
 from tfdistill.topology import all_pairs
 from tfdistill.updates import ORDERS, Batch, Phase, Taps, Terms, Update, rounds_in_order
+
+SPLITS = {"random": True, "natural": False}
+ORDERS_OF_RECONSTRUCTION = {"l1": 1, "l2": 2}
 
 
 class IEDML(Distiller):
@@ -61,29 +66,26 @@ class IEDML(Distiller):
     protocol = "ie_cifar"
     source = "Huang et al., Revisiting Knowledge Distillation: An Inheritance and Exploration Framework (CVPR 2021)"
 
+    @checked
     def __init__(
         self,
         networks: Sequence[keras.Model],
         *,
-        inheritance_weight: float = 50.0,
-        exploration_weight: float = 50.0,
-        reconstruction_weight: float = 0.8,
-        inheritance_share: float = 0.5,
-        split: str = "random",
-        metric: str = "l1",
-        reconstruction: str = "l1",
-        factor_channels: int = 0,
+        inheritance_weight: TermWeight = 50.0,
+        exploration_weight: TermWeight = 50.0,
+        reconstruction_weight: TermWeight = 0.8,
+        inheritance_share: Share = 0.5,
+        split: Annotated[str, one_of(SPLITS)] = "random",
+        metric: Annotated[str, one_of(losses.INHERITANCE_METRICS)] = "l1",
+        reconstruction: Annotated[str, one_of(ORDERS_OF_RECONSTRUCTION)] = "l1",
+        factor_channels: Annotated[int, Number(0, 65_536)] = 0,
         leading_activation: bool = True,
-        update: str = "alternating",
+        update: Annotated[str, one_of(ORDERS)] = "alternating",
         task: Classification | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(networks, task=task)
         require_peers(networks)
-        if not 0 <= inheritance_share <= 1:
-            raise ValueError(f"inheritance_share: must be in 0..1, not {inheritance_share}")
-        if factor_channels < 0:
-            raise ValueError(f"factor_channels: must be a number from 0, not {factor_channels}")
         self.term_weights = {
             self.task.loss_name: 1.0,
             "reconstruction": reconstruction_weight,
@@ -94,10 +96,9 @@ class IEDML(Distiller):
             "inheritance": choose("metric", metric, losses.INHERITANCE_METRICS),
             "exploration": choose("metric", metric, losses.EXPLORATION_METRICS),
         }
-        self.reconstruction_order = choose("reconstruction", reconstruction, {"l1": 1, "l2": 2})
-        choose("update", update, ORDERS)
+        self.reconstruction_order = choose("reconstruction", reconstruction, ORDERS_OF_RECONSTRUCTION)
         self.update = update
-        drawn = choose("split", split, {"random": True, "natural": False})
+        drawn = choose("split", split, SPLITS)
         seeds = layers.layer_seeds(seed)
         make_coder = functools.partial(factors.coder, seeds=seeds, leading_activation=leading_activation)
         self.lessons: dict[str, list[Lesson]] = {network.name: [] for network in networks}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import keras
 import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.distiller import Distiller
-from tfdistill.methods.arguments import choose, require_peers
+from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, one_of, require_peers
 from tfdistill.tasks import Classification
 from tfdistill.updates import Batch, Phase, Round, Taps, Terms, Update
 
@@ -48,19 +49,18 @@ class KDCL(Distiller):
     protocol = "afd"
     source = "Guo et al., Online Knowledge Distillation via Collaborative Learning (CVPR 2020)"
 
+    @checked
     def __init__(
         self,
         networks: Sequence[keras.Model],
         *,
-        target: str = "min_logit",
-        weight: float = 1.0,
-        temperature: float = 2.0,
+        target: Annotated[str, one_of(TARGETS)] = "min_logit",
+        weight: TermWeight = 1.0,
+        temperature: Temperature = 2.0,
         task: Classification | None = None,
     ) -> None:
         super().__init__(networks, task=task)
         require_peers(networks)
-        if temperature <= 0:
-            raise ValueError(f"temperature: must be positive, not {temperature}")
         self.target = choose("target", target, TARGETS)
         self.weight, self.temperature = weight, temperature
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.distiller import Distiller
-from tfdistill.methods.arguments import require_peers
+from tfdistill.methods.arguments import RampEpochs, Temperature, TermWeight, checked, require_peers
 from tfdistill.methods.ensembles import ensemble_model
-from tfdistill.methods.ramps import ramped, require_ramp
+from tfdistill.methods.ramps import ramped
 from tfdistill.networks import layers
 from tfdistill.networks.branches import share_trunk
 from tfdistill.tasks import Classification
@@ -56,21 +56,19 @@ class ONE(Distiller):
     source = "Lan et al., Knowledge Distillation by On-the-Fly Native Ensemble (NeurIPS 2018)"
     rebuilds_networks = True
 
+    @checked
     def __init__(
         self,
         networks: Sequence[keras.Model],
         *,
-        temperature: float = 3.0,
-        weight: float = 1.0,
-        ramp_epochs: float = 80.0,
+        temperature: Temperature = 3.0,
+        weight: TermWeight = 1.0,
+        ramp_epochs: RampEpochs = 80.0,
         tap: str = "",
         task: Classification | None = None,
         seed: int = 0,
     ) -> None:
         require_peers(networks)
-        if temperature <= 0:
-            raise ValueError(f"temperature: must be positive, not {temperature}")
-        require_ramp(ramp_epochs)
         shared = share_trunk(networks, tap)
         super().__init__(shared.networks, task=task)
         self.shared = shared

@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import tensorflow as tf
 
 from tfdistill.updates import Weight
-
-
-def require_ramp(ramp_epochs: float) -> None:
-    """Refuses a length that no ramp can have.
-
-    Raises:
-        ValueError: it is negative or not finite.
-    """
-    if not 0 <= ramp_epochs < math.inf:
-        raise ValueError(f"ramp_epochs: must be a number from 0, not {ramp_epochs}")
 
 
 def ramped(weight: float, ramp_epochs: float) -> Weight:

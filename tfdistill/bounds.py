@@ -1,0 +1,193 @@
+"""What a value may be, stated once: flags, fields and arguments are checked against it, and help is made from it."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import numbers
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+P = ParamSpec("P")
+# A float32 holds it and its square, which is what temperatures and norms become.
+LARGEST = 1e18
+LONGEST_SHOWN = 80
+
+
+@dataclass(frozen=True)
+class Number:
+    """From `least` to `largest`, both finite.
+
+    Args:
+        least: the smallest value.
+        largest: the largest.
+        above: whether `least` itself is excluded.
+        below: whether `largest` is.
+    """
+
+    least: float = -LARGEST
+    largest: float = LARGEST
+    above: bool = False
+    below: bool = False
+
+    def __str__(self) -> str:
+        excluded = [_written(end) for end, out in ((self.least, self.above), (self.largest, self.below)) if out]
+        tail = f" ({' and '.join(excluded)} excluded)" if excluded else ""
+        return f"in {_written(self.least)}..{_written(self.largest)}{tail}"
+
+    def admits(self, value: float) -> bool:
+        """Whether the value is within; NaN never is."""
+        low = value > self.least if self.above else value >= self.least
+        high = value < self.largest if self.below else value <= self.largest
+        return low and high
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some names."""
+
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.names[:-1])} or {self.names[-1]}" if len(self.names) > 1 else self.names[0]
+
+
+def one_of(names: Iterable[str]) -> Choice:
+    """The choice among names, or among a dict's keys."""
+    return Choice(tuple(names))
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Text that is not empty.
+
+    Args:
+        what: what it is, such as "a folder".
+    """
+
+    what: str
+
+    def __str__(self) -> str:
+        return self.what
+
+
+Bounds = Number | Choice | Filled
+
+
+def choose(argument: str, value: str, choices: Mapping[str, T]) -> T:
+    """`choices[value]`, or one line that names the argument and the nearest choice.
+
+    Raises:
+        ValueError: `value` is no key of `choices`.
+    """
+    if value in choices:
+        return choices[value]
+    near = difflib.get_close_matches(value[:LONGEST_SHOWN], choices, n=1, cutoff=0.0)
+    raise ValueError(f"{argument}: {_cut(repr(value))} is none of {', '.join(choices)}; nearest: {near[0]}")
+
+
+def check(name: str, value: Any, kind: Any, bounds: Bounds | None = None) -> None:
+    """Refuses a value of another kind, or out of bounds.
+
+    Args:
+        name: of the flag, field or argument, for the message.
+        value: what was given.
+        kind: the type it must have: bool, int, float, str, a tuple of one of these, or one of all that with None.
+        bounds: its bounds; of a tuple, those of each element.
+
+    Raises:
+        ValueError: "NAME: must be ..., not VALUE".
+    """
+    kind, optional = without_none(kind)
+    if value is None and optional:
+        return
+    if get_origin(kind) is tuple:
+        if not isinstance(value, tuple | list):
+            raise ValueError(f"{name}: must be a list, not {shown(value)}")
+        for one in value:
+            check(name, one, get_args(kind)[0], bounds)
+    elif isinstance(bounds, Choice) and isinstance(value, str):
+        choose(name, value, dict.fromkeys(bounds.names))
+    elif not _fits(value, kind, bounds):
+        raise ValueError(f"{name}: must be {described(kind, bounds)}, not {shown(value)}")
+
+
+def described(kind: Any, bounds: Bounds | None) -> str:
+    """What a value must be, such as "a whole number in 1..14"; empty where anything of the kind will do."""
+    kind, _ = without_none(kind)
+    if get_origin(kind) is tuple:
+        kind = get_args(kind)[0]
+    if kind is bool:
+        return "true or false"
+    if kind not in (int, float):
+        return str(bounds or "text")
+    noun = "a whole number" if kind is int else "a number"
+    return f"{noun} {bounds}" if bounds else f"a finite {noun.removeprefix('a ')}"
+
+
+def without_none(kind: Any) -> tuple[Any, bool]:
+    """The type without `| None`, and whether that was there."""
+    others = [one for one in get_args(kind) if one is not type(None)]
+    if get_origin(kind) is tuple or len(others) != 1:
+        return kind, False
+    return others[0], True
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: as it was written where that can be read, and not at any length."""
+    readable = isinstance(value, str) and value.strip() == value != "" and value.isprintable()
+    return _cut(value if readable else repr(value))
+
+
+def annotated(function: Callable[..., Any]) -> dict[str, tuple[Any, Bounds]]:
+    """The parameters of a function that are annotated with bounds: name to (type, bounds)."""
+    hints = get_type_hints(function, include_extras=True)
+    found = {}
+    for name, hint in hints.items():
+        if get_origin(hint) is Annotated:
+            kind, bounds, *_ = get_args(hint)
+            found[name] = kind, bounds
+    return found
+
+
+def checked(function: Callable[P, T]) -> Callable[P, T]:
+    """Has a function check, before it does anything, every argument that is annotated with bounds.
+
+    The annotation is such as `temperature: Annotated[float, Number(0, 1_000, above=True)]`.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def checking(*args: P.args, **kwargs: P.kwargs) -> T:
+        bound_to = annotated(function)
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            if name in bound_to:
+                check(name, value, *bound_to[name])
+        return function(*args, **kwargs)
+
+    return checking
+
+
+def _fits(value: Any, kind: Any, bounds: Bounds | None) -> bool:
+    if kind is bool:
+        return isinstance(value, bool)
+    if kind is str:
+        return isinstance(value, str) and (bounds is None or bool(value.strip()))
+    if kind in (int, float):
+        wanted = numbers.Integral if kind is int else numbers.Real
+        number = isinstance(value, wanted) and not isinstance(value, bool)
+        return number and (bounds if isinstance(bounds, Number) else Number()).admits(value)
+    return True
+
+
+def _written(end: float) -> str:
+    if end == 2**63 - 1:
+        return "2^63-1"
+    return f"{end:,}" if isinstance(end, int) else f"{end:g}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}… ({len(text)} characters)"

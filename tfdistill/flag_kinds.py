@@ -1,0 +1,85 @@
+"""absl flags by kind, each with its bounds: one wording for all that is wrong with a value."""
+
+from __future__ import annotations
+
+from typing import Any, get_args, get_origin
+
+from absl import flags
+
+from tfdistill.bounds import Bounds, check, described, shown, without_none
+
+
+def define(
+    values: flags.FlagValues, name: str, default: Any, kind: Any, text: str, bounds: Bounds | None = None
+) -> None:
+    """Defines a flag that refuses values of another kind or out of bounds when it is parsed.
+
+    Args:
+        values: where it is defined.
+        name: the flag's.
+        default: its value where it is not given.
+        kind: bool, int, float, str or a tuple of float or str, each possibly `| None`.
+        text: what its help says; the bounds are added to it.
+        bounds: of the value, or of each element of a list. `described` and `check` say what they mean.
+    """
+    bare, _ = without_none(kind)
+    is_list = get_origin(bare) is tuple
+    wanted = "" if bare in (bool, str) or (is_list and bounds is None) else f" [{described(kind, bounds)}]"
+    text = (text + wanted).replace("%", "%%")
+    if bare is bool:
+        flags.DEFINE_bool(name, default, text, flag_values=values)
+        return
+    parser: flags.ArgumentParser = _ListOf(name, bare, bounds) if is_list else _One(name, bare, bounds)
+    serializer = flags.CsvListSerializer(",") if is_list else flags.ArgumentSerializer()
+    flags.DEFINE(parser, name, list(default) if is_list and default is not None else default, text, values, serializer)
+
+
+def number(text: str, kind: type) -> Any:
+    """The number that `text` writes in ASCII digits, or the text itself where it writes none of that kind.
+
+    Python would also take other scripts' digits and underscores, which nobody types on purpose.
+    """
+    try:
+        if not text.isascii() or "_" in text:
+            return text
+        return int(text, 16 if text[:2].lower() == "0x" else 10) if kind is int else float(text)
+    except ValueError:
+        return text
+
+
+class _One(flags.ArgumentParser):
+    """Of a single value."""
+
+    def __init__(self, name: str, kind: Any, bounds: Bounds | None) -> None:
+        self.name, self.kind, self.bounds = name, kind, bounds
+
+    def parse(self, argument: Any) -> Any:
+        value = number(argument, self.kind) if self.kind in (int, float) and isinstance(argument, str) else argument
+        try:
+            check(self.name, value, self.kind, self.bounds)
+        except ValueError as error:
+            raise flags.IllegalFlagValueError(self._message(argument) or str(error)) from None
+        return float(value) if self.kind is float else value
+
+    def _message(self, argument: Any) -> str:
+        """What is wrong with a number, as it was written; `check` knows only what it was read as."""
+        if self.kind not in (int, float):
+            return ""
+        digits = "; write it in the digits 0 to 9" if isinstance(argument, str) and not argument.isascii() else ""
+        return f"{self.name}: must be {described(self.kind, self.bounds)}, not {shown(argument)}{digits}"
+
+
+class _ListOf(flags.ListParser):
+    """Of a list, comma-separated, of values of one kind."""
+
+    def __init__(self, name: str, kind: Any, bounds: Bounds | None) -> None:
+        super().__init__()
+        self.name, self.bounds = name, bounds
+        self.element = _One(name, get_args(kind)[0], bounds)
+
+    def parse(self, argument: Any) -> list:
+        try:
+            texts = super().parse(argument)
+        except ValueError:
+            raise flags.IllegalFlagValueError(f"{self.name}: {shown(argument)} is no comma-separated list") from None
+        return [self.element.parse(text) for text in texts]

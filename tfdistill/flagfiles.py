@@ -1,0 +1,78 @@
+"""Flagfiles: flags in a file, one a line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# Files in files, and files in all. What includes another a few times at every level would grow without end.
+DEEPEST, MOST = 20, 1_000
+LARGEST_BYTES = 1_000_000
+
+
+def expand_flagfiles(arguments: Sequence[str]) -> list[str]:
+    """Replaces each `--flagfile=PATH` by the flags in the file, one a line; `#` begins a comment line.
+
+    A flagfile in a flagfile is looked for beside it, then in the working directory, so that a configuration works from
+    anywhere.
+
+    Raises:
+        ValueError: a file that is not there, is no text, includes itself, or includes too many others.
+    """
+    return _Expansion().of(arguments, Path(), ())
+
+
+@dataclass
+class _Expansion:
+    read: list[Path] = field(default_factory=list)
+
+    def of(self, arguments: Sequence[str], folder: Path, inside: tuple[Path, ...]) -> list[str]:
+        """The arguments of a file that lies in `folder` and is read inside of others, expanded."""
+        expanded: list[str] = []
+        remaining = iter(arguments)
+        for argument in remaining:
+            name, equals, value = argument.partition("=")
+            if name not in ("--flagfile", "-flagfile"):
+                expanded.append(argument)
+                continue
+            path = _path(folder, value if equals else next(remaining, ""))
+            place = path.resolve()
+            if place in inside:
+                raise ValueError(f"flagfile: {path} includes itself")
+            if len(inside) == DEEPEST:
+                raise ValueError(f"flagfile: {path} is the {DEEPEST + 1}st in each other; {DEEPEST} at most")
+            self.read.append(place)
+            if len(self.read) > MOST:
+                raise ValueError(
+                    f"flagfile: {inside[0] if inside else path} and the like include more than {MOST} files"
+                )
+            expanded += self.of(_lines(path), path.parent, (*inside, place))
+        return expanded
+
+
+def _path(folder: Path, text: str) -> Path:
+    candidates = [folder / text, Path(text)] if text else []
+    try:
+        found = next((one for one in candidates if one.exists()), None)
+    except (OSError, ValueError):  # a name too long, or one that no file can have
+        found = None
+    if found is None:
+        raise ValueError(f"flagfile: there is no file {text!r}")
+    if not found.is_file():
+        raise ValueError(f"flagfile: {found} is {'a folder' if found.is_dir() else 'no file'}; give a file of flags")
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        if os.path.getsize(path) > LARGEST_BYTES:
+            raise ValueError(f"flagfile: {path} has more than {LARGEST_BYTES:,} bytes; give a file of flags")
+        text = path.read_text(encoding="utf-8-sig")  # Some editors begin a file with a mark.
+    except UnicodeDecodeError:
+        raise ValueError(f"flagfile: {path} is no text in UTF-8") from None
+    except OSError as error:
+        raise ValueError(f"flagfile: {path} cannot be read: {error.strerror}") from None
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith(("#", "//"))]
