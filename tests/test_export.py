@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import subprocess
@@ -53,11 +54,13 @@ def network() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def exported(network: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    folder = tmp_path_factory.mktemp("saved_models") / "first_run" / "tiny"
+    root = tmp_path_factory.mktemp("saved_models")
+    folder = pathlib.Path("first_run", "tiny")
     card = {"method": "KD", "accuracy": {"last": 0.5}, "versions": {"tfdistill": "0.1.0"}, "parameters": 215}
-    path = export_network(network, folder, mean=MEAN, std=STD, class_names=NAMES, card=card)
+    with contextlib.chdir(root):  # the folder's path is relative, as that of a run is by default
+        path = export_network(network, folder, mean=MEAN, std=STD, class_names=NAMES, card=card)
     assert path == folder / "1"
-    return path
+    return root / path
 
 
 @pytest.fixture(scope="module")

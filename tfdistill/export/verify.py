@@ -63,13 +63,14 @@ def fresh_answers(saved_model: pathlib.Path, images: np.ndarray, encoded: Sequen
     # The accelerator belongs to this process, and may have no memory left for another.
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     # Beside the SavedModel, so that it goes with the folder that is written aside if this process is killed.
+    saved_model = saved_model.resolve()
     with tempfile.TemporaryDirectory(prefix=".verify-", dir=saved_model.parent) as scratch:
         request, answer = pathlib.Path(scratch, "request.npz"), pathlib.Path(scratch, "answer.npz")
         content = np.frombuffer(b"".join(encoded), np.uint8)
         np.savez(request, images=images, content=content, ends=np.cumsum([len(one) for one in encoded]))
         # Through runpy the program's own folder, whose modules are ours, is not on the new process's path.
         start = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
-        command = [sys.executable, "-c", start, program, saved_model.resolve(), request, answer]
+        command = [sys.executable, "-c", start, program, saved_model, request, answer]
         try:
             done = subprocess.run(
                 list(map(str, command)),
