@@ -1,5 +1,9 @@
 """Weights by name, from every kind of file, and what is said where they do not fit."""
 
+import io
+import zipfile
+
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -187,3 +191,102 @@ def test_what_a_specification_means(text, architecture):
 def test_a_specification_of_nothing(text, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         networks.architecture_of(Specification.parse(text))
+
+
+def written_h5(network, path):
+    network.save_weights(path)
+    return h5py.File(path, "r+")
+
+
+def first_vars(file):
+    found = []
+    file.visititems(lambda path, one: found.append(one) if path.endswith("/vars") and len(one) else None)
+    return found[0]
+
+
+@pytest.mark.parametrize("how", ["external link", "soft link", "raw storage", "virtual", "huge pieces"])
+def test_an_h5_file_that_would_read_other_files_is_refused(trained, tmp_path, how):
+    trained.save_weights(tmp_path / "right.weights.h5")
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(10_000))
+    with written_h5(trained, tmp_path / "bad.weights.h5") as file:
+        group = first_vars(file)
+        shape, inside = group["0"].shape, f"{group.name}/0"
+        del group["0"]
+        if how == "external link":
+            group["0"] = h5py.ExternalLink(str(tmp_path / "right.weights.h5"), inside)
+        elif how == "soft link":
+            group["0"] = h5py.SoftLink("/elsewhere")
+        elif how == "raw storage":
+            group.create_dataset("0", shape, "f4", external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
+        elif how == "virtual":
+            layout = h5py.VirtualLayout(shape, "f4")
+            layout[...] = h5py.VirtualSource(str(tmp_path / "right.weights.h5"), inside, shape)
+            group.create_virtual_dataset("0", layout)
+        else:
+            side = round(1e8 ** (1 / len(shape)))
+            group.create_dataset("0", shape, "f4", chunks=(side,) * len(shape), maxshape=(None,) * len(shape))
+    with pytest.raises(ValueError) as caught:
+        read_weights(tmp_path / "bad.weights.h5", trained, "wide_resnet_10_1_dropout")
+    assert f"'{inside}' is" in str(caught.value) or f"'{inside}' lies in another file" in str(caught.value)
+    if how == "external link":
+        assert "right.weights.h5" in str(caught.value)
+
+
+def claiming(path, network, shape):
+    """A file of that kind whose first array says that it has `shape`, and has hardly a value."""
+    if path.name.endswith(".npz"):
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("stem/kernel.npy", header.getvalue() + bytes(64))
+        return
+    h5 = path.with_name("inner.weights.h5")
+    with written_h5(network, h5) as file:
+        group = first_vars(file)
+        del group["0"]
+        group.create_dataset("0", shape, "f4", chunks=(1000,) * len(shape))
+    if path.name.endswith(".keras"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(h5, "model.weights.h5")
+    else:
+        h5.rename(path)
+
+
+@pytest.mark.parametrize("name", ["claims.npz", "claims.weights.h5", "claims.keras"])
+def test_a_claim_of_a_million_million_values_takes_no_memory(trained, tmp_path, name):
+    claiming(tmp_path / name, trained, (10**6, 10**6))
+    arrays = read_weights(tmp_path / name, trained, "wide_resnet_10_1_dropout")
+    claimed = next(array for array in arrays.values() if array.shape == (10**6, 10**6))
+    assert claimed.strides == (0, 0)
+    with pytest.raises(ValueError, match=r"lacks|has shape \(1000000, 1000000\) there"):
+        assign_weights(trained, arrays, source=name)
+
+
+def test_a_keras_file_that_unpacks_to_much_more_is_refused(trained, tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(120_000_000))
+    with pytest.raises(ValueError, match="its weights claim 120,000,000 bytes, more than a network of this kind has"):
+        read_weights(tmp_path / "bomb.keras", trained, "wide_resnet_10_1_dropout")
+
+
+@pytest.mark.parametrize("name", ["one.keras", "one.weights.h5", "one.npz", "one.safetensors"])
+def test_damage_is_read_as_it_is_or_refused_in_one_line(trained, tmp_path, name):
+    """Never anything else: whatever byte is wrong, and wherever the file ends."""
+    write(trained, tmp_path / name)
+    whole, draw = (tmp_path / name).read_bytes(), np.random.default_rng(3)
+    refused = 0
+    for index in range(30):
+        content = bytearray(whole)
+        places = draw.integers(0, len(content), 1 + index)
+        # Where the structure is: what is said of the arrays lies at the ends of the file.
+        places = np.concatenate([places, draw.integers(0, 400, index % 3), -draw.integers(1, 400, index % 2)])
+        for place in places:
+            content[place] ^= int(draw.integers(1, 256))
+        (tmp_path / name).write_bytes(content[: len(content) // (1 + index % 2)])
+        try:
+            read_weights(tmp_path / name, trained, "wide_resnet_10_1_dropout")
+        except ValueError as error:
+            refused += 1
+            assert name in str(error) and "\n" not in str(error)
+    assert refused > 10

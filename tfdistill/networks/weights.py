@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import io
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from tfdistill.networks.torch_names import from_torch
+from tfdistill.networks.weight_files import READERS, UNREADABLE
 
-SUFFIXES = (".keras", ".weights.h5", ".npz", ".safetensors")
-# What the readers raise for a file that is damaged, or is something else.
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, SafetensorError)
 CLASSIFIER = ("logits/kernel", "logits/bias")
 
 
@@ -70,28 +63,23 @@ def read_weights(path: Path, network: keras.Model, architecture: str) -> dict[st
 
     Args:
         path: a ".keras" or ".weights.h5" file as Keras 3 writes them, an ".npz" of arrays named as in `weights_of`,
-            or a ".safetensors" file with those names, torchvision's or timm's. Nothing in the file is executed.
+            or a ".safetensors" file with those names, torchvision's or timm's. Nothing in the file is executed, no
+            other file that it names is opened, and what does not fit `network` is not read.
         network: the one to read for; it tells how Keras numbers a layer's weights.
         architecture: its name in `NETWORKS`, which decides the map from torchvision's and timm's names.
 
     Returns:
         from "<layer>/<variable>" to array, all floats as float32. What has no place in `network` keeps the name that
-        it has in the file.
+        it has in the file; an array of another shape than the network's has that shape, and no values.
 
     Raises:
         ValueError: the file has another suffix, or cannot be read as what its suffix says.
     """
-    readers: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
-        ".npz": _read_npz,
-        ".safetensors": load_file,
-        ".weights.h5": _read_h5,
-        ".keras": _read_keras,
-    }
-    suffix = next((one for one in SUFFIXES if path.name.endswith(one)), None)
+    suffix = next((one for one in READERS if path.name.endswith(one)), None)
     if suffix is None:
-        raise ValueError(f"{path} is no weights file: its name must end with one of {', '.join(SUFFIXES)}")
+        raise ValueError(f"{path} is no weights file: its name must end with one of {', '.join(READERS)}")
     try:
-        arrays = readers[suffix](path)
+        arrays = READERS[suffix](path, _shapes(network))
     except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path} cannot be read as a {suffix} file: {reason}") from error
@@ -100,6 +88,15 @@ def read_weights(path: Path, network: keras.Model, architecture: str) -> dict[st
     if suffix == ".safetensors":
         return from_torch(architecture, arrays)
     return arrays
+
+
+def _shapes(network: keras.Model) -> dict[str, tuple[int, ...]]:
+    """Of every variable, by its name, and by its place among its layer's variables, as files name them."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in _layers(network):
+        for position, one in enumerate(layer.weights):
+            shapes |= dict.fromkeys((f"{layer.name}/{one.name}", f"{layer.name}/{position}"), tuple(one.shape))
+    return shapes
 
 
 def _without_other_classifier(
@@ -146,35 +143,6 @@ def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
             yield from _layers(layer)
         else:
             yield layer
-
-
-# Readers: each from a path to its arrays.
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
-def _read_keras(path: Path) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(path) as archive:
-        return _read_h5(io.BytesIO(archive.read("model.weights.h5")))
-
-
-def _read_h5(file: Path | io.BytesIO) -> dict[str, np.ndarray]:
-    """Arrays as "<layer>/<position>": Keras 3 writes a group "vars" per layer, its attribute "name" the layer's."""
-    arrays: dict[str, np.ndarray] = {}
-
-    def collect(path: str, group: h5py.Group | h5py.Dataset) -> None:
-        is_layer = path.endswith("/vars") and not path.startswith("optimizer") and "name" in group.attrs
-        if is_layer:
-            arrays.update({f"{group.attrs['name']}/{key}": np.asarray(group[key]) for key in group})
-
-    with h5py.File(file, "r") as content:
-        content.visititems(collect)
-        if not arrays and "layer_names" in {*content.attrs, *content.get("model_weights", content).attrs}:
-            raise ValueError("it is in the format of Keras 2")
-    return arrays
 
 
 def _named_as_in(network: keras.Model, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
