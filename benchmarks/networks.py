@@ -86,8 +86,8 @@ class Row:
 
 
 def names() -> list[str]:
-    """Every network that the table lists: the examples of every family."""
-    return [example for family in networks.NETWORKS.values() for example in family.examples]
+    """Every network that the table lists: the examples of every family, first weights apart."""
+    return [name for one in networks.NETWORKS.values() if not one.starts_like for name in one.examples]
 
 
 def natural(name: str) -> keras.Model:

@@ -29,10 +29,45 @@ def test_a_config_is_a_run_and_its_head_says_how_to_start_it(path):
     config.chosen_protocol()
 
 
+# ResNet-32 has shortcut B in the authors' configurations, but A where two of them learn from each other; ResNet-110 A.
+TABLE_4 = {
+    "resnet32_resnet110": ("resnet32_b_ie_kd", "resnet110_a_ie_kd"),
+    "resnet32_wide_resnet_28_10": ("resnet32_b_ie_kd", "wide_resnet_28_10"),
+    "resnet32_mobilenet": ("resnet32_b_ie_kd", "mobilenet"),
+    "resnet32_resnet32": ("resnet32_a_ie_kd", "resnet32_a_ie_kd"),
+}
+# Of 100 classes, counted from the architectures.
+PARAMETERS = {
+    "resnet32_a_ie_kd": 470_004,
+    "resnet32_b_ie_kd": 472_756,
+    "resnet110_a_ie_kd": 1_733_812,
+    "wide_resnet_28_10": 36_536_884,
+    "mobilenet": 3_309_476,
+}
+
+
+def test_the_networks_of_table_4_of_ie_kd_are_the_authors_and_its_heads_count_them():
+    for path in (CONFIGS / "ie_kd_table4").iterdir():
+        method = path.stem.split("_resnet32_")[0]
+        networks = TABLE_4[path.stem.removeprefix(f"{method}_")]
+        if path.stem == "independent_resnet32_resnet32":
+            networks = ("resnet32_b_ie_kd", "resnet32_b_ie_kd")
+        assert config_of(path).networks == networks, path
+        head = path.read_text().replace("\n# ", " ")
+        counts = re.search(r"The networks have ([\d,]+) and ([\d,]+) parameters", head).groups()
+        assert [int(one.replace(",", "")) for one in counts] == [PARAMETERS[name] for name in networks], path
+        shortcuts = [name.split("_")[1].upper() for name in networks if name.endswith("_ie_kd")]
+        assert set(re.findall(r"\(shortcut ([AB])\)", head)) == set(shortcuts), path
+    page = (CONFIGS.parent / "docs" / "networks.md").read_text()
+    for name, count in PARAMETERS.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name.removesuffix('_ie_kd')}` "))
+        assert f"| {count:,} |" in row
+
+
 def test_the_main_config_is_the_papers():
     config = config_of(CONFIGS / "ie_dml.flags")
     protocol = config.chosen_protocol()
-    assert (config.method, config.dataset, config.networks) == ("ie_dml", "cifar100", ("resnet32", "resnet110_a"))
+    assert (config.method, config.dataset, config.networks) == ("ie_dml", "cifar100", TABLE_4["resnet32_resnet110"])
     assert (protocol.epochs, protocol.batch_size) == (160, 128)
     assert protocol.settings.milestones == (80, 120)
     assert (protocol.settings.learning_rate, protocol.settings.weight_decay) == (0.1, 5e-4)
@@ -42,8 +77,7 @@ def test_the_main_config_is_the_papers():
 
 def test_table_4_of_ie_kd_has_a_config_per_cell():
     names = {path.stem for path in (CONFIGS / "ie_kd_table4").iterdir()}
-    pairs = ("resnet32_resnet110", "resnet32_wide_resnet_28_10", "resnet32_mobilenet", "resnet32_resnet32")
-    assert names == {f"{method}_{pair}" for method in ("independent", "dml", "ie_dml") for pair in pairs}
+    assert names == {f"{method}_{pair}" for method in ("independent", "dml", "ie_dml") for pair in TABLE_4}
     dml = config_of(CONFIGS / "ie_kd_table4" / "dml_resnet32_mobilenet.flags").chosen_protocol()
     assert (dml.epochs, dml.batch_size, dml.settings.milestones) == (200, 64, (60, 120, 180))
 
@@ -176,7 +210,9 @@ def test_dcms_methods_are_trained_alike(table):
         config, label = config_of(path), stem.split("_")[0]
         assert config.method == {"independent": "supervised"}.get(label, label), path
         assert config.to_dict()["hyperparameters"] == defaults_of(config.method), path
-        larger = config.networks[0] if len(config.networks) > 1 else stem.removeprefix("independent_")
+        larger = (
+            config.networks[0].removesuffix("_dcm") if len(config.networks) > 1 else stem.removeprefix("independent_")
+        )
         protocol = (
             "dcm_imagenet"
             if table == 2
@@ -188,6 +224,9 @@ def test_dcms_methods_are_trained_alike(table):
         if table == 7:
             assert config.dataset == "cifar10" and config.label_noise == int(stem.split("_")[-1]) / 100
         else:
+            assert all(
+                name.endswith("_dcm") for name in config.networks if "wide_resnet" in name or name == "mobilenet"
+            )
             names = "_".join(config.networks).replace("imagenet_", "").replace("_dcm", "").replace("110_a", "110")
             assert (f"{label}_{names}", config.dataset) == (stem, "imagenet2012" if table == 2 else "cifar100")
 
@@ -199,8 +238,9 @@ def test_dcms_ablations_differ_from_table_1_in_one_thing(table):
         found = next(name for name in sorted(DCM_ABLATIONS[table], key=len, reverse=True) if name in stem)
         argument, value = DCM_ABLATIONS[table][found]
         assert config.to_dict()["hyperparameters"] == {**defaults_of("dcm"), argument: value}, path
-        backbone = config.networks[0]
-        assert len(config.networks) == (1 if table == 6 else 2) and set(config.networks) == {backbone}
+        assert len(config.networks) == (1 if table == 6 else 2) and len(set(config.networks)) == 1
+        backbone = config.networks[0].removesuffix("_dcm")
+        assert ("wide_resnet" in backbone) == config.networks[0].endswith("_dcm")
         whole = config_of(CONFIGS / "dcm_table1" / f"dcm_{backbone}_{backbone}.flags")
         assert (config.method, config.protocol, config.normalization) == (whole.method, whole.protocol, "c10wrn")
         assert table not in (4, 6) or stem.endswith(f"_{backbone}")
@@ -209,7 +249,7 @@ def test_dcms_ablations_differ_from_table_1_in_one_thing(table):
 
 def test_dcms_protocols():
     wide = config_of(CONFIGS / "dcm.flags")
-    assert (wide.method, wide.networks, wide.dataset) == ("dcm", ("wide_resnet_28_10",) * 2, "cifar100")
+    assert (wide.method, wide.networks, wide.dataset) == ("dcm", ("wide_resnet_28_10_dcm",) * 2, "cifar100")
     protocol = wide.chosen_protocol()
     assert (protocol.epochs, protocol.batch_size, protocol.settings.milestones) == (200, 128, (59, 119, 159))
     settings = protocol.settings

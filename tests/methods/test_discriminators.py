@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.methods.discriminators import discriminator
-from tfdistill.networks.layers import layer_seeds
+from tfdistill.networks.initialization import LayerSeeds
 
 
 def build(shape, seed=0):
-    return discriminator(shape, name="judge", seeds=layer_seeds(seed))
+    return discriminator(shape, name="judge", seeds=LayerSeeds(seed))
 
 
 def maps_of(shape, examples=6):

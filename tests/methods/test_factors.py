@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.methods import factors
-from tfdistill.networks.layers import layer_seeds
+from tfdistill.networks.initialization import LayerSeeds
 
 
 def trainable_weights(model):
@@ -16,7 +16,7 @@ def trainable_weights(model):
 
 
 def build(shape, channels, **arguments):
-    return factors.coder(shape, channels, name="coder", seeds=layer_seeds(0), **arguments)
+    return factors.coder(shape, channels, name="coder", seeds=LayerSeeds(0), **arguments)
 
 
 def test_sizes_are_those_of_the_authors_code():
@@ -51,10 +51,10 @@ def test_the_leading_activation_can_be_left_out():
 
 def test_weights_follow_the_seed():
     one, same = build((4, 4, 3), 2), build((4, 4, 3), 2)
-    other = factors.coder((4, 4, 3), 2, name="coder", seeds=layer_seeds(1))
+    other = factors.coder((4, 4, 3), 2, name="coder", seeds=LayerSeeds(1))
     kernels = [model.get_layer("conv1").kernel.numpy() for model in (one, same, other)]
     assert np.array_equal(kernels[0], kernels[1]) and not np.array_equal(kernels[0], kernels[2])
-    assert next(itertools.islice(layer_seeds(None), 3, None)) is None
+    assert next(itertools.islice(LayerSeeds(None), 3, None)) is None
 
 
 def test_a_selection_reads_its_state_and_survives_a_file(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.methods.matching import match, transfer_layer
-from tfdistill.networks.layers import layer_seeds
+from tfdistill.networks.initialization import LayerSeeds
 
 
 def call(model, inputs):
@@ -16,7 +16,7 @@ def matched(tiny, learner, source):
     learner, source = tiny.network("learner", **learner), tiny.network("source", **source)
     images = tiny.batch()["images"]
     taps = {network.name: network(images) for network in (learner, source)}
-    matching = match(learner, source, seeds=layer_seeds(0))
+    matching = match(learner, source, seeds=LayerSeeds(0))
     return matching, taps, matching.maps(taps, call)
 
 
@@ -44,7 +44,7 @@ def test_the_larger_map_is_pooled_to_the_smaller(tiny, larger, pools):
 
 
 def test_a_transfer_layer_is_a_convolution_of_single_pixels_with_norm_and_relu(tiny):
-    model = transfer_layer((4, 4, 3), 5, name="transfer", seeds=layer_seeds(0))
+    model = transfer_layer((4, 4, 3), 5, name="transfer", seeds=LayerSeeds(0))
     maps = np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype("float32")
     weights = tiny.weights_of(model)
     assert [tuple(one.shape) for one in tiny.trainable(weights)] == [(1, 1, 3, 5), (5,), (5,)]

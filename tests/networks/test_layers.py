@@ -6,15 +6,14 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.networks import convolutions
+from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds, fan_out_normal
 from tfdistill.networks.layers import (
     BatchNormalization,
     Dropout,
     SubsampledShortcut,
     classify,
     conv,
-    fan_out_normal,
     image_input,
-    layer_seeds,
 )
 
 MODES = {"eager": {}, "graph": {"jit_compile": False}, "xla": {"jit_compile": True}}
@@ -218,7 +217,7 @@ def test_subsampled_shortcut_keeps_every_second_pixel_between_zero_channels(size
 @pytest.mark.parametrize("strides", [1, 2])
 def test_conv_pads_symmetrically(size, strides):
     images = keras.Input((size, size, 2))
-    model = keras.Model(images, conv(images, 3, 3, strides=strides, seeds=layer_seeds(0), name="conv"))
+    model = keras.Model(images, conv(images, 3, 3, strides=strides, seeds=LayerSeeds(0), name="conv"))
     inputs = _random((1, size, size, 2))
     kernel = model.get_layer("conv").kernel.numpy()
 
@@ -236,16 +235,16 @@ def test_initial_values_have_the_stated_distributions():
     assert np.abs(kernel).max() > 3 * kernel.std()  # not truncated at two deviations
 
     features = keras.Input((2, 2, 64))
-    dense = keras.Model(features, classify(features, 100, seeds=layer_seeds(1))).get_layer("logits")
+    dense = keras.Model(features, classify(features, 100, seeds=LayerSeeds(1))).get_layer("logits")
     for values in (dense.kernel.numpy(), dense.bias.numpy()):
         assert 0.9 / 8 < np.abs(values).max() <= 1 / 8
-    zero = keras.Model(features, classify(features, 100, seeds=layer_seeds(1), zero_bias=True))
+    zero = keras.Model(features, classify(features, 100, seeds=LayerSeeds(1, ZERO_BIAS)))
     assert not zero.get_layer("logits").bias.numpy().any()
 
 
 def test_layer_seeds_are_distinct_and_a_function_of_the_seed():
     def first(seed):
-        return [next(seeds) for seeds in [layer_seeds(seed)] for _ in range(200)]
+        return [next(seeds) for seeds in [LayerSeeds(seed)] for _ in range(200)]
 
     assert first(0) == first(0)
     assert len({*first(0), *first(1), *first(2)}) == 600
@@ -255,7 +254,7 @@ def test_layer_seeds_are_distinct_and_a_function_of_the_seed():
 @pytest.mark.parametrize("seed", [-1, 1.5, "1", True])
 def test_layer_seeds_refuse_what_is_no_seed(seed):
     with pytest.raises(ValueError, match=r"^seed must be None or an integer of at least 0"):
-        layer_seeds(seed)
+        LayerSeeds(seed)
 
 
 @pytest.mark.parametrize(

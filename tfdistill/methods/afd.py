@@ -23,7 +23,7 @@ from tfdistill.methods.arguments import (
     require_peers,
 )
 from tfdistill.methods.matching import Matching, match
-from tfdistill.networks import layers
+from tfdistill.networks import initialization
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.tasks import Classification
 from tfdistill.topology import cycle
@@ -102,7 +102,7 @@ class AFD(Distiller):
             self._build_discriminators(seed)
 
     def _build_discriminators(self, seed: int) -> None:
-        seeds = layers.layer_seeds(seed)
+        seeds = initialization.LayerSeeds(seed)
         for learner, source in cycle(self.networks):
             matching = match(learner, source, seeds=seeds)
             made = discriminators.discriminator(matching.shape, name=f"{learner.name}_discriminator", seeds=seeds)

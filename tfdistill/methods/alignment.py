@@ -11,7 +11,7 @@ from tfdistill import losses
 from tfdistill.distiller import Distiller
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, one_of, require_peers
 from tfdistill.methods.matching import match
-from tfdistill.networks import layers
+from tfdistill.networks import initialization
 from tfdistill.tasks import Classification
 from tfdistill.topology import cycle
 from tfdistill.updates import Batch, Phase, Round, Taps, Terms, Update
@@ -62,7 +62,7 @@ class Alignment(Distiller):
         require_peers(networks)
         self.order = choose("distance", distance, ORDERS_OF_DISTANCE)
         self.weight, self.logit_weight, self.temperature = weight, logit_weight, temperature
-        seeds = layers.layer_seeds(seed)
+        seeds = initialization.LayerSeeds(seed)
         self.matchings = [match(learner, source, seeds=seeds) for learner, source in cycle(networks)]
         self.helpers |= {helper.name: helper for matching in self.matchings for helper in matching.helpers()}
 

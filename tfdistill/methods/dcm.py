@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfdistill.distiller import Distiller
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, one_of, require_peers
-from tfdistill.networks import auxiliary_heads, layers
+from tfdistill.networks import auxiliary_heads, initialization
 from tfdistill.networks.heads import KINDS, PLACES
 from tfdistill.tasks import Classification
 from tfdistill.updates import ORDERS, Batch, Phase, Round, Taps, Terms, Update
@@ -106,7 +106,7 @@ class DCM(Distiller):
             left_out |= {"deep_supervision", "cross_stage"}
         self.term_weights = {name: weight for name, weight in weights.items() if name not in left_out}
         self.soft_terms = {name: SOFT_TERMS[name] for name in SOFT_TERMS if name in self.term_weights}
-        seeds = layers.layer_seeds(seed)
+        seeds = initialization.LayerSeeds(seed)
         self.heads = {
             one.name: auxiliary_heads(one, getattr(one, "architecture", None), places, kind=head_kind, seed=next(seeds))
             for one in networks

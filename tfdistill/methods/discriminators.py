@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import keras
 
-from tfdistill.networks import layers
+from tfdistill.networks import initialization, layers
 from tfdistill.networks.convolutions import Conv2D
 
 
-def discriminator(shape: tuple[int, int, int], *, name: str, seeds: Iterator[int | None]) -> keras.Model:
+def discriminator(shape: tuple[int, int, int], *, name: str, seeds: initialization.LayerSeeds) -> keras.Model:
     """A small network that says how likely a feature map comes from the network that is imitated.
 
     A 3×3 convolution of stride 2 (padding 1, no bias) to half of the channels, BatchNorm, LeakyReLU(0.2), then a
@@ -21,7 +19,7 @@ def discriminator(shape: tuple[int, int, int], *, name: str, seeds: Iterator[int
     Args:
         shape: (height, width, channels) of the feature map it reads.
         name: of the model.
-        seeds: one seed per weight, see `networks.layers.layer_seeds`.
+        seeds: one seed per weight, see `networks.initialization.LayerSeeds`.
 
     Returns:
         A model from [batch, height, width, channels] to [batch], float32 in 0..1 under every precision.
@@ -38,7 +36,7 @@ def discriminator(shape: tuple[int, int, int], *, name: str, seeds: Iterator[int
         3,
         strides=2,
         use_bias=False,
-        kernel_initializer=layers.fan_in_uniform(next(seeds)),
+        kernel_initializer=initialization.fan_in_uniform(next(seeds)),
         name="conv1",
     )(padded)
     hidden = layers.BatchNormalization(name="norm1")(hidden)
@@ -48,7 +46,7 @@ def discriminator(shape: tuple[int, int, int], *, name: str, seeds: Iterator[int
     score = Conv2D(
         1,
         (height, width),
-        kernel_initializer=layers.fan_in_uniform(next(seeds)),
+        kernel_initializer=initialization.fan_in_uniform(next(seeds)),
         bias_initializer=keras.initializers.RandomUniform(-limit, limit, seed=next(seeds)),
         dtype="float32",
         name="conv2",

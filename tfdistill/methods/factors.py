@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.networks import layers
+from tfdistill.networks import initialization, layers
 
 
 @keras.saving.register_keras_serializable(package="tfdistill")
@@ -64,7 +64,7 @@ def coder(
     channels: int,
     *,
     name: str,
-    seeds: Iterator[int | None],
+    seeds: initialization.LayerSeeds,
     indices: Sequence[int] | None = None,
     leading_activation: bool = True,
 ) -> keras.Model:
@@ -76,7 +76,7 @@ def coder(
         shape: (height, width, channels) of the feature map it reads.
         channels: channels of what it returns.
         name: of the model.
-        seeds: one seed per layer, see `networks.layers.layer_seeds`.
+        seeds: one seed per layer, see `networks.initialization.LayerSeeds`.
         indices: channels to read, all if not given.
         leading_activation: a LeakyReLU(0.1) before the first convolution, as in the authors' code; the paper's
             Table 3 (supplement) has none.

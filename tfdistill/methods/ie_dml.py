@@ -15,7 +15,7 @@ from tfdistill.bounds import Number
 from tfdistill.distiller import Distiller
 from tfdistill.methods import factors
 from tfdistill.methods.arguments import Share, TermWeight, checked, choose, features_of, one_of, require_peers
-from tfdistill.networks import layers
+from tfdistill.networks import initialization
 from tfdistill.tasks import Classification
 from tfdistill.topology import all_pairs
 from tfdistill.updates import ORDERS, Batch, Phase, Taps, Terms, Update, rounds_in_order
@@ -99,7 +99,7 @@ class IEDML(Distiller):
         self.reconstruction_order = choose("reconstruction", reconstruction, ORDERS_OF_RECONSTRUCTION)
         self.update = update
         drawn = choose("split", split, SPLITS)
-        seeds = layers.layer_seeds(seed)
+        seeds = initialization.LayerSeeds(seed)
         make_coder = functools.partial(factors.coder, seeds=seeds, leading_activation=leading_activation)
         self.lessons: dict[str, list[Lesson]] = {network.name: [] for network in networks}
         for index, (learner, sources) in enumerate(all_pairs(networks)):

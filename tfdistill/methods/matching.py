@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfdistill.methods import factors
 from tfdistill.methods.arguments import features_of
-from tfdistill.networks import layers
+from tfdistill.networks import initialization, layers
 from tfdistill.networks.convolutions import Conv2D
 from tfdistill.updates import Taps
 
@@ -45,7 +45,7 @@ class Matching:
         return () if self.transfer is None else (self.transfer,)
 
 
-def match(learner: keras.Model, source: keras.Model, *, seeds: Iterator[int | None]) -> Matching:
+def match(learner: keras.Model, source: keras.Model, *, seeds: initialization.LayerSeeds) -> Matching:
     """Makes the last feature maps of two networks comparable, in the source's channels.
 
     Args:
@@ -70,14 +70,14 @@ def match(learner: keras.Model, source: keras.Model, *, seeds: Iterator[int | No
 
 
 def transfer_layer(
-    shape: tuple[int, int, int], channels: int, *, name: str, seeds: Iterator[int | None]
+    shape: tuple[int, int, int], channels: int, *, name: str, seeds: initialization.LayerSeeds
 ) -> keras.Model:
     """A 1×1 convolution without bias, BatchNorm and ReLU, from `shape` to as many `channels`.
 
     Source: Chung et al., §3.2; the kernel's size, and initial weights as PyTorch's U(±1/√fan_in), are ours.
     """
     maps = keras.Input(shape, name="maps")
-    outputs = Conv2D(channels, 1, use_bias=False, kernel_initializer=layers.fan_in_uniform(next(seeds)), name="conv")(
-        maps
-    )
+    outputs = Conv2D(
+        channels, 1, use_bias=False, kernel_initializer=initialization.fan_in_uniform(next(seeds)), name="conv"
+    )(maps)
     return keras.Model(maps, layers.norm_relu(outputs, name="transfer"), name=name)

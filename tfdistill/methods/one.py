@@ -13,7 +13,7 @@ from tfdistill.distiller import Distiller
 from tfdistill.methods.arguments import RampEpochs, Temperature, TermWeight, checked, require_peers
 from tfdistill.methods.ensembles import ensemble_model
 from tfdistill.methods.ramps import ramped
-from tfdistill.networks import layers
+from tfdistill.networks import initialization, layers
 from tfdistill.networks.branches import share_trunk
 from tfdistill.tasks import Classification
 from tfdistill.updates import Batch, Phase, Taps, Terms, Update, joint
@@ -123,11 +123,11 @@ def gate(shape: tuple[int, int, int], branches: int, *, seed: int) -> keras.Mode
         A model from [batch, height, width, channels] to [batch, K]; rows are positive and sum to 1. Its parameters are
         those of the authors' code: channels · K + K of the linear layer and 2K of the normalization.
     """
-    seeds, limit = layers.layer_seeds(seed), shape[-1] ** -0.5
+    seeds, limit = initialization.LayerSeeds(seed), shape[-1] ** -0.5
     maps = keras.Input(shape, name="maps")
     scores = keras.layers.Dense(
         branches,
-        kernel_initializer=layers.fan_in_uniform(next(seeds)),
+        kernel_initializer=initialization.fan_in_uniform(next(seeds)),
         bias_initializer=keras.initializers.RandomUniform(-limit, limit, seed=next(seeds)),
         name="scores",
         dtype="float32",

@@ -67,12 +67,14 @@ class NetworkFamily:
         summary: one line for a list of networks.
         examples: some valid names.
         builder: from the pattern's numbers and the keywords classes, image_shape, seed and name to a network.
+        starts_like: whose first weights these are, where another family has the same networks but for them.
     """
 
     pattern: str
     summary: str
     examples: tuple[str, ...]
     builder: Callable[..., keras.Model]
+    starts_like: str = ""
 
     def numbers(self, name: str) -> dict[str, int] | None:
         """The pattern's numbers in `name`, or None where the name does not follow the pattern."""
@@ -98,6 +100,20 @@ NETWORKS: dict[str, NetworkFamily] = {
         "CIFAR ResNet of depth 6n + 2, projection shortcuts (B)",
         ("resnet32_b", "resnet110_b"),
         functools.partial(cifar_resnet, shortcut="B"),
+    ),
+    "resnet_a_ie_kd": NetworkFamily(
+        "resnet<depth>_a_ie_kd",
+        "CIFAR ResNet with shortcuts A and the initial weights of IE-KD's authors",
+        ("resnet32_a_ie_kd", "resnet110_a_ie_kd"),
+        functools.partial(cifar_resnet, shortcut="A", initialization="ie_kd"),
+        starts_like="IE-KD",
+    ),
+    "resnet_b_ie_kd": NetworkFamily(
+        "resnet<depth>_b_ie_kd",
+        "CIFAR ResNet with shortcuts B and the initial weights of IE-KD's authors",
+        ("resnet32_b_ie_kd",),
+        functools.partial(cifar_resnet, shortcut="B", initialization="ie_kd"),
+        starts_like="IE-KD",
     ),
     "resnet_bottleneck": NetworkFamily(
         "resnet<depth>_bottleneck",
@@ -135,6 +151,20 @@ NETWORKS: dict[str, NetworkFamily] = {
         ("wide_resnet_28_10_dropout",),
         functools.partial(wide_resnet, dropout=0.3),
     ),
+    "wide_resnet_dcm": NetworkFamily(
+        "wide_resnet_<depth>_<width>_dcm",
+        "Wide ResNet with the initial weights of DCM's authors",
+        ("wide_resnet_28_4_dcm", "wide_resnet_28_10_dcm"),
+        functools.partial(wide_resnet, initialization="dcm"),
+        starts_like="DCM",
+    ),
+    "wide_resnet_dropout_dcm": NetworkFamily(
+        "wide_resnet_<depth>_<width>_dropout_dcm",
+        "Wide ResNet with dropout and the initial weights of DCM's authors",
+        ("wide_resnet_28_10_dropout_dcm",),
+        functools.partial(wide_resnet, dropout=0.3, initialization="dcm"),
+        starts_like="DCM",
+    ),
     "densenet": NetworkFamily(
         "densenet_<depth>_<growth>",
         "DenseNet of depth 3n + 4, neither bottlenecks nor compression",
@@ -150,10 +180,12 @@ NETWORKS: dict[str, NetworkFamily] = {
         ("vgg13_bn",),
         functools.partial(vgg, batch_norm=True),
     ),
-    "mobilenet": NetworkFamily("mobilenet", "CIFAR MobileNet with IE-KD's strides", ("mobilenet",), mobilenet),
+    "mobilenet": NetworkFamily(
+        "mobilenet", "CIFAR MobileNet with IE-KD's strides and initial weights", ("mobilenet",), mobilenet
+    ),
     "mobilenet_dcm": NetworkFamily(
         "mobilenet_dcm",
-        "CIFAR MobileNet with DCM's strides",
+        "CIFAR MobileNet with DCM's strides and initial weights",
         ("mobilenet_dcm",),
         functools.partial(mobilenet, strides="dcm"),
     ),

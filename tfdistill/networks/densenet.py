@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import keras
 
-from tfdistill.networks.layers import classify, conv, image_input, layer_seeds, norm_relu
+from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
+from tfdistill.networks.layers import classify, conv, image_input, norm_relu
 from tfdistill.networks.resnet import blocks_per_stage
 from tfdistill.networks.taps import tapped
 
@@ -51,7 +50,7 @@ def densenet(
     if growth < 1:
         raise ValueError(f"growth must be at least 1, got {growth!r}")
     layers = blocks_per_stage(depth, convolutions=3, others=4)
-    seeds = layer_seeds(seed)
+    seeds = LayerSeeds(seed, ZERO_BIAS)
     images = image_input(image_shape, classes, smallest=4)
     x = conv(images, 16, 3, seeds=seeds, name="stem")
     taps = {"stem": x}
@@ -59,14 +58,12 @@ def densenet(
         taps[f"stage{stage}"] = x = dense_block(x, layers, growth, seeds=seeds, name=f"stage{stage}")
         if stage < 3:
             taps[f"transition{stage}"] = x = transition(x, seeds=seeds, name=f"transition{stage}")
-    taps |= classify(norm_relu(x, name="final"), classes, seeds=seeds, zero_bias=True)
+    taps |= classify(norm_relu(x, name="final"), classes, seeds=seeds)
     norms = ["transition1_norm", "transition2_norm", "final_norm"]
     return tapped(images, taps, preactivations=norms, name=name or f"densenet_{depth}_{growth}")
 
 
-def dense_block(
-    x: keras.KerasTensor, layers: int, growth: int, *, seeds: Iterator[int | None], name: str
-) -> keras.KerasTensor:
+def dense_block(x: keras.KerasTensor, layers: int, growth: int, *, seeds: LayerSeeds, name: str) -> keras.KerasTensor:
     """`layers` times norm - ReLU - 3 x 3 convolution, each concatenated to its input.
 
     Args:
@@ -86,7 +83,7 @@ def dense_block(
     return x
 
 
-def transition(x: keras.KerasTensor, *, seeds: Iterator[int | None], name: str) -> keras.KerasTensor:
+def transition(x: keras.KerasTensor, *, seeds: LayerSeeds, name: str) -> keras.KerasTensor:
     """Norm - ReLU - 1 x 1 convolution - 2 x 2 average pooling; the channels stay as many.
 
     Args:

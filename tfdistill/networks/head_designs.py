@@ -7,13 +7,24 @@ returns the head's last feature map.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import keras
 
 from tfdistill.networks.densenet import dense_block, transition
 from tfdistill.networks.imagenet_resnet import BLOCKS, stage
+from tfdistill.networks.initialization import (
+    DCM_WIDE_RESNET,
+    IE_KD_MOBILENET,
+    IE_KD_RESNET,
+    PYTORCH,
+    SMALL_CLASSIFIER,
+    USUAL,
+    ZERO_BIAS,
+    Initialization,
+    LayerSeeds,
+)
 from tfdistill.networks.layers import conv, norm_relu
 from tfdistill.networks.mobilenet import separable_block
 from tfdistill.networks.mobilenet_v2 import inverted_residual_stage, norm_relu6
@@ -21,7 +32,7 @@ from tfdistill.networks.preactivation_resnet import preactivation_bottleneck_sta
 from tfdistill.networks.resnet import basic_stage, bottleneck_stage
 from tfdistill.networks.wide_resnet import wide_stage
 
-Seeds = Iterator[int | None]
+Seeds = LayerSeeds
 Body = Callable[[keras.KerasTensor, float, Seeds], keras.KerasTensor]
 
 
@@ -32,10 +43,12 @@ class Design:
     Args:
         tap: what feeds it.
         body: everything before global pooling and classifier.
+        initialization: what its weights are drawn from: what its network's are.
     """
 
     tap: str
     body: Body
+    initialization: Initialization = USUAL
 
 
 def head_designs(architecture: str) -> dict[str, Design]:
@@ -60,37 +73,41 @@ def has_designs(architecture: str) -> bool:
     return any(re.fullmatch(pattern, architecture) for pattern in DESIGNS)
 
 
-def stage_designs(taps: Iterable[str]) -> dict[str, Design]:
+def stage_designs(taps: Iterable[str], architecture: str = "") -> dict[str, Design]:
     """Heads without a body for any network: each of its stages before the last, from the nearest to the end on.
 
     Args:
         taps: of the network. As many places as there are stages have a design; the stem counts as the first.
+        architecture: its name in `NETWORKS`, if it has one.
     """
+    drawn_from = next((one for pattern, one in UNDESIGNED.items() if re.fullmatch(pattern, architecture)), USUAL)
     named = set(taps)
     maps = [tap for tap in ("stem", *(f"stage{number}" for number in range(1, 10))) if tap in named]
-    return {place: Design(tap, _nothing) for place, tap in zip(("C2", "C3", "C4"), reversed(maps[:-1]), strict=False)}
+    places = zip(("C2", "C3", "C4"), reversed(maps[:-1]), strict=False)
+    return {place: Design(tap, _nothing, drawn_from) for place, tap in places}
 
 
 def _nothing(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:
     return x
 
 
-def _wide_resnet(depth: str, width: str, dropout: str | None) -> dict[str, Design]:
+def _wide_resnet(depth: str, width: str, dropout: str | None, dcm: str | None) -> dict[str, Design]:
     n, k, rate = (int(depth) - 4) // 6, int(width), 0.3 if dropout else 0.0
+    drawn_from = DCM_WIDE_RESNET if dcm else ZERO_BIAS
 
     def body(*stages: tuple[int, int, int]) -> Body:
         def build(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:
             for index, (filters, blocks, strides) in enumerate(stages, 1):
                 filters, name = int(filters * k * factor), f"stage{index}"
                 x = wide_stage(x, filters, blocks, strides=strides, dropout=rate, seeds=seeds, name=name)
-            return norm_relu(x, name="final")
+            return norm_relu(x, seeds=seeds, name="final")
 
         return build
 
     return {
-        "C2": Design("stage2", body((128, n, 2))),
-        "C3": Design("stage1", body((32, n, 2), (64, _half(n), 2))),
-        "C4": Design("stem", body((16, n, 1), (32, _half(n), 2), (64, _half(n), 2))),
+        "C2": Design("stage2", body((128, n, 2)), drawn_from),
+        "C3": Design("stage1", body((32, n, 2), (64, _half(n), 2)), drawn_from),
+        "C4": Design("stem", body((16, n, 1), (32, _half(n), 2), (64, _half(n), 2)), drawn_from),
     }
 
 
@@ -107,13 +124,19 @@ def _mobilenet_dcm() -> dict[str, Design]:
         return build
 
     return {
-        "C2": Design("stage2", body(2048, 2048)),
-        "C3": Design("stage1", body(512, 512, 512, 512, 1024, 1024)),
-        "C4": Design("stem", body(64, 128, 128, 256, 256, 512, 512, 512, 1024)),
+        "C2": Design("stage2", body(2048, 2048), PYTORCH),
+        "C3": Design("stage1", body(512, 512, 512, 512, 1024, 1024), PYTORCH),
+        "C4": Design("stem", body(64, 128, 128, 256, 256, 512, 512, 512, 1024), PYTORCH),
     }
 
 
-def _cifar_resnet(build_stage: Callable[..., keras.KerasTensor], n: int, *, preactivation: bool) -> dict[str, Design]:
+def _cifar_resnet(
+    build_stage: Callable[..., keras.KerasTensor],
+    n: int,
+    *,
+    preactivation: bool = False,
+    drawn_from: Initialization = USUAL,
+) -> dict[str, Design]:
     def body(*stages: tuple[int, int, int]) -> Body:
         def build(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:
             for index, (filters, blocks, strides) in enumerate(stages, 1):
@@ -124,31 +147,32 @@ def _cifar_resnet(build_stage: Callable[..., keras.KerasTensor], n: int, *, prea
 
     half = _half(n)
     return {
-        "C2": Design("stage2", body((128, n, 2))),
-        "C3": Design("stage1", body((32, half, 2), (64, half, 2))),
-        "C4": Design("stem", body((16, half, 1), (32, half, 2), (64, half, 2))),
+        "C2": Design("stage2", body((128, n, 2)), drawn_from),
+        "C3": Design("stage1", body((32, half, 2), (64, half, 2)), drawn_from),
+        "C4": Design("stem", body((16, half, 1), (32, half, 2), (64, half, 2)), drawn_from),
     }
 
 
 def _preactivation(depth: str) -> dict[str, Design]:
-    return _cifar_resnet(preactivation_bottleneck_stage, (int(depth) - 2) // 9, preactivation=True)
+    n = (int(depth) - 2) // 9
+    return _cifar_resnet(preactivation_bottleneck_stage, n, preactivation=True, drawn_from=ZERO_BIAS)
 
 
 def _bottleneck(depth: str) -> dict[str, Design]:
-    return _cifar_resnet(bottleneck_stage, (int(depth) - 2) // 9, preactivation=False)
+    return _cifar_resnet(bottleneck_stage, (int(depth) - 2) // 9)
 
 
 def _bottleneck_counted_as_basic(depth: str) -> dict[str, Design]:
-    return _cifar_resnet(bottleneck_stage, (int(depth) - 2) // 6, preactivation=False)
+    return _cifar_resnet(bottleneck_stage, (int(depth) - 2) // 6)
 
 
-def _basic(depth: str, shortcut: str | None) -> dict[str, Design]:
+def _basic(depth: str, shortcut: str | None, ie_kd: str | None) -> dict[str, Design]:
     def build_stage(x: keras.KerasTensor, filters: int, *arguments: int, **settings) -> keras.KerasTensor:
         # Shortcut A adds channels and cannot take any away, as a narrow head at the stem would have to.
         kept = shortcut == "a" and filters >= x.shape[-1]
         return basic_stage(x, filters, *arguments, shortcut="A" if kept else "B", **settings)
 
-    return _cifar_resnet(build_stage, (int(depth) - 2) // 6, preactivation=False)
+    return _cifar_resnet(build_stage, (int(depth) - 2) // 6, drawn_from=IE_KD_RESNET if ie_kd else USUAL)
 
 
 def _densenet(depth: str, growth: str) -> dict[str, Design]:
@@ -165,13 +189,14 @@ def _densenet(depth: str, growth: str) -> dict[str, Design]:
         return build
 
     return {
-        "C2": Design("transition2", body((n, 3 * k))),
-        "C3": Design("transition1", body((n, k), (_half(n), k))),
-        "C4": Design("stem", body((n, k), (_half(n), k), (_half(n), k))),
+        "C2": Design("transition2", body((n, 3 * k)), ZERO_BIAS),
+        "C3": Design("transition1", body((n, k), (_half(n), k)), ZERO_BIAS),
+        "C4": Design("stem", body((n, k), (_half(n), k), (_half(n), k)), ZERO_BIAS),
     }
 
 
-def _imagenet_resnet(depth: str) -> dict[str, Design]:
+def _imagenet_resnet(library: str, depth: str) -> dict[str, Design]:
+    drawn_from = ZERO_BIAS if library == "keras" else USUAL
     bottleneck, (_, second, third, fourth) = int(depth) >= 50, BLOCKS[int(depth)]
 
     def body(*stages: tuple[int, int]) -> Body:
@@ -184,13 +209,15 @@ def _imagenet_resnet(depth: str) -> dict[str, Design]:
         return build
 
     return {
-        "C2": Design("stage3", body((1024, fourth))),
-        "C3": Design("stage2", body((256, _half(third)), (512, 2))),
-        "C4": Design("stage1", body((128, _half(second)), (256, _half(third)), (512, 2))),
+        "C2": Design("stage3", body((1024, fourth)), drawn_from),
+        "C3": Design("stage2", body((256, _half(third)), (512, 2)), drawn_from),
+        "C4": Design("stage1", body((128, _half(second)), (256, _half(third)), (512, 2)), drawn_from),
     }
 
 
-def _mobilenet_v2() -> dict[str, Design]:
+def _mobilenet_v2(library: str | None) -> dict[str, Design]:
+    drawn_from = ZERO_BIAS if library else SMALL_CLASSIFIER
+
     def body(*groups: tuple[int, int, int], last: int) -> Body:
         def build(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:
             for index, (filters, blocks, strides) in enumerate(groups, 1):
@@ -202,9 +229,9 @@ def _mobilenet_v2() -> dict[str, Design]:
 
     far = ((64, 2, 2), (96, 2, 1), (160, 2, 2), (320, 1, 1))
     return {
-        "C2": Design("stage4", body((320, 3, 2), (640, 1, 1), last=2560)),
-        "C3": Design("stage3", body(*far, last=1280)),
-        "C4": Design("stage2", body((32, 2, 2), *far, last=1280)),
+        "C2": Design("stage4", body((320, 3, 2), (640, 1, 1), last=2560), drawn_from),
+        "C3": Design("stage3", body(*far, last=1280), drawn_from),
+        "C4": Design("stage2", body((32, 2, 2), *far, last=1280), drawn_from),
     }
 
 
@@ -218,11 +245,13 @@ DESIGNS: dict[str, Callable[..., dict[str, Design]]] = {
     r"resnet(\d+)_preactivation": _preactivation,
     r"resnet(\d+)_bottleneck": _bottleneck,
     r"resnet(\d+)_one": _bottleneck_counted_as_basic,
-    r"resnet(\d+)(?:_([ab]))?": _basic,
-    r"wide_resnet_(\d+)_(\d+)(_dropout)?": _wide_resnet,
+    r"resnet(\d+)(?:_([ab])(_ie_kd)?)?": _basic,
+    r"wide_resnet_(\d+)_(\d+)(_dropout)?(_dcm)?": _wide_resnet,
     r"densenet_(\d+)_(\d+)": _densenet,
     r"mobilenet_dcm": _mobilenet_dcm,
-    r"(?:imagenet|keras)_resnet(\d+)": _imagenet_resnet,
-    r"(?:keras_)?mobilenet_v2": _mobilenet_v2,
+    r"(imagenet|keras)_resnet(\d+)": _imagenet_resnet,
+    r"(keras_)?mobilenet_v2": _mobilenet_v2,
 }
+# What the classifiers of networks without designs start from, where it is not the usual.
+UNDESIGNED = {r"vgg\d+": SMALL_CLASSIFIER, r"mobilenet": IE_KD_MOBILENET}
 WITH_HEADS = "CIFAR and ImageNet ResNets, wide ResNets, DenseNets, mobilenet_dcm and mobilenet_v2"

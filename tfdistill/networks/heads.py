@@ -23,7 +23,8 @@ from dataclasses import dataclass
 import keras
 
 from tfdistill.networks.head_designs import Design, has_designs, head_designs, stage_designs
-from tfdistill.networks.layers import classify, layer_seeds
+from tfdistill.networks.initialization import LayerSeeds
+from tfdistill.networks.layers import classify
 
 KINDS = ("default", "narrow", "pooled")
 PLACES = ("C2", "C3", "C4")
@@ -67,7 +68,7 @@ def auxiliary_heads(
             and a linear classifier alone (the paper's APFC). The paper describes neither further; both are read so.
         seed: of the initial weights, which do not depend on which other heads there are; None draws new ones.
 
-    Convolutions start from N(0, 2 / fan_out), the classifier from PyTorch's default, as in the backbones.
+    The weights start from what their architecture's start from, the classifier's bias included.
 
     Returns:
         from place to head, in the order of `places`. The models are called "<network>_<place>".
@@ -78,7 +79,7 @@ def auxiliary_heads(
     Source: Yao and Sun, "Knowledge Transfer via Dense Cross-Layer Mutual-Distillation", ECCV 2020, Section 3.2 and
     Tables 3 and 4.
     """
-    layer_seeds(seed)  # refuses what is no seed
+    LayerSeeds(seed)  # refuses what is no seed
     for argument, value, choices in [("kind", kind, KINDS), *(("places", place, PLACES) for place in places)]:
         if value not in choices:
             nearest = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)[0]
@@ -103,7 +104,7 @@ def auxiliary_heads(
 
 def _designs(network: keras.Model, architecture: str | None, kind: str) -> dict[str, Design]:
     if kind == "pooled" and not has_designs(architecture or ""):
-        return stage_designs(network.output)
+        return stage_designs(network.output, architecture or "")
     if architecture is None:
         raise ValueError(
             f"network {network.name!r} has no attribute 'architecture', which {kind} heads are made by; pooled ones "
@@ -113,7 +114,7 @@ def _designs(network: keras.Model, architecture: str | None, kind: str) -> dict[
 
 
 def _head(network: keras.Model, design: Design, kind: str, seed: int | None, name: str) -> keras.Model:
-    tap, seeds = network.output[design.tap], layer_seeds(seed)
+    tap, seeds = network.output[design.tap], LayerSeeds(seed, design.initialization)
     features = keras.Input(tap.shape[1:], dtype=tap.dtype, name=design.tap)
     x = features if kind == "pooled" else design.body(features, 0.5 if kind == "narrow" else 1.0, seeds)
     outputs = classify(x, network.output["logits"].shape[-1], seeds=seeds)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import keras
 
-from tfdistill.networks.layers import classify, conv, image_input, layer_seeds, norm_relu
+from tfdistill.networks.initialization import LayerSeeds
+from tfdistill.networks.layers import classify, conv, image_input, norm_relu
 from tfdistill.networks.resnet import basic_stage, bottleneck_stage
 from tfdistill.networks.taps import tapped
 
@@ -54,7 +53,7 @@ def imagenet_resnet(
         raise ValueError(f"depth must be one of {list(BLOCKS)}, got {depth!r}")
     if strided_conv not in (1, 2):
         raise ValueError(f"strided_conv must be 1 or 2, got {strided_conv!r}")
-    seeds = layer_seeds(seed)
+    seeds = LayerSeeds(seed)
     images = image_input(image_shape, classes, smallest=32)
     x = norm_relu(conv(images, 64, 7, strides=2, seeds=seeds, name="stem"), name="stem")
     x = keras.layers.ZeroPadding2D(1, name="stem_pool_padding")(x)  # zero is the least value after a ReLU
@@ -85,7 +84,7 @@ def stage(
     *,
     bottleneck: bool,
     strides: int,
-    seeds: Iterator[int | None],
+    seeds: LayerSeeds,
     name: str,
     strided_conv: int = 2,
 ) -> keras.KerasTensor:

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 
 from tfdistill.networks.adapters import network_from
-from tfdistill.networks.layers import classify, fan_out_normal, image_input, layer_seeds
+from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
+from tfdistill.networks.layers import classify, image_input
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -114,7 +115,7 @@ def keras_application(
     Raises:
         ValueError: an argument is outside of its range.
     """
-    application, seeds = APPLICATIONS[architecture], layer_seeds(seed)
+    application, seeds = APPLICATIONS[architecture], LayerSeeds(seed, ZERO_BIAS)
     images = image_input(image_shape, classes, smallest=32)
     if image_shape[-1] != 3:
         raise ValueError(f"image_shape must have 3 channels for {architecture}, got {image_shape[-1]}")
@@ -124,8 +125,11 @@ def keras_application(
     # `keras.applications` takes no seed.
     for variable in backbone.trainable_variables:
         if len(variable.shape) > 1:
-            variable.assign(fan_out_normal(next(seeds))(variable.shape))
-    head = classify(backbone.output, classes, seeds=seeds, zero_bias=True)
+            drawn_from = seeds.initialization
+            # A depthwise kernel's last axis is the channels that each channel becomes.
+            draw = drawn_from.depthwise if variable.shape[-1] == 1 else drawn_from.convolution
+            variable.assign(draw(next(seeds))(variable.shape))
+    head = classify(backbone.output, classes, seeds=seeds)
     taps = {**application.taps, "embedding": "embedding", "logits": "logits"}
     return network_from(keras.Model(images, head["logits"]), taps, name=name or architecture)
 

@@ -1,15 +1,13 @@
-"""The layers and helpers that the networks share: PyTorch's BatchNorm, padding and initialisation, in Keras.
+"""The layers and helpers that the networks share: PyTorch's BatchNorm and padding, in Keras.
 
 The papers trained in PyTorch. Three of its conventions differ from Keras' defaults and change results:
 BatchNorm's constants and running variance, the symmetric padding of strided convolutions, and the initial
-weights. They live here, so that a network's file reads as its architecture and nothing else.
+weights. They live here and in `initialization.py`, so that a network's file reads as its architecture and nothing else.
 """
 
 from __future__ import annotations
 
-import itertools
 import operator
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -18,6 +16,7 @@ import tensorflow as tf
 
 from tfdistill import keras_settings
 from tfdistill.networks import convolutions
+from tfdistill.networks.initialization import LayerSeeds
 
 
 @keras.saving.register_keras_serializable(package="tfdistill")
@@ -166,40 +165,12 @@ class SubsampledShortcut(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters, "strides": self.strides}
 
 
-def layer_seeds(seed: int | None) -> Iterator[int | None]:
-    """Yields one seed per layer, all different, a function of `seed` alone (None: each layer draws its own).
-
-    Args:
-        seed: an integer of at least 0, or None for weights that differ at every call.
-
-    Raises:
-        ValueError: `seed` is neither None nor an integer of at least 0.
-    """
-    if seed is None:
-        return itertools.repeat(None)
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"seed must be None or an integer of at least 0, got {seed!r}")
-    # A hashed start, so that neighbouring seeds share no run of layer seeds.
-    first = int(np.random.SeedSequence(int(seed)).generate_state(1)[0]) >> 1
-    return itertools.count(first)
-
-
-def fan_out_normal(seed: int | None) -> keras.initializers.Initializer:
-    """N(0, 2 / fan_out), not truncated: the residual networks' usual initialisation of convolutions."""
-    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=seed)
-
-
-def fan_in_uniform(seed: int | None) -> keras.initializers.Initializer:
-    """U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)): PyTorch's default for the weight of a linear layer."""
-    return keras.initializers.VarianceScaling(1.0 / 3.0, "fan_in", "uniform", seed=seed)
-
-
 def conv(
     x: keras.KerasTensor,
     filters: int,
     kernel_size: int,
     *,
-    seeds: Iterator[int | None],
+    seeds: LayerSeeds,
     name: str,
     strides: int = 1,
     use_bias: bool = False,
@@ -212,25 +183,22 @@ def conv(
         strides=strides,
         padding=padding,
         use_bias=use_bias,
-        kernel_initializer=fan_out_normal(next(seeds)),
+        kernel_initializer=seeds.initialization.convolution(next(seeds)),
         name=name,
     )(x)
 
 
 def depthwise_conv(
-    x: keras.KerasTensor, kernel_size: int, *, seeds: Iterator[int | None], name: str, strides: int = 1
+    x: keras.KerasTensor, kernel_size: int, *, seeds: LayerSeeds, name: str, strides: int = 1
 ) -> keras.KerasTensor:
-    """A convolution of each channel alone, without bias, padded by `kernel_size // 2` on every side.
-
-    Its fan-out is that of one channel, `kernel_size ** 2`: each input pixel reaches no other channel.
-    """
+    """A convolution of each channel alone, without bias, padded by `kernel_size // 2` on every side."""
     x, padding = _symmetric_padding(x, kernel_size, strides, name)
     return convolutions.DepthwiseConv2D(
         kernel_size,
         strides=strides,
         padding=padding,
         use_bias=False,
-        depthwise_initializer=fan_out_normal(next(seeds)),
+        depthwise_initializer=seeds.initialization.depthwise(next(seeds)),
         name=name,
     )(x)
 
@@ -246,27 +214,29 @@ def _symmetric_padding(
     return keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_padding")(x), "valid"
 
 
-def norm_relu(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
-    """Batch normalization, then ReLU; `name` is the prefix of both layers' names."""
-    return keras.layers.ReLU(name=f"{name}_relu")(BatchNormalization(name=f"{name}_norm")(x))
+def norm_relu(x: keras.KerasTensor, *, name: str, seeds: LayerSeeds | None = None) -> keras.KerasTensor:
+    """Batch normalization, then ReLU; `name` is the prefix of both layers' names.
+
+    The scale starts at one, or, with `seeds` of an initialization that draws it, is drawn.
+    """
+    draw = seeds.initialization.scale if seeds else None
+    scale = draw(next(seeds)) if seeds and draw else "ones"
+    return keras.layers.ReLU(name=f"{name}_relu")(BatchNormalization(gamma_initializer=scale, name=f"{name}_norm")(x))
 
 
-def classify(
-    features: keras.KerasTensor, classes: int, *, seeds: Iterator[int | None], zero_bias: bool = False
-) -> dict[str, keras.KerasTensor]:
+def classify(features: keras.KerasTensor, classes: int, *, seeds: LayerSeeds) -> dict[str, keras.KerasTensor]:
     """Global average pooling and a linear classifier, both in float32 whatever the precision policy.
 
     Args:
         features: the last feature map, [batch, height, width, channels].
         classes: the number of classes.
-        seeds: the network's layer seeds.
-        zero_bias: start the bias at zero; by default it is drawn like the weight, as PyTorch does.
+        seeds: the network's layer seeds; its initialization says what weight and bias are drawn from.
 
     Returns:
         the taps "features", "embedding" [batch, channels] and "logits" [batch, classes].
     """
     embedding = global_average(features)
-    logits = linear_classifier(embedding, classes, seeds=seeds, zero_bias=zero_bias)
+    logits = linear_classifier(embedding, classes, seeds=seeds)
     return {"features": features, "embedding": embedding, "logits": logits}
 
 
@@ -275,16 +245,14 @@ def global_average(features: keras.KerasTensor) -> keras.KerasTensor:
     return keras.layers.GlobalAveragePooling2D(name="embedding", dtype="float32")(features)
 
 
-def linear_classifier(
-    units: keras.KerasTensor, classes: int, *, seeds: Iterator[int | None], zero_bias: bool = False
-) -> keras.KerasTensor:
+def linear_classifier(units: keras.KerasTensor, classes: int, *, seeds: LayerSeeds) -> keras.KerasTensor:
     """The layer "logits" on [batch, units], in float32; for the arguments see `classify`."""
-    limit = units.shape[-1] ** -0.5
+    limit, initialization = units.shape[-1] ** -0.5, seeds.initialization
     uniform = keras.initializers.RandomUniform(-limit, limit, seed=next(seeds))
     return keras.layers.Dense(
         classes,
-        kernel_initializer=fan_in_uniform(next(seeds)),
-        bias_initializer="zeros" if zero_bias else uniform,
+        kernel_initializer=initialization.classifier(next(seeds)),
+        bias_initializer="zeros" if initialization.zero_bias else uniform,
         name="logits",
         dtype="float32",
     )(units)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
-
 import keras
 
-from tfdistill.networks.layers import classify, conv, depthwise_conv, image_input, layer_seeds, norm_relu
+from tfdistill.networks.initialization import IE_KD_MOBILENET, PYTORCH, LayerSeeds, choose
+from tfdistill.networks.layers import classify, conv, depthwise_conv, image_input, norm_relu
 from tfdistill.networks.taps import tapped
 
 WIDTHS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
@@ -15,12 +13,15 @@ WIDTHS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 # The widths whose first block halves the resolution; both leave a quarter of the side (8 of 32 pixels).
 HALVING_WIDTHS = {"ie_kd": (256, 512), "dcm": (512, 1024)}
 
+INITIALIZATIONS = {"ie_kd": IE_KD_MOBILENET, "dcm": PYTORCH}
+
 
 def mobilenet(
     *,
     classes: int,
     image_shape: tuple[int, int, int] = (32, 32, 3),
     strides: str = "ie_kd",
+    initialization: str = "",
     seed: int | None = None,
     name: str | None = None,
 ) -> keras.Model:
@@ -29,14 +30,17 @@ def mobilenet(
     A block is depthwise 3 x 3 conv - norm - ReLU - 1 x 1 conv - norm - ReLU. The papers halve the resolution
     at different blocks, with the same parameters and the same 8 x 8 last map of a 32 x 32 image.
 
-    Neither paper states its initialisation: all convolutions start from N(0, 2 / fan_out), the classifier
-    from PyTorch's default.
+    Neither paper states its initialisation. By the code of IE-KD's authors the convolutions start from
+    N(0, 2 / fan_out), where a depthwise one counts its own channel alone, the classifier's weight from N(0, 0.01²) and
+    its bias from zero. DCM's code leaves all of it to PyTorch: U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)) for kernels and
+    classifier.
 
     Args:
         classes: the number of classes, at least 2.
         image_shape: (height, width, channels), at least 4 x 4 pixels.
         strides: "ie_kd" halves at the first block of 256 and of 512 channels, "dcm" at the first of 512 and
             of 1024.
+        initialization: what the first weights are drawn from, "ie_kd" or "dcm"; as the strides if empty.
         seed: of the initial weights; None draws new ones at every call.
         name: the model's name, "mobilenet" by default.
 
@@ -51,15 +55,13 @@ def mobilenet(
     Source: Howard et al., "MobileNets", arXiv:1704.04861, Table 1, with the strides of IE-KD's and DCM's
     authors.
     """
-    if strides not in HALVING_WIDTHS:
-        nearest = difflib.get_close_matches(str(strides), HALVING_WIDTHS, n=1, cutoff=0.0)[0]
-        raise ValueError(f"strides must be one of {sorted(HALVING_WIDTHS)}, got {strides!r}; nearest: {nearest!r}")
-    seeds = layer_seeds(seed)
+    halving = choose("strides", strides, HALVING_WIDTHS)
+    seeds = LayerSeeds(seed, choose("initialization", initialization or strides, INITIALIZATIONS))
     images = image_input(image_shape, classes, smallest=4)
     x = norm_relu(conv(images, 32, 3, seeds=seeds, name="stem"), name="stem")
     taps, norms = {"stem": x}, []
     for block, width in enumerate(WIDTHS, 1):
-        halves = width in HALVING_WIDTHS[strides] and WIDTHS.index(width) == block - 1
+        halves = width in halving and WIDTHS.index(width) == block - 1
         if halves:
             norms.append(f"block{block - 1}_pointwise_norm")
             taps[f"stage{len(norms)}"] = x
@@ -71,7 +73,7 @@ def mobilenet(
 
 
 def separable_block(
-    x: keras.KerasTensor, filters: int, *, seeds: Iterator[int | None], name: str, strides: int = 1
+    x: keras.KerasTensor, filters: int, *, seeds: LayerSeeds, name: str, strides: int = 1
 ) -> keras.KerasTensor:
     """Depthwise 3 x 3 convolution - norm - ReLU - 1 x 1 convolution - norm - ReLU.
 

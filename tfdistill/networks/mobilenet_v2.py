@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import keras
 
-from tfdistill.networks.layers import BatchNormalization, classify, conv, depthwise_conv, image_input, layer_seeds
+from tfdistill.networks.initialization import SMALL_CLASSIFIER, LayerSeeds
+from tfdistill.networks.layers import BatchNormalization, classify, conv, depthwise_conv, image_input
 from tfdistill.networks.taps import tapped
 
 # Table 2 of the paper, a group of blocks each: expansion, output channels, blocks, stride of the first block.
@@ -25,8 +24,11 @@ def mobilenet_v2(
     An inverted residual block is 1 x 1 conv - norm - ReLU6 - depthwise 3 x 3 conv - norm - ReLU6 - 1 x 1 conv -
     norm, added to its input where it has the same shape; the first block does not expand and lacks the first
     convolution. Strided convolutions pad by one on every side, and normalization has PyTorch's constants, so that
-    weights trained there mean the same here. The kernels start from N(0, 2 / fan_out), the classifier's weight from
-    PyTorch's default, its bias from zero. There is no dropout before the classifier.
+    weights trained there mean the same here. There is no dropout before the classifier.
+
+    The kernels start from N(0, 2 / fan_out), where a depthwise one counts every channel as PyTorch does; the
+    classifier's weight from N(0, 0.01²), its bias from zero. So do torchvision's, and the code of a MobileNetV2 by an
+    author of dynamic hierarchical mimicking.
 
     Args:
         classes: the number of classes, at least 2.
@@ -44,7 +46,7 @@ def mobilenet_v2(
 
     Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, Table 2.
     """
-    seeds = layer_seeds(seed)
+    seeds = LayerSeeds(seed, SMALL_CLASSIFIER)
     images = image_input(image_shape, classes, smallest=32)
     x = norm_relu6(conv(images, 32, 3, strides=2, seeds=seeds, name="stem"), name="stem")
     taps, ends, end = {"stem": x}, [], ""
@@ -59,7 +61,7 @@ def mobilenet_v2(
     ends.append(end)
     taps[f"stage{len(ends)}"] = x
     x = norm_relu6(conv(x, 1280, 1, seeds=seeds, name="final"), name="final")
-    taps |= classify(x, classes, seeds=seeds, zero_bias=True)
+    taps |= classify(x, classes, seeds=seeds)
     return tapped(images, taps, preactivations=ends, name=name or "mobilenet_v2")
 
 
@@ -69,7 +71,7 @@ def inverted_residual_stage(
     blocks: int,
     *,
     strides: int,
-    seeds: Iterator[int | None],
+    seeds: LayerSeeds,
     name: str,
     expansion: int = 6,
 ) -> keras.KerasTensor:
@@ -84,7 +86,7 @@ def inverted_residual_stage(
 
 
 def _inverted_residual(
-    x: keras.KerasTensor, filters: int, strides: int, expansion: int, seeds: Iterator[int | None], name: str
+    x: keras.KerasTensor, filters: int, strides: int, expansion: int, seeds: LayerSeeds, name: str
 ) -> keras.KerasTensor:
     channels, residual = x.shape[-1], x
     if expansion > 1:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import keras
 
-from tfdistill.networks.layers import classify, conv, image_input, layer_seeds, norm_relu
+from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
+from tfdistill.networks.layers import classify, conv, image_input, norm_relu
 from tfdistill.networks.resnet import EXPANSION, blocks_per_stage
 from tfdistill.networks.taps import tapped
 
@@ -48,7 +47,7 @@ def preactivation_resnet(
     Source: He et al., "Identity Mappings in Deep Residual Networks", ECCV 2016, Section 4 and Appendix.
     """
     blocks = blocks_per_stage(depth, convolutions=9, others=2)
-    seeds = layer_seeds(seed)
+    seeds = LayerSeeds(seed, ZERO_BIAS)
     images = image_input(image_shape, classes, smallest=4)
     x = conv(images, 16, 3, seeds=seeds, name="stem")
     taps = {"stem": x}
@@ -56,7 +55,7 @@ def preactivation_resnet(
         filters, strides = 16 * 2 ** (stage - 1), 1 if stage == 1 else 2
         x = preactivation_bottleneck_stage(x, filters, blocks, strides=strides, seeds=seeds, name=f"stage{stage}")
         taps[f"stage{stage}"] = x
-    taps |= classify(norm_relu(x, name="final"), classes, seeds=seeds, zero_bias=True)
+    taps |= classify(norm_relu(x, name="final"), classes, seeds=seeds)
     norms = ["stage2_block1_conv1_norm", "stage3_block1_conv1_norm", "final_norm"]
     return tapped(images, taps, preactivations=norms, name=name or f"resnet{depth}_preactivation")
 
@@ -67,7 +66,7 @@ def preactivation_bottleneck_stage(
     blocks: int,
     *,
     strides: int,
-    seeds: Iterator[int | None],
+    seeds: LayerSeeds,
     name: str,
 ) -> keras.KerasTensor:
     """`blocks` pre-activation bottleneck blocks, of which the first has the strides.
@@ -88,9 +87,7 @@ def preactivation_bottleneck_stage(
     return x
 
 
-def _block(
-    x: keras.KerasTensor, filters: int, strides: int, seeds: Iterator[int | None], name: str
-) -> keras.KerasTensor:
+def _block(x: keras.KerasTensor, filters: int, strides: int, seeds: LayerSeeds, name: str) -> keras.KerasTensor:
     activated = norm_relu(x, name=f"{name}_conv1")
     residual = conv(activated, filters, 1, seeds=seeds, name=f"{name}_conv1")
     residual = norm_relu(residual, name=f"{name}_conv2")

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
 
 import keras
 
+from tfdistill.networks.initialization import IE_KD_RESNET, USUAL, LayerSeeds, choose
 from tfdistill.networks.layers import (
     BatchNormalization,
     SubsampledShortcut,
     classify,
     conv,
     image_input,
-    layer_seeds,
     norm_relu,
 )
 from tfdistill.networks.taps import tapped
 
 # How many channels leave a bottleneck block for each that its 3 x 3 convolution has.
 EXPANSION = 4
+
+INITIALIZATIONS = {"usual": USUAL, "ie_kd": IE_KD_RESNET}
 
 # What a depth d says of n bottlenecks per stage: their own three layers each, or the two of a basic block.
 LAYERS_COUNTED = {"bottleneck": 9, "basic": 6}
@@ -32,6 +33,7 @@ def cifar_resnet(
     image_shape: tuple[int, int, int] = (32, 32, 3),
     shortcut: str = "B",
     width: int = 16,
+    initialization: str = "usual",
     seed: int | None = None,
     name: str | None = None,
 ) -> keras.Model:
@@ -41,7 +43,7 @@ def cifar_resnet(
     `width` and 4 `width` channels; the second and the third halve the resolution.
 
     The convolutions start from N(0, 2 / fan_out) and the classifier from PyTorch's default, as in most CIFAR
-    code that mutual-learning papers compare with; IE-KD's authors draw both from N(0, 2 / fan_in) instead.
+    code that mutual-learning papers compare with; IE-KD's authors draw both weights from N(0, 2 / fan_in) instead.
 
     Args:
         depth: the number of weighted layers: 8, 14, 20, ..., 32, ..., 56, ..., 110, ...
@@ -50,6 +52,7 @@ def cifar_resnet(
         shortcut: what replaces the identity where the shape changes: "A", every second pixel and zero
             channels (no parameters), or "B", a strided 1 x 1 convolution with normalization.
         width: the channels of the first stage.
+        initialization: what the first weights are drawn from, "usual" or "ie_kd".
         seed: of the initial weights; None draws new ones at every call.
         name: the model's name, "resnet<depth>" by default.
 
@@ -67,8 +70,9 @@ def cifar_resnet(
         raise ValueError(f'shortcut must be "A" or "B", got {shortcut!r}')
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width!r}")
+    chosen = choose("initialization", initialization, INITIALIZATIONS)
     blocks = blocks_per_stage(depth, convolutions=6, others=2)
-    seeds = layer_seeds(seed)
+    seeds = LayerSeeds(seed, chosen)
     images = image_input(image_shape, classes, smallest=4)
     x = norm_relu(conv(images, width, 3, seeds=seeds, name="stem"), name="stem")
     taps = {"stem": x}
@@ -120,7 +124,7 @@ def cifar_bottleneck_resnet(
             f"counted_as must be one of {sorted(LAYERS_COUNTED)}, got {counted_as!r}; nearest: {nearest!r}"
         )
     blocks = blocks_per_stage(depth, convolutions=LAYERS_COUNTED[counted_as], others=2)
-    seeds = layer_seeds(seed)
+    seeds = LayerSeeds(seed)
     images = image_input(image_shape, classes, smallest=4)
     x = norm_relu(conv(images, 16, 3, seeds=seeds, name="stem"), name="stem")
     taps = {"stem": x}
@@ -140,7 +144,7 @@ def basic_stage(
     blocks: int,
     *,
     strides: int,
-    seeds: Iterator[int | None],
+    seeds: LayerSeeds,
     name: str,
     shortcut: str = "B",
 ) -> keras.KerasTensor:
@@ -169,7 +173,7 @@ def bottleneck_stage(
     blocks: int,
     *,
     strides: int,
-    seeds: Iterator[int | None],
+    seeds: LayerSeeds,
     name: str,
     strided_conv: int = 2,
 ) -> keras.KerasTensor:
@@ -195,7 +199,7 @@ def bottleneck_stage(
 
 
 def _basic_block(
-    x: keras.KerasTensor, filters: int, strides: int, shortcut: str, seeds: Iterator[int | None], name: str
+    x: keras.KerasTensor, filters: int, strides: int, shortcut: str, seeds: LayerSeeds, name: str
 ) -> keras.KerasTensor:
     residual = norm_relu(conv(x, filters, 3, strides=strides, seeds=seeds, name=f"{name}_conv1"), name=f"{name}_conv1")
     residual = conv(residual, filters, 3, seeds=seeds, name=f"{name}_conv2")
@@ -206,7 +210,7 @@ def _basic_block(
 
 
 def _bottleneck_block(
-    x: keras.KerasTensor, filters: int, strides: int, strided_conv: int, seeds: Iterator[int | None], name: str
+    x: keras.KerasTensor, filters: int, strides: int, strided_conv: int, seeds: LayerSeeds, name: str
 ) -> keras.KerasTensor:
     residual = x
     for index, (channels, size) in enumerate([(filters, 1), (filters, 3)], 1):
@@ -219,7 +223,7 @@ def _bottleneck_block(
 
 
 def _rectified_sum(
-    residual: keras.KerasTensor, x: keras.KerasTensor, strides: int, seeds: Iterator[int | None], name: str
+    residual: keras.KerasTensor, x: keras.KerasTensor, strides: int, seeds: LayerSeeds, name: str
 ) -> keras.KerasTensor:
     if x.shape != residual.shape:
         x = conv(x, residual.shape[-1], 1, strides=strides, seeds=seeds, name=f"{name}_shortcut")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import keras
 
+from tfdistill.networks.initialization import SMALL_CLASSIFIER, USUAL, LayerSeeds
 from tfdistill.networks.layers import (
     BatchNormalization,
     Dropout,
     conv,
-    fan_out_normal,
     global_average,
     image_input,
-    layer_seeds,
     linear_classifier,
 )
 from tfdistill.networks.taps import tapped
@@ -41,8 +38,8 @@ def vgg(
     the VGG-13 of 9.4 million parameters that distillation papers compare. Without, the head has two hidden
     layers of 4096 units with dropout 0.5, as in the paper and in the CIFAR code of IE-KD's authors.
 
-    Everything before the last layer starts from N(0, 2 / fan_out) with zero bias, the last from PyTorch's
-    default.
+    Convolutions start from N(0, 2 / fan_out) with zero bias. With normalization the linear layer starts from PyTorch's
+    default; without, the three start from N(0, 0.01²) with zero bias, as in torchvision's and IE-KD's code.
 
     Args:
         depth: 11, 13, 16 or 19, the paper's number of weighted layers; with normalization two fewer are left.
@@ -64,7 +61,7 @@ def vgg(
     """
     if depth not in CONVOLUTIONS:
         raise ValueError(f"depth must be one of {list(CONVOLUTIONS)}, got {depth!r}")
-    seeds = layer_seeds(seed)
+    seeds = LayerSeeds(seed, USUAL if batch_norm else SMALL_CLASSIFIER)
     x = images = image_input(image_shape, classes, smallest=32)
     taps, preactivations = {}, []
     for stage, (filters, convolutions) in enumerate(zip(WIDTHS, CONVOLUTIONS[depth], strict=True), 1):
@@ -87,7 +84,7 @@ def conv_stage(
     convolutions: int,
     *,
     batch_norm: bool,
-    seeds: Iterator[int | None],
+    seeds: LayerSeeds,
     name: str,
 ) -> keras.KerasTensor:
     """`convolutions` times 3 x 3 convolution - (norm) - ReLU, without pooling.
@@ -108,9 +105,9 @@ def conv_stage(
     return x
 
 
-def _hidden_layers(x: keras.KerasTensor, seeds: Iterator[int | None]) -> keras.KerasTensor:
+def _hidden_layers(x: keras.KerasTensor, seeds: LayerSeeds) -> keras.KerasTensor:
     for index in (1, 2):
-        initializer = fan_out_normal(next(seeds))
+        initializer = seeds.initialization.classifier(next(seeds))
         x = keras.layers.Dense(HIDDEN_UNITS, kernel_initializer=initializer, name=f"hidden{index}")(x)
         x = keras.layers.ReLU(name=f"hidden{index}_relu")(x)
         x = Dropout(0.5, seed=next(seeds), name=f"hidden{index}_dropout")(x)

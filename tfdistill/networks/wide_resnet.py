@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import keras
 
-from tfdistill.networks.layers import Dropout, classify, conv, image_input, layer_seeds, norm_relu
+from tfdistill.networks.initialization import DCM_WIDE_RESNET, ZERO_BIAS, LayerSeeds, choose
+from tfdistill.networks.layers import Dropout, classify, conv, image_input, norm_relu
 from tfdistill.networks.resnet import blocks_per_stage
 from tfdistill.networks.taps import tapped
+
+INITIALIZATIONS = {"usual": ZERO_BIAS, "dcm": DCM_WIDE_RESNET}
 
 
 def wide_resnet(
@@ -18,6 +19,7 @@ def wide_resnet(
     classes: int,
     image_shape: tuple[int, int, int] = (32, 32, 3),
     dropout: float = 0.0,
+    initialization: str = "usual",
     seed: int | None = None,
     name: str | None = None,
 ) -> keras.Model:
@@ -28,8 +30,8 @@ def wide_resnet(
     and 64 times `width` channels; the second and the third halve the resolution.
 
     The convolutions start from N(0, 2 / fan_out), the classifier's weight from PyTorch's default and its bias
-    from zero, as in the code of the KL-vs-MSE paper; DCM's authors draw both weights from N(0, 2 / fan_in)
-    and the normalization's scale from U(0, 1) instead.
+    from zero, as in the code of IE-KD and of the KL-vs-MSE paper; DCM's authors draw both weights from
+    N(0, 2 / fan_in) and the normalizations' scales from U(0, 1) instead.
 
     Args:
         depth: the number of weighted layers: 10, 16, 22, 28, ..., 40, ...
@@ -38,6 +40,7 @@ def wide_resnet(
         image_shape: (height, width, channels), at least 4 x 4 pixels.
         dropout: the probability, in 0 to below 1, with which a value before a block's second convolution is
             dropped. DCM's WRN-28-10(+) has 0.3.
+        initialization: what the first weights are drawn from, "usual" or "dcm".
         seed: of the initial weights and the dropout; None draws new ones at every call.
         name: the model's name, "wide_resnet_<depth>_<width>" by default.
 
@@ -56,8 +59,9 @@ def wide_resnet(
         raise ValueError(f"width must be at least 1, got {width!r}")
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"dropout must be at least 0 and below 1, got {dropout!r}")
+    chosen = choose("initialization", initialization, INITIALIZATIONS)
     blocks = blocks_per_stage(depth, convolutions=6, others=4)
-    seeds = layer_seeds(seed)
+    seeds = LayerSeeds(seed, chosen)
     images = image_input(image_shape, classes, smallest=4)
     x = conv(images, 16, 3, seeds=seeds, name="stem")
     taps = {"stem": x}
@@ -65,7 +69,7 @@ def wide_resnet(
         filters, strides = 16 * width * 2 ** (stage - 1), 1 if stage == 1 else 2
         x = wide_stage(x, filters, blocks, strides=strides, dropout=dropout, seeds=seeds, name=f"stage{stage}")
         taps[f"stage{stage}"] = x
-    taps |= classify(norm_relu(x, name="final"), classes, seeds=seeds, zero_bias=True)
+    taps |= classify(norm_relu(x, seeds=seeds, name="final"), classes, seeds=seeds)
     norms = ["stage2_block1_conv1_norm", "stage3_block1_conv1_norm", "final_norm"]
     return tapped(images, taps, preactivations=norms, name=name or f"wide_resnet_{depth}_{width}")
 
@@ -76,7 +80,7 @@ def wide_stage(
     blocks: int,
     *,
     strides: int,
-    seeds: Iterator[int | None],
+    seeds: LayerSeeds,
     name: str,
     dropout: float = 0.0,
 ) -> keras.KerasTensor:
@@ -92,7 +96,7 @@ def wide_stage(
         dropout: the probability of a drop before the second convolution of each block, see `wide_resnet`.
 
     Returns:
-        the last block's sum, before any normalization; `norm_relu` of it ends a network.
+        the last block's sum, before any normalization; `norm_relu` of it, with the same seeds, ends a network.
     """
     for block in range(1, blocks + 1):
         x = _pre_activation_block(x, filters, strides if block == 1 else 1, dropout, seeds, f"{name}_block{block}")
@@ -100,11 +104,11 @@ def wide_stage(
 
 
 def _pre_activation_block(
-    x: keras.KerasTensor, filters: int, strides: int, dropout: float, seeds: Iterator[int | None], name: str
+    x: keras.KerasTensor, filters: int, strides: int, dropout: float, seeds: LayerSeeds, name: str
 ) -> keras.KerasTensor:
-    activated = norm_relu(x, name=f"{name}_conv1")
+    activated = norm_relu(x, seeds=seeds, name=f"{name}_conv1")
     residual = conv(activated, filters, 3, strides=strides, seeds=seeds, name=f"{name}_conv1")
-    residual = norm_relu(residual, name=f"{name}_conv2")
+    residual = norm_relu(residual, seeds=seeds, name=f"{name}_conv2")
     if dropout:
         residual = Dropout(dropout, seed=next(seeds), name=f"{name}_dropout")(residual)
     residual = conv(residual, filters, 3, seeds=seeds, name=f"{name}_conv2")
