@@ -205,7 +205,7 @@ def test_gradients_are_clipped_in_every_group_of_updates_or_as_the_recipe_says()
     recipe = {"networks": OptimizerSettings(), "helpers": OptimizerSettings(kind="adam", clip_norm=2.0)}
 
     def limits(clip_norm):
-        chosen = RunConfig(clip_norm=clip_norm).optimizers(recipe)
+        chosen = RunConfig(clip_norm=clip_norm).optimizers(lambda networks, stretch: recipe)
         return {group: settings.clip_norm for group, settings in chosen.items()}
 
     assert limits(0.5) == {"networks": 0.5, "helpers": 0.5}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
@@ -196,16 +196,21 @@ class RunConfig:
                 f"run: must be a name of {LONGEST_NAME} bytes at most, not {shown(self.run_name)}; give a shorter --run"
             )
 
-    def optimizers(self, recipe: Mapping[str, OptimizerSettings]) -> dict[str, OptimizerSettings]:
-        """Settings per group of updates: the flags' for the networks, the method's own `recipe` for helpers.
+    def optimizers(self, recipe: Callable[..., Mapping[str, OptimizerSettings]]) -> dict[str, OptimizerSettings]:
+        """Settings per group of updates: the flags' for the networks, for helpers what the method makes of them.
 
-        What the method says of a run of its paper's length is stretched to this run's. `clip_norm` is for every group.
+        A method's own milestones are epochs of the run's protocol, whichever that is; where `epochs` stretches the
+        protocol, it stretches them too. `clip_norm` is for every group.
+
+        Args:
+            recipe: `Distiller.recipe` of the method.
         """
-        length = self.chosen_protocol().epochs / PROTOCOLS[METHODS[self.method].protocol].epochs
-        helpers = {group: settings.stretched(length) for group, settings in recipe.items()}
-        if self.clip_norm is not None:
-            helpers = {g: dataclasses.replace(one, clip_norm=self.clip_norm) for g, one in helpers.items()}
-        return {**helpers, "networks": self.chosen_protocol().settings}
+        chosen = self.chosen_protocol()
+        stretch = chosen.epochs / PROTOCOLS[self.protocol or METHODS[self.method].protocol].epochs
+        groups = {**recipe(chosen.settings, stretch=stretch), "networks": chosen.settings}
+        if self.clip_norm is None:
+            return groups
+        return {group: dataclasses.replace(one, clip_norm=self.clip_norm) for group, one in groups.items()}
 
     @property
     def run_name(self) -> str:

@@ -69,9 +69,17 @@ class Distiller(keras.Model):
         """The method's table. Called once, after construction."""
         raise TypeError(f"{type(self).__name__} must say its phases()")
 
-    def recipe(self) -> dict[str, optimizer_settings.OptimizerSettings]:
-        """Optimizer settings per group of updates, as the paper trained; one group, `"networks"`, by default."""
-        return {"networks": optimizer_settings.PROTOCOLS[self.protocol].settings}
+    def recipe(
+        self, networks: optimizer_settings.OptimizerSettings | None = None, *, stretch: float = 1.0
+    ) -> dict[str, optimizer_settings.OptimizerSettings]:
+        """Optimizer settings per group of updates, as the paper trained; one group, `"networks"`, by default.
+
+        Args:
+            networks: the settings of that group in this run; the method's protocol's if not given.
+            stretch: how many times as long as its protocol's the run is. Milestones that the method says in epochs of
+                such a run are stretched by it; those of `networks` are the run's already.
+        """
+        return {"networks": networks or optimizer_settings.PROTOCOLS[self.protocol].settings}
 
     def observe(self, images: tf.Tensor, call: Callable[[keras.Model, Any], Any]) -> dict[str, Taps]:
         """The taps of every network, by its name, in one forward pass.

@@ -140,7 +140,7 @@ def _with_count(model: keras.Model) -> str:
 
 
 def _updates(config: RunConfig, distiller: Distiller) -> str:
-    settings, epochs, begins = config.optimizers(distiller.recipe()), config.chosen_protocol().epochs, 0
+    settings, epochs, begins = config.optimizers(distiller.recipe), config.chosen_protocol().epochs, 0
     texts = []
     for phase in distiller.plan:
         ends = begins + phase.epochs if phase.epochs else epochs

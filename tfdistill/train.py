@@ -118,7 +118,7 @@ class Run:
         self.distiller = build_distiller(config, self.dataset, self.strategy)
         self._start_from_given_weights()
         self.distiller.compile(
-            config.optimizers(self.distiller.recipe()),
+            config.optimizers(self.distiller.recipe),
             xla=config.xla,
             steps_per_execution=config.steps_per_execution,
         )

@@ -53,8 +53,8 @@ class AFD(Distiller):
             weight decay.
         feature_learning_rate: initial rate of Adam, for feature extractors and discriminators.
         feature_weight_decay: coupled weight decay of Adam, for both.
-        feature_milestones: epochs (from 0) at which Adam's rate drops to a tenth, in a run of the protocol's length; in
-            another they keep their share of it.
+        feature_milestones: epochs (from 0) at which Adam's rate drops to a tenth. Where --epochs makes the run longer
+            or shorter than its protocol, they keep their share of it; a protocol that ends before has no such drop.
         task: the supervised loss and metrics.
         seed: of the discriminators' and transfer layers' weights.
 
@@ -109,8 +109,11 @@ class AFD(Distiller):
             self.matchings[learner.name], self.discriminators[learner.name] = matching, made
             self.helpers |= {helper.name: helper for helper in (*matching.helpers(), made)}
 
-    def recipe(self) -> dict[str, OptimizerSettings]:
-        return {**super().recipe(), **dict.fromkeys(self.feature_groups, self.feature_settings)}
+    def recipe(
+        self, networks: OptimizerSettings | None = None, *, stretch: float = 1.0
+    ) -> dict[str, OptimizerSettings]:
+        features = self.feature_settings.stretched(stretch)
+        return {**super().recipe(networks), **dict.fromkeys(self.feature_groups, features)}
 
     def phases(self) -> tuple[Phase, ...]:
         logit_weights = {self.task.loss_name: 1.0}

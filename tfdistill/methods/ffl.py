@@ -34,10 +34,11 @@ class FFL(Distiller):
     - `z_m = 1/K · Σ_k z_k`; both targets, p_f and p_m, are constants;
     - `w(e) = exp(−5 · (1 − min(e, R) / R)²)` of the epoch e, from 0, where R is `ramp_epochs`.
 
-    Two optimizers go down this one loss, as in the authors' code: one moves the networks, the other the fusion module
-    with a weight decay of its own (1e-5). So the two terms of the fused classifier also reach the networks, through
-    their feature maps; the targets are stop_gradients, because they are made of what the networks' update moves. The
-    fused classifier is delivered beside the networks, under the name "ensemble".
+    Two optimizers go down this one loss, as in the authors' code: one moves the networks, the other the fusion module,
+    by the networks' rate and schedule, with Nesterov's momentum and a weight decay of its own (1e-5). So the two terms
+    of the fused classifier also reach the networks, through their feature maps; the targets are stop_gradients, because
+    they are made of what the networks' update moves. The fused classifier is delivered beside the networks, under the
+    name "ensemble".
 
     Args:
         networks: two or more networks of any architecture with a tap "features".
@@ -90,12 +91,13 @@ class FFL(Distiller):
         self.helpers["fusion"] = self.fusion
         self.fused = ensemble_model(self)
 
-    def recipe(self) -> dict[str, OptimizerSettings]:
-        networks = super().recipe()["networks"]
-        return {
-            "networks": networks,
-            "fusion": dataclasses.replace(networks, nesterov=True, weight_decay=FUSION_DECAY),
-        }
+    def recipe(
+        self, networks: OptimizerSettings | None = None, *, stretch: float = 1.0
+    ) -> dict[str, OptimizerSettings]:
+        recipe = super().recipe(networks)
+        own = recipe["networks"]
+        fusion = dataclasses.replace(own, nesterov=own.momentum > 0, weight_decay=FUSION_DECAY)
+        return {**recipe, "fusion": fusion}
 
     def observe(self, images: tf.Tensor, call: Callable[[keras.Model, Any], Any]) -> dict[str, Taps]:
         taps = self.shared.observe(images, call) if self.shared else super().observe(images, call)
