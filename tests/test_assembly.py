@@ -69,6 +69,12 @@ def test_images_too_small_to_mirror_are_refused_before_a_run_begins(digits):
     check_augmentation(RunConfig(augmentation=("none",)), large)
 
 
+def test_a_cutout_larger_than_the_images_is_refused(digits):
+    check_augmentation(RunConfig(augmentation=("cutout",), cutout_size=8), digits)
+    with pytest.raises(ValueError, match=r"^cutout_size: 9 is larger than the images of digits, 8×8 pixels$"):
+        check_augmentation(RunConfig(augmentation=("cutout",), cutout_size=9), digits)
+
+
 def test_the_flags_decide_what_the_batches_go_through(digits):
     def images(**settings):
         batches = training_batches(RunConfig(**settings), digits, digits.train, batch_size=64, steps=1)

@@ -17,6 +17,7 @@ RULES: dict[str, set[str] | None] = {
     "bounds": set(),
     "flag_kinds": {"bounds"},
     "flagfiles": set(),
+    "memory": set(),
     "losses": set(),
     "keras_settings": set(),
     "networks": {"keras_settings"},
@@ -36,19 +37,20 @@ RULES: dict[str, set[str] | None] = {
     "distiller": {"loops", "passes", "state", "updates", "tasks", "optimizers", "workers"},
     "methods": {"bounds", "distiller", "updates", "tasks", "losses", "networks", "topology", "optimizers"},
     "config": {"bounds", "methods", "networks", "data", "optimizers", "runtime"},
-    "command_line": {"bounds", "config", "flag_kinds", "flagfiles", "methods", "networks", "data", "export"},
-    "run_folder": {"config"},
+    "command_line": {"bounds", "config", "flag_kinds", "flagfiles", "memory", "methods", "networks", "data", "export"},
+    "stored_flags": {"bounds", "config"},
+    "run_folder": {"config", "stored_flags"},
     "callbacks": {"checkpoints", "workers"},
     "agreement": {"checkpoints", "config", "run_folder", "workers"},
     "report": {"config", "runtime"},
     "run_exports": {"config", "export", "report", "runtime"},
-    "assembly": {"config", "data", "distiller", "methods", "networks"},
-    "initial_weights": {"assembly", "checkpoints", "networks"},
+    "assembly": {"memory", "config", "data", "distiller", "methods", "networks"},
+    "initial_weights": {"assembly", "checkpoints", "networks", "stored_flags"},
     "trained": {"assembly", "checkpoints", "config", "data", "methods", "run_folder", "runtime", "state"},
     "scoring": {"data", "export", "tasks", "updates"},
     "evaluate": EVERYTHING,
     "export_run": EVERYTHING,
-    "preview": {"bounds", "assembly", "command_line", "config", "data"},
+    "preview": {"bounds", "flag_kinds", "assembly", "command_line", "config", "data"},
     "term_checks": {"distiller", "loops", "updates"},
     "explain": {
         "assembly",
@@ -67,7 +69,7 @@ RULES: dict[str, set[str] | None] = {
 RULES["__init__"] = set(RULES) - {"assembly", "callbacks", "command_line", "config", "evaluate", "export_run"}
 RULES["__init__"] -= {"explain", "initial_weights", "preview", "report", "run_folder", "scoring", "term_checks"}
 RULES["__init__"] -= {"agreement", "run_exports", "train", "trained", "workers"}
-RULES["__init__"] -= {"bounds", "flag_kinds", "flagfiles"}
+RULES["__init__"] -= {"bounds", "flag_kinds", "flagfiles", "memory", "stored_flags"}
 
 
 def imported_modules(source: str, module: str, is_package: bool) -> Iterator[str]:

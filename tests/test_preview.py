@@ -1,5 +1,7 @@
 """The picture shows what the networks see, each image with its labels, and refuses in one line."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,6 +23,14 @@ def test_without_augmentation_the_pixels_are_those_of_the_data_set(digits):
     index = np.concatenate([batch["index"] for batch in batches.as_numpy_iterator()])[:20]
     np.testing.assert_array_equal(images, digits.train.images[index])
     np.testing.assert_array_equal(labels, train.labels[index])
+
+
+def test_data_too_few_for_the_protocols_batch_are_shown_and_a_batch_that_was_asked_for_is_not(digits):
+    few = dataclasses.replace(digits, train=data.take_subset(digits.train, 20, 1))
+    images, _ = preview.seen(RunConfig(), few, step=0, count=12)
+    assert images.shape == (12, 8, 8, 1)
+    with pytest.raises(ValueError, match=r"^batch_size: 21 is larger than the 20 training examples$"):
+        preview.seen(RunConfig(batch_size=21), few, step=0, count=12)
 
 
 def test_captions():

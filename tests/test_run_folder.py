@@ -66,7 +66,9 @@ def test_a_folder_that_another_holds_is_refused_and_free_when_let_go(folder):
         fcntl.flock(third, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-@pytest.mark.parametrize("config", [CONFIG, RunConfig(), RunConfig(schedule="cosine", milestones=(), momentum=0.0)])
+@pytest.mark.parametrize(
+    "config", [CONFIG, RunConfig(), RunConfig(schedule="cosine", milestones=(), momentum=0.0, nesterov=False)]
+)
 def test_the_flagfile_repeats_the_run(tmp_path, config):
     path = tmp_path / "flags.flags"
     path.write_text(run_folder.flagfile(config))

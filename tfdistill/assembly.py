@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdistill import data, networks
+from tfdistill import data, memory, networks
 from tfdistill.config import RunConfig, hyperparameters
 from tfdistill.distiller import Distiller
 from tfdistill.methods import METHODS
@@ -23,6 +23,8 @@ def load_data(config: RunConfig) -> data.Dataset:
     Raises:
         ValueError: it is not there (the line says how to get it), or is not as it should be.
     """
+    if config.image_size:
+        memory.require_for_images(config.chosen_protocol().batch_size, config.image_size)
     try:
         return data.load(
             config.dataset,
@@ -83,6 +85,11 @@ def check_augmentation(config: RunConfig, dataset: data.Dataset) -> None:
             dataset.augmentation.require_size(*dataset.image_shape[:2])
         except ValueError as error:
             raise ValueError(f"augmentation: standard of {dataset.name}: {error}") from error
+    height, width = dataset.image_shape[:2]
+    if config.cutout_size > min(height, width):
+        raise ValueError(
+            f"cutout_size: {config.cutout_size} is larger than the images of {dataset.name}, {height}×{width} pixels"
+        )
     if config.label_smoothing and len(dataset.class_names) < 2:
         raise ValueError(f"label_smoothing: needs two classes or more, {dataset.name} has {len(dataset.class_names)}")
 

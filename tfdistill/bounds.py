@@ -139,7 +139,7 @@ def without_none(kind: Any) -> tuple[Any, bool]:
 def shown(value: Any) -> str:
     """A value as a message shows it: as it was written where that can be read, and not at any length."""
     readable = isinstance(value, str) and value.strip() == value != "" and value.isprintable()
-    return _cut(value if readable else repr(value))
+    return _cut(value if readable else repr(list(value) if isinstance(value, tuple) else value))
 
 
 def annotated(function: Callable[..., Any]) -> dict[str, tuple[Any, Bounds]]:

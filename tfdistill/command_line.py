@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, get_type_hints
 
+import tensorflow as tf
 from absl import flags
 
 from tfdistill.bounds import shown
@@ -18,6 +19,7 @@ from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN, TFDS_SUMMARY
 from tfdistill.export import ExportError
 from tfdistill.flag_kinds import define
 from tfdistill.flagfiles import expand_flagfiles
+from tfdistill.memory import out_of_memory
 from tfdistill.methods import METHODS
 from tfdistill.networks import APPLICATIONS, NETWORKS
 
@@ -119,12 +121,23 @@ def one_line_errors(program: str) -> Iterator[None]:
     Put it around what reads and checks, not around training: there a ValueError is a defect, and wants its traceback.
     """
     try:
-        yield
+        with memory_errors(program):
+            yield
     except (ValueError, OSError, ExportError) as error:
         message = str(error)
         if not message or "\n" in message:
             raise
         print(f"{program}: error: {message}", file=sys.stderr)
+        sys.exit(2)
+
+
+@contextlib.contextmanager
+def memory_errors(program: str) -> Iterator[None]:
+    """Ends the process with one line on standard error, and status 2, where the block finds no memory left."""
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        print(f"{program}: error: {out_of_memory(error)}", file=sys.stderr)
         sys.exit(2)
 
 

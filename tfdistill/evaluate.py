@@ -10,10 +10,11 @@ from typing import Any
 
 from absl import flags
 
-from tfdistill import command_line, data, runtime, scoring
+from tfdistill import command_line, data, memory, runtime, scoring
 from tfdistill.assembly import normalization_of
+from tfdistill.bounds import Bounds, Filled, Number, one_of, shown
 from tfdistill.export.scoring import newest_saved_model
-from tfdistill.methods.arguments import choose
+from tfdistill.flag_kinds import define
 from tfdistill.run_folder import existing, write_json
 from tfdistill.trained import load_trained
 
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str]) -> int:
         dataset = chosen_data(values, subject)
         subject.scorer.require_fitting(dataset)
     split = dataset.train if values.split == "train" else dataset.test
-    found = scoring.scores(subject.scorer, split, values.batch_size)
+    with command_line.memory_errors("evaluate.py"):
+        found = scoring.scores(subject.scorer, split, min(values.batch_size, len(split)))
     print(f"{subject.title} on {len(split)} {values.split} examples of {dataset.name}")
     if subject.class_names and tuple(subject.class_names) != tuple(dataset.class_names):
         print("note: the classes have other names than those of the training, which may mean another order")
@@ -55,11 +57,12 @@ def evaluate_flags() -> flags.FlagValues:
         "split": ("test", "test or train: the split as the data set has it."),
         "json": ("", "Write the scores to this file too."),
     }
+    needed: dict[str, Bounds] = {"runs_dir": Filled("a folder"), "split": one_of(("test", "train"))}
     for name, (default, text) in texts.items():
-        flags.DEFINE_string(name, default, text, flag_values=values)
+        define(values, name, default, str, text, needed.get(name))
     size = "Height and width that images of many sizes are brought to; those that the network takes if 0."
-    flags.DEFINE_integer("image_size", 0, size, flag_values=values)
-    flags.DEFINE_integer("batch_size", 256, "Examples per batch; changes the speed only.", flag_values=values)
+    define(values, "image_size", 0, int, size, Number(0, 16_384))
+    define(values, "batch_size", 256, int, "Examples per batch; changes the speed only.", Number(1, 1_000_000))
     flags.DEFINE_bool("download", True, "Let TFDS download a data set that is not there.", flag_values=values)
     flags.DEFINE_bool("help", False, "Print every flag, and exit.", short_name="h", flag_values=values)
     return values
@@ -75,13 +78,8 @@ def check(values: flags.FlagValues) -> None:
         raise ValueError("run: give either --run=NAME or --saved_model=FOLDER")
     if values.dataset:
         data.source_of(values.dataset)
-    choose("split", values.split, dict.fromkeys(("test", "train")))
-    if values.batch_size < 1:
-        raise ValueError(f"batch_size: must be at least 1, not {values.batch_size}")
-    if values.image_size < 0:
-        raise ValueError(f"image_size: must be a number from 0, not {values.image_size}")
     if values.json and (Path(values.json).is_dir() or not Path(values.json).absolute().parent.is_dir()):
-        raise ValueError(f"json: {values.json} must be a file in a folder that exists")
+        raise ValueError(f"json: must be a file in a folder that exists, not {shown(values.json)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,12 +130,31 @@ def saved_subject(values: flags.FlagValues) -> Subject:
     try:
         path = newest_saved_model(Path(values.saved_model).expanduser())
         card_file = path / "model_card.json"
-        card = json.loads(card_file.read_text()) if card_file.is_file() else {}
+        card = read_card(card_file) if card_file.is_file() else {}
         scorer = scoring.scorer_of_saved_model(path, card.get("network") or path.parent.name or path.name)
     except ValueError as error:
         raise ValueError(f"saved_model: {error}") from error
-    facts = {"saved_model": str(path), **{name: card[name] for name in ("run", "step") if name in card}}
+    facts = {"saved_model": str(path)} | {name: card[name] for name in ("run", "step") if name in card}
     return Subject(scorer, str(path), facts, card.get("flags", {}), card.get("class_names", ()))
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """What a model card says.
+
+    Raises:
+        ValueError: it is no JSON, or not of the kind that a model card is.
+    """
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON any more: {error}") from error
+    if not isinstance(card, dict):
+        raise ValueError(f"{path}: must hold a model card, not {shown(card)}")
+    kinds: dict[str, type] = {"network": str, "flags": dict, "class_names": list}
+    for name, kind in kinds.items():
+        if name in card and not isinstance(card[name], kind):
+            raise ValueError(f"{path}: {name}: is {shown(card[name])}, which no model card says")
+    return card
 
 
 def chosen_data(values: flags.FlagValues, subject: Subject) -> data.Dataset:
@@ -155,5 +172,7 @@ def chosen_data(values: flags.FlagValues, subject: Subject) -> data.Dataset:
     folder = values.data_dir or (subject.trained_on.get("data_dir", "") if name == trained_on else "")
     free_size = data.source_of(name).image_size is None
     size = values.image_size or (subject.scorer.image_shape[0] if free_size else None)
+    if values.image_size:
+        memory.require_for_images(values.batch_size, values.image_size)
     reading = subject.trained_on.get("reading", "auto") if name == trained_on else "auto"
     return data.load(name, data_dir=folder or None, image_size=size, download=values.download, reading=reading)

@@ -12,6 +12,8 @@ from absl import flags
 
 from tfdistill import command_line, run_exports
 from tfdistill.assembly import facts_of, normalization_of, splits
+from tfdistill.bounds import Filled
+from tfdistill.flag_kinds import define
 from tfdistill.methods.arguments import choose
 from tfdistill.run_folder import existing
 from tfdistill.trained import Trained, load_trained
@@ -62,7 +64,7 @@ def export_flags() -> flags.FlagValues:
         "network": ("", "Export this one only; every network of the run if empty."),
     }
     for name, (default, text) in texts.items():
-        flags.DEFINE_string(name, default, text, flag_values=values)
+        define(values, name, default, str, text, Filled("a folder") if name == "runs_dir" else None)
     flags.DEFINE_bool("again", False, "Write a new version even if this step has one.", flag_values=values)
     flags.DEFINE_bool("help", False, "Print every flag, and exit.", short_name="h", flag_values=values)
     return values

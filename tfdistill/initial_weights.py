@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tfdistill.assembly import distinct
 from tfdistill.networks.keras_applications import imagenet_weights
 from tfdistill.networks.specification import IMAGENET, Specification
 from tfdistill.networks.weights import assign_weights, read_weights, weights_of
+from tfdistill.stored_flags import read_flags
 
 
 def load_initial_weights(built: Sequence[keras.Model], texts: Sequence[str]) -> list[str]:
@@ -98,7 +98,8 @@ def _check_architecture(path: Path, chosen: str, architecture: str) -> None:
     flags = next((one / "flags.json" for one in (path, *path.parents[:2]) if (one / "flags.json").is_file()), None)
     if flags is None:
         return
-    specifications = [Specification.parse(text) for text in json.loads(flags.read_text())["networks"]]
+    texts = read_flags(flags, needed=("networks",))["networks"]
+    specifications = [Specification.parse(str(text)) for text in texts]
     by_name = dict(zip(distinct([one.name for one in specifications]), specifications, strict=True))
     theirs = networks.architecture_of(by_name[chosen]) if chosen in by_name else architecture
     if theirs != architecture:

@@ -18,7 +18,9 @@ from tfdistill.assembly import (
     splits,
     training_batches,
 )
+from tfdistill.bounds import Filled, Number, shown
 from tfdistill.config import RunConfig
+from tfdistill.flag_kinds import define
 
 COLUMNS = 8
 # Small images are enlarged to at least this many pixels, which leaves their names room.
@@ -49,9 +51,9 @@ def main(arguments: Sequence[str]) -> int:
 def preview_flags() -> flags.FlagValues:
     """Every flag of a run, and those of the picture."""
     values = command_line.run_flags()
-    flags.DEFINE_string("out", "preview.png", "The PNG file to write.", flag_values=values)
-    flags.DEFINE_integer("count", 32, "How many images.", flag_values=values)
-    flags.DEFINE_integer("step", 0, "The training step whose batch is shown, from 0.", flag_values=values)
+    define(values, "out", "preview.png", str, "The PNG file to write.", Filled("a file in a folder that exists"))
+    define(values, "count", 32, int, "How many images.", Number(1, 10_000))
+    define(values, "step", 0, int, "The training step whose batch is shown, from 0.", Number(0, 1_000_000_000_000))
     return values
 
 
@@ -61,13 +63,9 @@ def check(values: flags.FlagValues) -> None:
     Raises:
         ValueError: names the flag.
     """
-    if values.count < 1:
-        raise ValueError(f"count: must be at least 1, not {values['count'].value}")
-    if values.step < 0:
-        raise ValueError(f"step: must be a number from 0, not {values['step'].value}")
     out = Path(values.out)
     if not out.name or out.is_dir() or not out.absolute().parent.is_dir():
-        raise ValueError(f"out: {values['out'].value!r} must be a file in a folder that exists")
+        raise ValueError(f"out: must be a file in a folder that exists, not {shown(values.out)}")
 
 
 def seen(config: RunConfig, dataset: data.Dataset, *, step: int, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -89,6 +87,9 @@ def seen(config: RunConfig, dataset: data.Dataset, *, step: int, count: int) -> 
     normalization = normalization_of(config, dataset)
     train, _ = splits(config, dataset)
     batch_size = config.chosen_protocol().batch_size
+    if not config.batch_size:
+        # The protocol's, which small data may be too few for: a run would have to be given one, a look need not.
+        batch_size = min(batch_size, len(train))
     check_batch_size(batch_size, len(train), replicas=1)
     steps = -(-count // batch_size)
     batches = training_batches(config, dataset, train, batch_size=batch_size, first_step=step, steps=steps)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tfdistill.config import RunConfig, differences
+from tfdistill.stored_flags import read_flags, read_run_config
 
 
 class RunFolder:
@@ -38,7 +39,7 @@ class RunFolder:
         """
         if not self.flags.exists():
             return
-        changed = differences(json.loads(self.flags.read_text()), config.to_dict())
+        changed = differences(read_flags(self.flags), config.to_dict())
         if changed:
             names = ", ".join(f"--{name}" for name in changed)
             raise ValueError(f"{names}: differs from what {self.path} was trained with; give another --run")
@@ -82,12 +83,12 @@ def read_config(folder: str | os.PathLike) -> RunConfig:
     """The flags of the run in `folder`.
 
     Raises:
-        ValueError: no run lies there.
+        ValueError: no run lies there, or its flags are no longer what was written.
     """
     flags = RunFolder(folder).flags
     if not flags.is_file():
         raise ValueError(f"run: {folder} is no run folder (it has no {flags.name})")
-    return RunConfig.from_dict(json.loads(flags.read_text()))
+    return read_run_config(flags)
 
 
 def existing(runs_dir: str | os.PathLike, name: str) -> RunFolder:

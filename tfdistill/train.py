@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill import callbacks, checkpoints, command_line, data, explain, export, report, run_exports, runtime
+from tfdistill import callbacks, checkpoints, command_line, data, explain, export, memory, report, run_exports, runtime
 from tfdistill.agreement import require_same_checkpoint, require_same_flags, require_shared_folder
 from tfdistill.assembly import (
     build_distiller,
@@ -71,6 +71,9 @@ def _main(arguments: Sequence[str]) -> int:
     except (FloatingPointError, checkpoints.CheckpointError) as error:
         print(f"\ntrain.py: error: {error}", file=sys.stderr)
         return 1
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        print(f"\ntrain.py: error: {memory.out_of_memory(error)}", file=sys.stderr)
+        return 1
     except (tf.errors.OpError, UnicodeDecodeError) as error:  # the second: the first quoting a damaged file's bytes
         if lost_worker(error):
             raise
@@ -116,6 +119,7 @@ class Run:
         self.planned_steps = self.steps_per_epoch * self.protocol.epochs
         self.total_steps = min(config.steps or self.planned_steps, self.planned_steps)
         self.distiller = build_distiller(config, self.dataset, self.strategy)
+        memory.require_for_training(self.distiller.networks, self.batch_size)
         self._start_from_given_weights()
         self.distiller.compile(
             config.optimizers(self.distiller.recipe),

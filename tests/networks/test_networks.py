@@ -190,3 +190,23 @@ def test_more_taps_change_neither_the_layers_nor_the_order_of_the_weights(name):
     plain = keras.Model(network.inputs[0], few)
     assert [layer.name for layer in network.layers] == [layer.name for layer in plain.layers]
     assert [variable.path for variable in network.variables] == [variable.path for variable in plain.variables]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet9999998", "'resnet9999998' has a depth beyond the largest, 2,000"),
+        ("resnet" + "9" * 5000, "'resnet9999.*…' has a depth beyond the largest, 2,000"),
+        ("wide_resnet_28_100000", "has a width beyond the largest, 1,000"),
+        ("wide_resnet_28_60", "'wide_resnet_28_60' would have about 1,625,702,400 weights; 1,000,000,000 are the most"),
+        ("densenet_1000_100", "would have about 45,000,000,000 weights"),
+    ],
+)
+def test_a_name_of_a_network_that_no_machine_holds_is_refused(name, message):
+    with pytest.raises(ValueError, match=message):
+        networks.require_name(name)
+
+
+@pytest.mark.parametrize("name", ["resnet1202", "wide_resnet_28_20", "densenet_250_24", "resnet1001_preactivation"])
+def test_the_largest_of_the_papers_are_not(name):
+    networks.require_name(name)

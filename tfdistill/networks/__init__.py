@@ -15,7 +15,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import keras
@@ -58,6 +58,12 @@ __all__ = [
 ]
 
 
+# Of the numbers in a name, far beyond any paper's: a slip of the keyboard must not take the machine's memory.
+LARGEST = {"depth": 2_000, "width": 1_000, "growth": 1_000}
+MOST_WEIGHTS = 1_000_000_000
+DIGITS = 9
+
+
 @dataclass(frozen=True)
 class NetworkFamily:
     """The networks whose names follow one pattern.
@@ -79,7 +85,7 @@ class NetworkFamily:
     def numbers(self, name: str) -> dict[str, int] | None:
         """The pattern's numbers in `name`, or None where the name does not follow the pattern."""
         match = re.fullmatch(re.sub(r"<(\w+)>", r"(?P<\1>[1-9][0-9]*)", self.pattern), name)
-        return match and {argument: int(digits) for argument, digits in match.groupdict().items()}
+        return match and {argument: int(digits[:DIGITS]) for argument, digits in match.groupdict().items()}
 
 
 NETWORKS: dict[str, NetworkFamily] = {
@@ -283,8 +289,27 @@ def _builder(name: str) -> Callable[..., keras.Model]:
     for family in sorted(NETWORKS.values(), key=lambda family: "<" in family.pattern):
         numbers = family.numbers(name)
         if numbers is not None:
+            _require_size(name, numbers)
             return functools.partial(family.builder, **numbers)
     raise ValueError(f"unknown network {name!r}; nearest: {_nearest(name)!r}")
+
+
+def _require_size(name: str, numbers: Mapping[str, int]) -> None:
+    """Refuses what no machine could hold, before anything of it is built."""
+    for argument, number in numbers.items():
+        if number > LARGEST[argument]:
+            named = name if len(name) < 40 else f"{name[:40]}…"
+            raise ValueError(f"{named!r} has a {argument} beyond the largest, {LARGEST[argument]:,}")
+    if name.startswith("wide_resnet"):
+        # Blocks of two 3×3 convolutions in stages of 16, 32 and 64 times the width.
+        weights = numbers["depth"] / 6 * 2 * 9 * (16**2 + 32**2 + 64**2) * numbers["width"] ** 2
+    elif name.startswith("densenet"):
+        # A layer reads half of what its block ends with, on average, and a third of that is of the block itself.
+        weights = numbers["depth"] ** 2 / 2 * 9 * numbers["growth"] ** 2
+    else:
+        return
+    if weights > MOST_WEIGHTS:
+        raise ValueError(f"{name!r} would have about {weights:,.0f} weights; {MOST_WEIGHTS:,} are the most")
 
 
 def _nearest(name: str) -> str:
