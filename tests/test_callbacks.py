@@ -167,7 +167,7 @@ def test_a_signal_while_scoring_keeps_the_epochs_training_numbers(whole, tmp_pat
 
 def test_a_loss_that_is_no_number_stops_the_run_and_leaves_the_checkpoints_of_before(tmp_path):
     run = Run(tmp_path, seconds=ALWAYS)
-    with pytest.raises(FloatingPointError, match=r"^one/\w+ is not finite at step 6: the run diverged"):
+    with pytest.raises(FloatingPointError, match=r"^one/\w+ is not finite at step 6, in epoch 2: the run diverged"):
         run.fit(broken_at=5)
     assert checkpoints.newest(run.folder).step == 5
     for name, array in checkpoints.newest(run.folder).arrays.items():

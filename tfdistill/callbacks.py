@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import sys
 import time
@@ -109,7 +108,6 @@ class Checkpoints(keras.callbacks.Callback):
         signal.signal(number, signal.SIG_DFL)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self._refuse_to_diverge()
         self._save_and_stop_if_agreed()
 
     def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -135,14 +133,6 @@ class Checkpoints(keras.callbacks.Callback):
         if stop:
             self.workers.wait()  # until the chief has written
             raise Stopped(self.model.steps_trained, stop)
-
-    def _refuse_to_diverge(self) -> None:
-        wrong = [name for name, value in self.record.logs.items() if not math.isfinite(value)]
-        if wrong:
-            raise FloatingPointError(
-                f"{wrong[0]} is not finite at step {self.model.steps_trained}: the run diverged and was stopped, its "
-                f"checkpoints are from before; a lower --learning_rate in a new --run is the usual remedy"
-            )
 
 
 class RestoredMetrics(keras.callbacks.Callback):

@@ -12,12 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdistill import loops
+from tfdistill import batches, loops
 from tfdistill import optimizers as optimizer_settings
 from tfdistill.passes import ForwardPasses
 from tfdistill.state import keyed, network_state
-from tfdistill.tasks import Classification
-from tfdistill.updates import Phase, Round, Taps, check_plan
+from tfdistill.tasks import Classification, complaint, first_wrong
+from tfdistill.updates import Phase, Round, Taps, Update, check_plan
+from tfdistill.watch import Watch, require_finite
 from tfdistill.workers import Workers
 
 
@@ -56,9 +57,11 @@ class Distiller(keras.Model):
         self.steps_trained = 0
         self.train_function: Callable | None = None
         self.test_function: Callable | None = None
-        self.phase_index = 0
+        self.epoch = self.phase_index = 0
+        self.phases_trained: set[int] = set()
         self.steps_left: int | None = None
         self.workers = Workers(self.distribute_strategy)
+        self.watch = Watch(self)
         self._epoch = tf.Variable(0.0, trainable=False, name="epoch")
         self._plan: tuple[Phase, ...] | None = None
         self._trackers: dict[str, keras.metrics.Mean] = {}
@@ -108,6 +111,11 @@ class Distiller(keras.Model):
     def forward(self, model: keras.Model, inputs: Any) -> Any:
         """Calls a network or helper in the mode of the present phase: frozen models with `training=False`."""
         return model(inputs, training=self.phase.moves(model))
+
+    @property
+    def classes(self) -> int:
+        """How many classes the networks tell apart."""
+        return int(self.networks[0].output["logits"].shape[-1])
 
     # --- the plan, its optimizers and its variables
 
@@ -197,9 +205,7 @@ class Distiller(keras.Model):
         strategy = self.distribute_strategy
         if strategy.num_replicas_in_sync == 1:
             return
-        models = (*self.networks, *self.helpers.values())
-        variables = [variable for model in models for variable in model.non_trainable_variables]
-        kept = [variable for variable in variables if tf.as_dtype(variable.dtype).is_floating]
+        kept = [variable for variable in self._kept_by_replicas() if tf.as_dtype(variable.dtype).is_floating]
         means = []
         for variable in kept:
             copies = [copy.numpy() for copy in strategy.experimental_local_results(variable.value)]
@@ -207,10 +213,25 @@ class Distiller(keras.Model):
         for variable, mean in zip(kept, self.workers.mean(means), strict=True):
             variable.assign(mean)
 
+    def _kept_by_replicas(self) -> list[keras.Variable]:
+        """What no optimizer moves: running statistics, and the state of generators."""
+        models = (*self.networks, *self.helpers.values())
+        return list({id(one): one for model in models for one in model.non_trainable_variables}.values())
+
     def snapshot(self) -> dict[str, np.ndarray]:
-        """The arrays of `state`, the replicas' statistics averaged; with several workers all have to call it."""
+        """The arrays of `state`, the replicas' statistics averaged; with several workers all have to call it.
+
+        Raises:
+            FloatingPointError: a variable, or a loss since the last look, is not finite: that is never saved.
+        """
+        self.watch.look()
         self.synchronize()
         state = self.state()
+        arrays = self._arrays(state)
+        require_finite(arrays, state, f"at step {self.steps_trained}")
+        return arrays
+
+    def _arrays(self, state: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
         if self.workers.count == 1:
             return {name: np.asarray(variable.numpy()) for name, variable in state.items()}
         # Read by itself, each sum over replicas would be a meeting of its own.
@@ -227,24 +248,36 @@ class Distiller(keras.Model):
 
     # --- one step
 
+    def batch_of(self, data: Any) -> dict[str, tf.Tensor]:
+        """A batch in the form that the methods read: `images`, and `labels` as the task's losses take them."""
+        return self.task.readied(batches.as_batch(data), self.classes)[0]
+
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Every round of the present phase on one batch: gradients of the round, then its updates in order."""
-        batch = loops.as_batch(data)
-        if "weight" in batch:
+        given = batches.as_batch(data)
+        if "weight" in given:
             raise ValueError("data: 'weight' is for evaluation; training weighs every example alike")
+        batch, wrong = self.task.readied(given, self.classes)
+        if wrong is not None:
+            self.watch.labels.note(given["labels"], wrong)
+        share = batches.share_of(batch, self.distribute_strategy.num_replicas_in_sync)
         compute = self._compiled_round if self._xla else functools.partial(self._round, self._passes(self.phase.rounds))
-        for position, this_round in enumerate(self.phase.rounds):
-            values, gradients = compute(position, batch)
-            for update, gradient in zip(this_round.updates, gradients, strict=True):
-                self.update_optimizers[update.name].apply_gradients(zip(gradient, update.variables(), strict=True))
-            for key, value in values.items():
-                self._trackers[key].update_state(value)
+        with share.keeping(self._kept_by_replicas()):
+            for position, this_round in enumerate(self.phase.rounds):
+                values, gradients = compute(position, share)
+                for update, gradient in zip(this_round.updates, gradients, strict=True):
+                    self._apply(update, share.gradients(gradient))
+                for key, value in values.items():
+                    self._trackers[key].update_state(share.values(value))
         return {}
+
+    def _apply(self, update: Update, gradients: Sequence[tf.Tensor]) -> None:
+        self.update_optimizers[update.name].apply_gradients(zip(gradients, update.variables(), strict=True))
 
     def _passes(self, rounds: Sequence[Round]) -> ForwardPasses:
         return ForwardPasses(self.phase, rounds, self.forward)
 
-    def _compiled_round(self, position: int, batch: Mapping[str, tf.Tensor]) -> tuple[dict, list]:
+    def _compiled_round(self, position: int, share: batches.Share) -> tuple[dict, list]:
         """A round under XLA, which covers exactly its forward and backward pass.
 
         What the compiler has fused cannot be taken over by the next round: each makes its forward passes itself.
@@ -253,14 +286,15 @@ class Distiller(keras.Model):
         if key not in self._compute:
             this_round = self.phase.rounds[position]
 
-            def compute(batch: Mapping[str, tf.Tensor]) -> tuple[dict, list]:
-                return self._round(self._passes([this_round]), 0, batch)
+            def compute(batch: Mapping[str, tf.Tensor], total: tf.Tensor | None) -> tuple[dict, list]:
+                return self._round(self._passes([this_round]), 0, batches.Share(batch, total))
 
             self._compute[key] = tf.function(compute, jit_compile=True, autograph=False)
-        return self._compute[key](batch)
+        return self._compute[key](share.batch, share.total)
 
-    def _round(self, passes: ForwardPasses, position: int, batch: Mapping[str, tf.Tensor]) -> tuple[dict, list]:
+    def _round(self, passes: ForwardPasses, position: int, share: batches.Share) -> tuple[dict, list]:
         """What to log, each value per example, and the gradients of each update of the round at `position`."""
+        batch = share.batch
         this_round = passes.rounds[position]
         with passes.recording(position) as tapes:
             taps = self.observe(batch["images"], passes.call)
@@ -269,13 +303,15 @@ class Distiller(keras.Model):
             totals = {update.name: update.total(terms.get(update.name, {}), epoch) for update in this_round.updates}
             if unknown := sorted(set(terms) - set(totals)):
                 raise ValueError(f"the round of {sorted(totals)} gives terms for {unknown}, no updates of it")
-            global_batch = batch["images"].shape[0] or tf.shape(batch["images"])[0]
-            global_batch *= self.distribute_strategy.num_replicas_in_sync
-            shares = [tf.reduce_sum(total) / tf.cast(global_batch, tf.float32) for total in totals.values()]
+            global_batch = share.total
+            if global_batch is None:
+                global_batch = batch["images"].shape[0] or tf.shape(batch["images"])[0]
+                global_batch *= self.distribute_strategy.num_replicas_in_sync
+            means = {name: tf.reduce_sum(total) / tf.cast(global_batch, tf.float32) for name, total in totals.items()}
         gradients = []
-        for update, tape, share in zip(this_round.updates, tapes, shares, strict=True):
+        for update, tape in zip(this_round.updates, tapes, strict=True):
             owned = [variable.value for variable in update.variables()]
-            gradients.append(update.require_all(tape.gradient(share, owned)))
+            gradients.append(update.require_all(tape.gradient(means[update.name], owned)))
         values = {f"{name}/loss": total for name, total in totals.items()}
         values |= {f"{name}/{term}": value for name, named in terms.items() for term, value in named.items()}
         for network in self._moved_in(this_round):
@@ -285,14 +321,20 @@ class Distiller(keras.Model):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Metrics of every network and of their ensemble; `batch["weight"]` 0 leaves a padding example out."""
-        batch = loops.as_batch(data)
-        taps = self(batch["images"], training=False)
+        given = batches.as_batch(data)
+        batch, wrong = self.task.readied(given, self.classes)
+        if wrong is not None:
+            counted = wrong if "weight" not in batch else wrong & (tf.reshape(batch["weight"], [-1]) != 0)
+            self.watch.scored_labels.note(given["labels"], counted)
+        share = batches.share_of(batch, self.distribute_strategy.num_replicas_in_sync, summed=False)
+        taps = self(share.batch["images"], training=False)
         scored: dict[str, Taps] = {network.name: taps[network.name] for network in self.networks}
         if len(self.networks) > 1:
             scored["ensemble"] = self.ensemble(taps)
         for name, outputs in scored.items():
-            for metric, value in self.task.metrics(batch, outputs).items():
-                self._evaluation_trackers[f"{name}/{metric}"].update_state(value, sample_weight=batch.get("weight"))
+            for metric, value in self.task.metrics(share.batch, outputs).items():
+                weight = share.values(share.batch["weight"]) if "weight" in batch else None
+                self._evaluation_trackers[f"{name}/{metric}"].update_state(share.values(value), sample_weight=weight)
         return {}
 
     # --- one fit for every strategy
@@ -312,29 +354,50 @@ class Distiller(keras.Model):
         if not self.compiled:
             raise ValueError("fit: call compile() first; without arguments it takes the paper's recipe")
         share = 1.0 - keras_arguments.get("validation_split", 0.0)
-        known_steps = steps_per_epoch or loops.steps_in(x, y, keras_arguments.get("batch_size"), share)
+        known_steps = steps_per_epoch or batches.steps_in(x, y, keras_arguments.get("batch_size"), share)
         if not self.update_optimizers and known_steps is None:
             raise ValueError("steps_per_epoch: the data does not tell its length; give it, the schedules need it")
         self.prepare(steps_per_epoch=known_steps or 1, epochs=epochs)
+        self._require_classes(y, keras_arguments.get("validation_data"))
+        self.phases_trained.clear()
+        self.watch.begin()
         self.make_train_function()
-        return super().fit(
-            x,
-            y,
-            epochs=epochs,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            callbacks=[loops.EpochClock(known_steps), *callbacks],
-            **keras_arguments,
-        )
+        with batches.one_line_errors():
+            return super().fit(
+                x,
+                y,
+                epochs=epochs,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch,
+                callbacks=[loops.EpochClock(known_steps), *callbacks],
+                **keras_arguments,
+            )
 
-    def evaluate(self, *arguments: Any, **keras_arguments: Any) -> Any:
-        """`keras.Model.evaluate`, after the replicas' BatchNorm statistics were averaged."""
+    def evaluate(self, x: Any = None, y: Any = None, *, return_dict: bool = False, **keras_arguments: Any) -> Any:
+        """`keras.Model.evaluate`, after the replicas' BatchNorm statistics were averaged.
+
+        Returns:
+            The scores by name, or as a list in the order of `metrics_names`.
+        """
         self.synchronize()
-        return super().evaluate(*arguments, **keras_arguments)
+        self._require_classes(y)
+        self.watch.begin_scoring()
+        with batches.one_line_errors():
+            scores = super().evaluate(x, y, return_dict=True, **keras_arguments)
+        self.watch.look_at_scored()
+        return scores if return_dict else [scores[name] for name in self.metrics_names]
+
+    def _require_classes(self, labels: Any, validation_data: Any = None) -> None:
+        """Refuses arrays of labels that are no classes, before anything is computed."""
+        scored = validation_data[1] if isinstance(validation_data, tuple) and len(validation_data) > 1 else None
+        for array, place in ((labels, "example"), (scored, "validation example")):
+            if hasattr(array, "shape") and (wrong := first_wrong(array, self.classes)) is not None:
+                label = float(np.ravel(np.asarray(array))[wrong])
+                raise ValueError(complaint(label, f"{place} {wrong}", self.classes))
 
     def start_epoch(self, epoch: int, steps: int | None) -> None:
         """Chooses the phase of `epoch` (from 0) and says how many steps it has."""
-        self.steps_left = steps
+        self.epoch, self.steps_left = epoch, steps
         self._epoch.assign(epoch)
         ends: float = 0
         for index, phase in enumerate(self.plan):
@@ -368,6 +431,11 @@ class Distiller(keras.Model):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         return [*self._trackers.values(), *self._evaluation_trackers.values()]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The scores that `evaluate` gives, in its order; without the prefix `val_` that `fit` gives them."""
+        return self._evaluation_keys()
 
     def _results_of(self, trackers: Mapping[str, keras.metrics.Mean]) -> Callable[[], dict[str, tf.Tensor]]:
         return tf.function(lambda: {key: tracker.result() for key, tracker in trackers.items()}, autograph=False)

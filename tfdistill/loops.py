@@ -6,8 +6,8 @@ workers. They also run whole executions only: five steps an epoch at four per ex
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -24,17 +24,32 @@ def training(distiller: keras.Model, results: Results) -> Callable[[Any], dict[s
         results: gives the logs.
     """
     functions: dict[int, Callable] = {}
+    taken = _host_counter()
+    counted = 0
 
     def train(iterator: Any) -> dict[str, tf.Tensor]:
+        nonlocal counted
         steps = distiller.steps_per_execution
         if distiller.steps_left is not None:
             steps = min(steps, distiller.steps_left)
-            distiller.steps_left -= steps
         if distiller.phase_index not in functions:
-            functions[distiller.phase_index] = _steps_in_graph(distiller)
-        functions[distiller.phase_index](iterator, tf.constant(steps))
+            functions[distiller.phase_index] = _steps_in_graph(distiller, taken)
+        try:
+            functions[distiller.phase_index](iterator, tf.constant(steps))
+        except tf.errors.OutOfRangeError:
+            # The steps before the end of the data have moved weights: they count. The next call finds nothing left.
+            steps = int(taken.numpy()) - counted
+            if steps == 0:
+                raise
+            _say_where_data_ended(distiller, steps)
+        counted += steps
+        if distiller.steps_left is not None:
+            distiller.steps_left -= steps
         distiller.steps_trained += steps
-        return results()
+        distiller.phases_trained.add(distiller.phase_index)
+        logs = results()
+        distiller.watch.executed(logs)
+        return logs
 
     return train
 
@@ -54,22 +69,41 @@ def evaluation(distiller: keras.Model, results: Results) -> Callable[[Any], dict
                     raise StopIteration
                 break
             run(data)
+        distiller.watch.scored()
         return results()
 
     return test
 
 
-def _steps_in_graph(distiller: keras.Model) -> Callable[[Any, tf.Tensor], None]:
+def _steps_in_graph(distiller: keras.Model, taken: tf.Variable) -> Callable[[Any, tf.Tensor], None]:
     # Without AutoGraph, which would wrap every error of a method in many lines.
     @tf.function(autograph=False)
     def run(iterator: Any, steps: tf.Tensor) -> None:
         def step(done: tf.Tensor) -> tf.Tensor:
-            distiller.distribute_strategy.run(distiller.train_step, args=(iterator.get_next(),))
+            data = iterator.get_next()
+            with tf.control_dependencies(tf.nest.flatten(data, expand_composites=True)):
+                taken.assign_add(1)
+            distiller.distribute_strategy.run(distiller.train_step, args=(data,))
             return done + 1
 
         tf.while_loop(lambda done: done < steps, step, [tf.constant(0)], parallel_iterations=1)
 
     return run
+
+
+def _host_counter() -> tf.Variable:
+    """Counts the batches taken, beside the processor: to read it waits for no device."""
+    with tf.init_scope(), tf.device("CPU:0"):
+        return tf.Variable(0, trainable=False, dtype=tf.int64)
+
+
+def _say_where_data_ended(distiller: keras.Model, steps: int) -> None:
+    if distiller.steps_left is not None and steps < distiller.steps_left:
+        warnings.warn(
+            f"data: it ended {distiller.steps_left - steps} steps before the epoch did, at step "
+            f"{distiller.steps_trained + steps}",
+            stacklevel=2,
+        )
 
 
 class EpochClock(keras.callbacks.Callback):
@@ -86,32 +120,6 @@ class EpochClock(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.model.start_epoch(epoch, self.steps)
 
-
-def steps_in(x: Any, y: Any, batch_size: int | None, share: float) -> int | None:
-    """How many steps an epoch of `fit(x, y)` has; `None` where only the data knows.
-
-    Args:
-        x: a `tf.data.Dataset`, or an array of examples.
-        y: labels, with an array.
-        batch_size: of `fit`, with an array.
-        share: of the examples that training keeps from `validation_split`.
-    """
-    if isinstance(x, tf.data.Dataset):
-        cardinality = int(x.cardinality())
-        return cardinality if cardinality > 0 else None
-    if hasattr(x, "shape") and y is not None:
-        return math.ceil(math.floor(len(x) * share) / (batch_size or 32))
-    return None
-
-
-def as_batch(data: Any) -> dict[str, tf.Tensor]:
-    """A batch as a dict of `images`, `labels` and, if given, `weight`, from a dict or from Keras' tuples.
-
-    Raises:
-        ValueError: neither a dict with `images` and `labels` nor a tuple of two or three tensors.
-    """
-    if isinstance(data, Mapping) and {"images", "labels"} <= set(data):
-        return dict(data)
-    if isinstance(data, tuple) and len(data) in (2, 3):
-        return dict(zip(("images", "labels", "weight"), data, strict=False))
-    raise ValueError("data: a batch must be a dict with 'images' and 'labels', or a tuple (images, labels[, weight])")
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.model.watch.look()
+        self.model.watch.look_at_variables(f"at step {self.model.steps_trained}, the end of epoch {epoch + 1}")

@@ -11,7 +11,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdistill import loops
 from tfdistill.distiller import Distiller
 from tfdistill.updates import Round, Update, Weight
 
@@ -53,7 +52,7 @@ def check_terms(distiller: Distiller, batches: Iterable[Any], *, epochs: int = 3
     phase_index, tried = distiller.phase_index, 0
     try:
         for data in itertools.islice(batches, TRIES):
-            batch = {name: tf.convert_to_tensor(value[:EXAMPLES]) for name, value in loops.as_batch(data).items()}
+            batch = {name: tf.convert_to_tensor(value[:EXAMPLES]) for name, value in distiller.batch_of(data).items()}
             for one in found:
                 one.look(batch, start, tried)
             tried += 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from tfdistill import losses
+from tfdistill.tasks.labels import class_labels
 
 Batch = Mapping[str, tf.Tensor]
 Taps = Mapping[str, tf.Tensor]
@@ -19,6 +20,16 @@ class Classification:
     headline = "accuracy"
     training_metric_names = ("accuracy",)
     metric_names = ("accuracy", "top5", "cross_entropy")
+
+    def readied(self, batch: Batch, classes: int) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
+        """The batch with labels as losses and metrics take them, and which of them are no class; see `class_labels`.
+
+        Args:
+            batch: with `"labels"` in any of the forms that data sets give.
+            classes: how many the networks tell apart.
+        """
+        labels, wrong = class_labels(batch["labels"], classes)
+        return {**batch, "labels": labels}, wrong
 
     def loss(self, batch: Batch, taps: Taps) -> tf.Tensor:
         """Cross-entropy per example, `[batch]`, of `taps["logits"]` against `batch["labels"]`."""

@@ -1,0 +1,132 @@
+"""Batches as the engine takes them: in one form, and shared out to replicas so that every example counts once."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+NO_EXAMPLES = "data: a batch holds no example; leave empty batches out"
+
+
+def as_batch(data: Any) -> dict[str, tf.Tensor]:
+    """A batch as a dict of `images`, `labels` and, if given, `weight`, from a dict or from Keras' tuples.
+
+    Raises:
+        ValueError: neither a dict with `images` and `labels` nor a tuple of two or three tensors.
+    """
+    if isinstance(data, Mapping) and {"images", "labels"} <= set(data):
+        return dict(data)
+    if isinstance(data, tuple) and len(data) in (2, 3):
+        found = dict(zip(("images", "labels", "weight"), data, strict=False))
+        return {name: value for name, value in found.items() if value is not None}
+    raise ValueError("data: a batch must be a dict with 'images' and 'labels', or a tuple (images, labels[, weight])")
+
+
+def steps_in(x: Any, y: Any, batch_size: int | None, share: float) -> int | None:
+    """How many steps an epoch of `fit(x, y)` has; `None` where only the data knows.
+
+    Args:
+        x: a `tf.data.Dataset`, a `keras.utils.PyDataset`, or an array of examples.
+        y: labels, with an array.
+        batch_size: of `fit`, with an array.
+        share: of the examples that training keeps from `validation_split`.
+    """
+    if isinstance(x, tf.data.Dataset):
+        cardinality = int(x.cardinality())
+        return cardinality if cardinality > 0 else None
+    if isinstance(x, keras.utils.PyDataset):
+        return x.num_batches
+    if hasattr(x, "shape") and y is not None:
+        return math.ceil(math.floor(len(x) * share) / (batch_size or 32))
+    return None
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Says in one line what TensorFlow wraps in the graph's many.
+
+    Raises:
+        ValueError: a batch without examples.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if NO_EXAMPLES not in str(error):
+            raise
+        raise ValueError(NO_EXAMPLES) from None
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a replica has of a global batch.
+
+    Where the batches' size is not static, a last batch may leave one replica fewer examples than another, or none. Then
+    the replicas add up how many there are, and a replica that has none computes on a stand-in, an example of zeros: no
+    gradient, no logged value and no move of a running statistic of it is kept.
+
+    Attributes:
+        batch: what to compute on; never empty.
+        total: examples of all replicas, float32 scalar; `None`: as many on every replica as here.
+        count: examples of this replica; `None`: all of `batch`.
+    """
+
+    batch: Mapping[str, tf.Tensor]
+    total: tf.Tensor | None = None
+    count: tf.Tensor | None = None
+
+    def values(self, values: tf.Tensor) -> tf.Tensor:
+        """Those of the replica's own examples, of values per example, `[batch]`."""
+        return values if self.count is None else values[: self.count]
+
+    def gradients(self, gradients: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+        """The gradients, 0 where the replica has no example."""
+        count = self.count
+        if count is None:
+            return gradients
+        # A choice and not a product: what the stand-in gives may be no number.
+        return [tf.where(count > 0, one, tf.zeros_like(one)) for one in map(tf.convert_to_tensor, gradients)]
+
+    @contextlib.contextmanager
+    def keeping(self, variables: Sequence[keras.Variable]) -> Iterator[None]:
+        """Gives this replica's variables their values back after the block where it has no example."""
+        count = self.count
+        if count is None:
+            yield
+            return
+        before = [tf.identity(tf.convert_to_tensor(one)) for one in variables]
+        yield
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(tf.where(count > 0, tf.convert_to_tensor(variable), value))
+
+
+def share_of(batch: Mapping[str, tf.Tensor], replicas: int, *, summed: bool = True) -> Share:
+    """The share that `batch` is of the global one; to be called in a replica, by all of them.
+
+    Args:
+        batch: with `images`.
+        replicas: how many share.
+        summed: whether the total is needed.
+
+    Raises:
+        ValueError: a batch of static size 0.
+    """
+    count = batch["images"].shape[0]
+    if count == 0 and (summed or replicas == 1):
+        raise ValueError(NO_EXAMPLES)
+    if count:
+        return Share(batch)
+    count = tf.shape(batch["images"])[0]
+    if replicas == 1:
+        with tf.control_dependencies([tf.debugging.assert_positive(count, NO_EXAMPLES)]):
+            return Share({**batch, "images": tf.identity(batch["images"])})
+    context = tf.distribute.get_replica_context()
+    total = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(count, tf.float32)) if summed else None
+    missing = tf.maximum(0, 1 - count)
+    filled = {name: tf.pad(value, [[0, missing], *[[0, 0]] * (len(value.shape) - 1)]) for name, value in batch.items()}
+    return Share(filled, total, count)
