@@ -8,13 +8,13 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, get_type_hints
+from typing import Any
 
 import tensorflow as tf
 from absl import flags
 
 from tfdistill.bounds import shown
-from tfdistill.config import RunConfig, hyperparameters
+from tfdistill.config import RunConfig, field_types, hyperparameters
 from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN, TFDS_SUMMARY
 from tfdistill.export import ExportError
 from tfdistill.flag_kinds import define
@@ -27,7 +27,7 @@ from tfdistill.networks import APPLICATIONS, NETWORKS
 def run_flags() -> flags.FlagValues:
     """A flag per field of `RunConfig`, and `--<method>.<name>` per hyper-parameter of every method."""
     values = flags.FlagValues()
-    kinds = get_type_hints(RunConfig)
+    kinds = field_types()
     for one in dataclasses.fields(RunConfig):
         if one.name != "hyperparameters":
             define(values, one.name, one.default, kinds[one.name], one.metadata["help"], one.metadata["bounds"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -166,7 +167,7 @@ class RunConfig:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        kinds = get_type_hints(RunConfig)
+        kinds = field_types()
         for one in dataclasses.fields(self):
             if one.name != "hyperparameters":
                 check(one.name, getattr(self, one.name), kinds[one.name], one.metadata["bounds"])
@@ -262,6 +263,12 @@ class RunConfig:
         return cls(**tuples)
 
 
+@functools.cache
+def field_types() -> dict[str, Any]:
+    """The types of the fields of `RunConfig`, by name."""
+    return get_type_hints(RunConfig)
+
+
 # Which augmentation a flag belongs to.
 AUGMENTATION_FLAGS = {
     "randaugment_operations": ("randaugment",),
@@ -327,11 +334,15 @@ NOT_HYPERPARAMETERS = ("networks", "task", "seed")
 
 def hyperparameters(method: str) -> dict[str, Hyperparameter]:
     """The hyper-parameters of a method, read from its constructor and its docstring, where they are stated once."""
-    method_class = METHODS[method]
-    texts = _argument_texts(inspect.getdoc(method_class) or "")
-    bounded = annotated(method_class.__init__)
+    return dict(_hyperparameters_of(METHODS[method]))
+
+
+@functools.cache
+def _hyperparameters_of(method: Any) -> dict[str, Hyperparameter]:
+    texts = _argument_texts(inspect.getdoc(method) or "")
+    bounded = annotated(method.__init__)
     found = {}
-    for parameter in inspect.signature(method_class).parameters.values():
+    for parameter in inspect.signature(method).parameters.values():
         if parameter.name not in NOT_HYPERPARAMETERS:
             kind = type(parameter.default)
             hint, bounds = bounded.get(parameter.name, (kind, None))
