@@ -42,6 +42,7 @@ def test_it_has_the_docstring_the_paper_and_the_protocol(page):
     protocol = PROTOCOLS[method.protocol]
     assert f"{method.protocol}: {protocol.epochs} epochs in batches of {protocol.batch_size}" in page.lines
     assert protocol.source in page.words
+    assert method.protocol_note in page.words
     equation = next(line for line in method.__doc__.splitlines() if line.strip().startswith(("`L", "- `L")))
     assert equation.strip() in page.lines
 

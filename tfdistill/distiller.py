@@ -41,7 +41,9 @@ class Distiller(keras.Model):
     """
 
     protocol: ClassVar[str]
-    """Name of the training protocol (`optimizers.PROTOCOLS`) that the paper used."""
+    """Name of the training protocol (`optimizers.PROTOCOLS`) of a run that says none: the paper's, or see below."""
+    protocol_note: ClassVar[str] = ""
+    """A sentence for where that is not the protocol of the method's own paper: whose it is, and why."""
     source: ClassVar[str]
     """The paper that the method comes from."""
     rebuilds_networks: ClassVar[bool] = False
@@ -75,7 +77,7 @@ class Distiller(keras.Model):
     def recipe(
         self, networks: optimizer_settings.OptimizerSettings | None = None, *, stretch: float = 1.0
     ) -> dict[str, optimizer_settings.OptimizerSettings]:
-        """Optimizer settings per group of updates, as the paper trained; one group, `"networks"`, by default.
+        """Optimizer settings per group of updates, as the protocol says; one group, `"networks"`, by default.
 
         Args:
             networks: the settings of that group in this run; the method's protocol's if not given.

@@ -215,14 +215,16 @@ def describe(settings: OptimizerSettings) -> str:
 
 def _protocol(config: RunConfig) -> str:
     protocol = config.chosen_protocol()
-    name = config.protocol or METHODS[config.method].protocol
-    return "\n".join(
-        [
-            f"{name}: {protocol.epochs} epochs in batches of {protocol.batch_size}",
-            _filled(describe(protocol.settings)),
-            _filled(protocol.source),
-        ]
-    )
+    method = METHODS[config.method]
+    name = config.protocol or method.protocol
+    lines = [
+        f"{name}: {protocol.epochs} epochs in batches of {protocol.batch_size}",
+        _filled(describe(protocol.settings)),
+        _filled(protocol.source),
+    ]
+    if method.protocol_note and name == method.protocol:
+        lines.append(_filled(method.protocol_note))
+    return "\n".join(lines)
 
 
 def _hyperparameters(config: RunConfig) -> str:

@@ -108,7 +108,10 @@ def test_networks_and_fusion_module_have_an_optimizer_each(tiny):
     assert (fusion.models, fusion.group) == ((distiller.fusion,), "fusion")
     assert fusion.terms["fused_cross_entropy"] == 1.0
     assert float(fusion.terms["fused_distillation"](tf.constant(40.0))) == pytest.approx(9 * 0.2865047969, rel=1e-5)
-    recipe, paper = distiller.recipe(), PROTOCOLS["afd"].settings
+    recipe, paper = distiller.recipe(), PROTOCOLS["ffl"].settings
+    # As the authors' two optimizers: one rate, one schedule, Nesterov's momentum in both.
+    assert (paper.learning_rate, paper.momentum, paper.nesterov, paper.weight_decay) == (0.1, 0.9, True, 1e-4)
+    assert (paper.milestones, PROTOCOLS["ffl"].epochs, PROTOCOLS["ffl"].batch_size) == ((150, 225), 300, 128)
     assert recipe["networks"] == paper
     assert (recipe["fusion"].weight_decay, recipe["fusion"].nesterov) == (1e-5, True)
     assert recipe["fusion"].milestones == paper.milestones

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tfdistill.methods import METHODS
+from tfdistill.optimizers import PROTOCOLS
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +60,20 @@ def test_a_step_of_it_trains(cost):
     seconds = cost.step_seconds({"supervised": distiller}, argparse.Namespace(batch_size=2, turns=2, steps=1))
     assert len(seconds["supervised"]) == 2 and min(seconds["supervised"]) > 0
     assert (before != distiller.networks[0].trainable_variables[0].numpy()).any()
+
+
+def test_a_borrowed_protocol_is_said_to_be_one():
+    """Who names a paper whose protocol it does not have says so, in the code and on the page."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    said = next(part for part in page.split("\n\n") if part.startswith("A run that names no `--protocol`"))
+    borrowed = {name for name, method in METHODS.items() if method.protocol_note}
+    assert borrowed == {"kdcl", "cl_ilr", "one", "supervised"}
+    assert all(f"`{name}`" in said for name in borrowed)
+    for name in ("kdcl", "cl_ilr"):
+        assert "This is not" in METHODS[name].protocol_note and "not at hand" in METHODS[name].protocol_note
+    papers = {"afd": "Chung et al.", "ffl": "Kim et al.", "dml_original": "Huang et al.", "ie_cifar": "Huang et al."}
+    for name, method in METHODS.items():
+        author = papers.get(method.protocol, "Yao and Sun")
+        assert author in PROTOCOLS[method.protocol].source, name
+        own = author in method.source or (name == "dml" and "Zhang et al." in PROTOCOLS[method.protocol].source)
+        assert own != (name in borrowed), name

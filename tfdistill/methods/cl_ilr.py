@@ -45,6 +45,10 @@ class CLILR(Distiller):
     """
 
     protocol = "afd"
+    protocol_note = (
+        "This is not CL-ILR's own protocol: its paper's text was not at hand, and its epochs, rates and decay may be "
+        "others. AFD's stands here, by which AFD's paper trains every online method that it compares."
+    )
     source = "Song and Chai, Collaborative Learning for Deep Neural Networks (NeurIPS 2018)"
     rebuilds_networks = True
 

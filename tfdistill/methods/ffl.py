@@ -57,12 +57,12 @@ class FFL(Distiller):
             argument out of range.
 
     Source: Kim et al., "Feature Fusion for Online Mutual Knowledge Distillation", ICPR 2020, and the authors' code,
-    from which temperature 3, the ramp of 80 epochs and the fusion module's own optimizer are taken; it trains all with
-    Nesterov's momentum, which `--nesterov` gives the networks. For networks whose maps differ, ours: larger maps are
-    average-pooled to the smallest, and the fused map has as many channels as the widest.
+    from which temperature 3, the ramp of 80 epochs, both optimizers and their protocol are taken. For networks whose
+    maps differ, ours: larger maps are average-pooled to the smallest, and the fused map has as many channels as the
+    widest.
     """
 
-    protocol = "afd"
+    protocol = "ffl"
     source = "Kim et al., Feature Fusion for Online Mutual Knowledge Distillation (ICPR 2020)"
     rebuilds_networks = True
 

@@ -47,6 +47,10 @@ class KDCL(Distiller):
     """
 
     protocol = "afd"
+    protocol_note = (
+        "This is not KDCL's own protocol: its paper's text was not at hand, and its epochs, rates and decay may be "
+        "others. AFD's stands here, by which AFD's paper trains every online method that it compares."
+    )
     source = "Guo et al., Online Knowledge Distillation via Collaborative Learning (CVPR 2020)"
 
     @checked

@@ -53,6 +53,10 @@ class ONE(Distiller):
     """
 
     protocol = "afd"
+    protocol_note = (
+        "AFD's paper says that it follows ONE's schedule. The script of ONE's authors for ResNet-32 has the same "
+        "numbers but the first drop, which is an epoch later, at 151."
+    )
     source = "Lan et al., Knowledge Distillation by On-the-Fly Native Ensemble (NeurIPS 2018)"
     rebuilds_networks = True
 

@@ -17,6 +17,10 @@ class Supervised(Distiller):
     """
 
     protocol = "ie_cifar"
+    protocol_note = (
+        "This is IE-KD's: every paper trains its baseline as it trains its method, so the flagfiles of the others' "
+        "tables name theirs."
+    )
     source = "the baseline ('independent') of every table"
 
     def phases(self) -> tuple[Phase, ...]:

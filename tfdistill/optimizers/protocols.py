@@ -61,7 +61,8 @@ PROTOCOLS = {
         OptimizerSettings(nesterov=True, weight_decay=5e-4, schedule="step", milestones=(60, 120, 180)),
         epochs=200,
         batch_size=64,
-        source="Zhang et al., Deep Mutual Learning, CIFAR-100; weight decay: the code of Huang et al.",
+        source="deep mutual learning on CIFAR-100 as the code of Huang et al., Revisiting Knowledge Distillation, "
+        "trains it for their Table 4; Zhang et al.'s own text was not at hand",
     ),
     "dcm_wide_resnet": Protocol(
         # The authors' code counts epochs from 1 and drops before the 60th, 120th and 160th, with a new optimizer.
@@ -96,6 +97,12 @@ PROTOCOLS = {
         batch_size=128,
         source="Chung et al., Feature-map-level Online Adversarial Knowledge Distillation, section 4, which names no "
         "Nesterov's momentum",
+    ),
+    "ffl": Protocol(
+        OptimizerSettings(nesterov=True, weight_decay=1e-4, schedule="step", milestones=(150, 225)),
+        epochs=300,
+        batch_size=128,
+        source="Kim et al., Feature Fusion for Online Mutual Knowledge Distillation: the authors' code",
     ),
     "afd_imagenet": Protocol(
         OptimizerSettings(learning_rate=0.01, weight_decay=1e-4, schedule="step", milestones=(10, 20)),
