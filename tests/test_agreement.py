@@ -62,7 +62,7 @@ def test_the_folder_has_to_be_seen(tmp_path):
         agreement.require_shared_folder(Beside(), folder)
     message = str(error.value)
     assert message.startswith(f"runs_dir: {folder.path}, which worker 0 (a:1) writes to, is not visible here; ")
-    folder.open(flags_of(), {})
+    folder.open(flags_of())
     agreement.require_shared_folder(Beside(), folder)
 
 

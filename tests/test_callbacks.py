@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfdistill import callbacks, checkpoints
+from tfdistill import callbacks, checkpoints, watching
 from tfdistill.methods import DML
 from tfdistill.networks.layers import BatchNormalization, Dropout
 from tfdistill.optimizers import OptimizerSettings
@@ -106,7 +106,7 @@ def whole(tmp_path_factory):
     """A run that nobody interrupts, with everything that watches it."""
     folder = tmp_path_factory.mktemp("whole") / "my_run"
     run = Run(folder)
-    board = callbacks.TensorBoard(
+    board = watching.TensorBoard(
         folder / "logs", run.record, "--seed=3\n--method=dml\n", {"seed": 3, "method": "dml"}, 3
     )
     run.fit(board, score=True)
@@ -118,7 +118,7 @@ def test_a_run_stopped_by_a_signal_ends_bit_for_bit_as_one_that_was_not(whole, t
     """Weights, optimizers, generators, and the training metrics of the epoch that was cut in two."""
     expected, _ = whole
     first = Run(tmp_path)
-    first.checkpoints.listen()
+    first.checkpoints.signals.listen()
     with pytest.raises(callbacks.Stopped) as stopped:
         first.fit(At(STEPS + 2, lambda: os.kill(os.getpid(), signal.SIGTERM)), score=True)
     assert stopped.value.exit_status == 128 + signal.SIGTERM
@@ -138,9 +138,11 @@ def test_a_run_stopped_by_a_signal_ends_bit_for_bit_as_one_that_was_not(whole, t
 
 def test_a_second_signal_does_as_usual(tmp_path, signals):
     run = Run(tmp_path)
-    run.checkpoints.listen()
+    run.checkpoints.signals.listen()
+    run.checkpoints.signals.patient = True
     os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+    for number in (signal.SIGINT, signal.SIGTERM):
+        assert signal.getsignal(number) is signal.SIG_DFL
     with pytest.raises(callbacks.Stopped, match="SIGINT at step 1,"):
         run.fit()
     assert checkpoints.newest(run.folder).step == 1
@@ -155,7 +157,7 @@ def test_a_signal_while_scoring_keeps_the_epochs_training_numbers(whole, tmp_pat
             os.kill(os.getpid(), signal.SIGTERM)
 
     run = Run(tmp_path)
-    run.checkpoints.listen()
+    run.checkpoints.signals.listen()
     with pytest.raises(callbacks.Stopped, match="at step 4,"):
         run.fit(Kill(), score=True)
     found = checkpoints.newest(run.folder)
@@ -246,7 +248,7 @@ def test_tensorboard_has_the_same_tags_for_training_and_evaluation(whole):
 
 def test_a_log_file_gets_one_line_per_epoch(tmp_path, capsys):
     run = Run(tmp_path)
-    progress = callbacks.Progress(EPOCHS, STEPS * EPOCHS, run.record)
+    progress = watching.Progress(EPOCHS, STEPS * EPOCHS, run.record)
     assert not progress.interactive
     capsys.readouterr()
     run.fit(progress)
@@ -258,7 +260,7 @@ def test_a_log_file_gets_one_line_per_epoch(tmp_path, capsys):
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0:00:00"), (61.0, "0:01:01"), (36_125.9, "10:02:05")])
 def test_durations(seconds, shown):
-    assert callbacks._duration(seconds) == shown
+    assert watching._duration(seconds) == shown
 
 
 def test_restored_metrics_serve_one_epoch_only(tmp_path):

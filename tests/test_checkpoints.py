@@ -145,7 +145,7 @@ def test_a_manifest_of_another_step_is_damage(tmp_path, warnings):
 
 
 def test_a_newer_format_is_refused_by_its_number(tmp_path, warnings, monkeypatch):
-    monkeypatch.setattr(checkpoints, "FORMAT_VERSION", 2)
+    monkeypatch.setattr(checkpoints.writing, "FORMAT_VERSION", 2)
     save(tmp_path, 1, arrays_of(1), {})
     monkeypatch.undo()
     with pytest.raises(CheckpointError, match="has format version 2, not 1"):

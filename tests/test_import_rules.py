@@ -41,14 +41,21 @@ RULES: dict[str, set[str] | None] = {
     "config": {"bounds", "methods", "networks", "data", "optimizers", "runtime"},
     "command_line": {"bounds", "config", "flag_kinds", "flagfiles", "memory", "methods", "networks", "data", "export"},
     "stored_flags": {"bounds", "config"},
-    "run_folder": {"config", "stored_flags"},
-    "callbacks": {"checkpoints", "workers"},
+    "files": set(),
+    "interruption": set(),
+    "continuing": {"config", "optimizers"},
+    "identity": {"checkpoints", "config", "continuing"},
+    "run_folder": {"checkpoints", "config", "continuing", "files", "stored_flags"},
+    "callbacks": {"checkpoints", "interruption", "workers"},
+    "watching": {"callbacks", "files"},
     "agreement": {"checkpoints", "config", "run_folder", "workers"},
     "report": {"config", "runtime"},
     "run_exports": {"config", "export", "report", "runtime"},
     "assembly": {"memory", "config", "data", "distiller", "methods", "networks"},
     "initial_weights": {"assembly", "checkpoints", "networks", "stored_flags"},
-    "trained": {"assembly", "checkpoints", "config", "data", "methods", "run_folder", "runtime", "state"},
+    "trained": {
+        *("assembly", "checkpoints", "config", "data", "identity", "methods", "run_folder", "runtime", "state"),
+    },
     "scoring": {"data", "export", "tasks", "updates"},
     "evaluate": EVERYTHING,
     "export_run": EVERYTHING,
@@ -72,6 +79,7 @@ RULES["__init__"] = set(RULES) - {"assembly", "callbacks", "command_line", "conf
 RULES["__init__"] -= {"explain", "initial_weights", "preview", "report", "run_folder", "scoring", "term_checks"}
 RULES["__init__"] -= {"agreement", "run_exports", "train", "trained", "workers"}
 RULES["__init__"] -= {"bounds", "flag_kinds", "flagfiles", "memory", "stored_flags"}
+RULES["__init__"] -= {"continuing", "files", "identity", "interruption", "watching"}
 
 
 def imported_modules(source: str, module: str, is_package: bool) -> Iterator[str]:

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tfdistill import command_line, run_folder
+from tfdistill import checkpoints, command_line, files, run_folder
 from tfdistill.config import RunConfig
 from tfdistill.run_folder import RunFolder
 
@@ -25,7 +25,8 @@ CONFIG = RunConfig(
 @pytest.fixture
 def folder(tmp_path):
     opened = RunFolder(tmp_path / "runs" / "mine")
-    opened.open(CONFIG, {"keras": "3"})
+    opened.open(CONFIG)
+    opened.write_flags(CONFIG, {"keras": "3"})
     return opened
 
 
@@ -42,11 +43,13 @@ def test_open_writes_flags_and_versions(folder):
 
 
 def test_flags_that_change_the_training_are_refused_by_name(folder):
+    checkpoints.save(folder.checkpoints, 1, {}, {})
     changed = dataclasses.replace(CONFIG, batch_size=7, hyperparameters={"leading_activation": False})
     with pytest.raises(ValueError) as caught:
         folder.check(changed)
     message = str(caught.value)
-    assert "--batch_size" in message and "--ie_dml.inheritance_weight" in message and "--run" in message
+    assert message.startswith("--batch_size=7 (it was 0), --ie_dml.inheritance_weight=") and "--run" in message
+    assert " (it was 7.0): " in message and str(folder.path) in message
     assert "--ie_dml.leading_activation" not in message and "\n" not in message
 
 
@@ -58,10 +61,10 @@ def test_a_folder_that_another_holds_is_refused_and_free_when_let_go(folder):
     before = (folder.path / "versions.json").read_text()
     second = RunFolder(folder.path)
     with pytest.raises(ValueError, match=r"run: another process .*--run"):
-        second.open(CONFIG, {"keras": "4"})
+        second.open(CONFIG)
     assert (folder.path / "versions.json").read_text() == before
     folder._lock.close()
-    second.open(CONFIG, {"keras": "4"})
+    second.open(CONFIG)
     with open(folder.path / ".lock") as third, pytest.raises(OSError):
         fcntl.flock(third, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -89,27 +92,27 @@ def test_epochs_csv_has_a_row_per_epoch_and_every_column(folder):
 
 def test_writing_leaves_the_old_text_whole_if_it_fails(tmp_path, monkeypatch):
     path = tmp_path / "one.json"
-    run_folder.write_json(path, {"a": 1})
+    files.write_json(path, {"a": 1})
     with pytest.raises(TypeError):
-        run_folder.write_json(path, {"a": object()})
+        files.write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
     seen = []
-    replace = run_folder.os.replace
+    replace = files.os.replace
 
     def watched(source, target):
         seen.append((path.read_text(), json.loads(source.read_text())))
         replace(source, target)
 
-    monkeypatch.setattr(run_folder.os, "replace", watched)
-    run_folder.write_json(path, {"a": 2})
+    monkeypatch.setattr(files.os, "replace", watched)
+    files.write_json(path, {"a": 2})
     assert seen == [('{\n  "a": 1\n}\n', {"a": 2})], "the new text is whole before it takes the old one's place"
     assert json.loads(path.read_text()) == {"a": 2} and [one.name for one in tmp_path.iterdir()] == ["one.json"]
 
 
 def test_finished_reads_the_results(folder):
     assert folder.finished() is None
-    run_folder.write_json(folder.results, {"step": 3})
-    assert folder.finished() == {"step": 3}
+    files.write_json(folder.results, {"step": 3, "planned_steps": 4})
+    assert folder.finished() == {"step": 3, "planned_steps": 4}
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

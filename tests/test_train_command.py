@@ -169,7 +169,7 @@ def run(tmp_path_factory) -> Finished:
 def exported(run) -> Path:
     """The version that `export.py` writes while somebody else holds the run's lock, as a training does."""
     holder = RunFolder(run.folder)
-    holder.open(train.RunConfig.from_dict(json.loads(holder.flags.read_text())), {})
+    holder.open(train.RunConfig.from_dict(json.loads(holder.flags.read_text())))
     before = contents(run.folder)
     with nothing_left_behind(), contextlib.redirect_stdout(io.StringIO()) as output:
         status = export_run.main(["--run=small", f"--runs_dir={run.runs}"])
@@ -244,7 +244,7 @@ def test_the_same_command_again_does_nothing(run, capsys):
 def test_other_flags_are_refused_by_name(run, capsys):
     before = contents(run.folder)
     message = refused(train.main, [*run.arguments, "--batch_size=16"], capsys)
-    assert message.startswith("--batch_size:") and "--run" in message
+    assert message.startswith("--batch_size=16 (it was 32): ") and "--run" in message
     assert contents(run.folder) == before
 
 

@@ -41,11 +41,11 @@ def test_a_run_without_a_checkpoint_is_refused(tmp_path):
 def test_checkpoints_removed_while_they_are_read_are_looked_for_again(folder, monkeypatch):
     read, calls = checkpoints.newest, []
 
-    def removed_meanwhile(path):
+    def removed_meanwhile(path, **others):
         calls.append(path)
         if len(calls) == 1:
             raise checkpoints.CheckpointError("every checkpoint is damaged: arrays.npz: No such file or directory")
-        return read(path)
+        return read(path, **others)
 
     monkeypatch.setattr(checkpoints, "newest", removed_meanwhile)
     assert trained.newest_checkpoint(folder).step == 5 and len(calls) == 2

@@ -1,9 +1,8 @@
-"""What accompanies a run: checkpoints, the record of its epochs, TensorBoard, and what the terminal shows."""
+"""What a run keeps while it trains: the record of its epochs, and checkpoints."""
 
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-from tensorboard.plugins.hparams import api as hparams
 
 from tfdistill import checkpoints
+from tfdistill.interruption import Signals
 from tfdistill.workers import Workers
 
 
@@ -74,8 +72,13 @@ class Record(keras.callbacks.Callback):
             "step": self.model.steps_trained,
             "images_per_second": self.images_per_second,
         }
-        self.rows = [row for row in self.rows if row["epoch"] <= epoch] + [{**head, **rates, **measured}]
-        self.on_row(self.rows)
+        rows = [row for row in self.rows if row["epoch"] <= epoch] + [{**head, **rates, **measured}]
+        self.on_row(rows)
+        self.rows = rows
+
+    def forget_unfinished(self, step: int) -> None:
+        """Takes back the row of an epoch whose end at `step` was cut off, so that a resumed run makes up for it."""
+        self.rows = [row for row in self.rows if row["step"] < step]
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -89,25 +92,27 @@ class Checkpoints(keras.callbacks.Callback):
         record: whose rows and logs are saved along.
         seconds: between two checkpoints.
         workers: of the run; one if not given.
+        signals: of the process; from the first step on they are patient, before it there is nothing to save.
+        identity: what the checkpoints say of the training that they belong to.
     """
 
-    def __init__(self, folder: Path, record: Record, seconds: float, workers: Workers | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        record: Record,
+        seconds: float,
+        workers: Workers | None = None,
+        signals: Signals | None = None,
+        identity: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         self.folder, self.record, self.seconds = folder, record, seconds
-        self.workers = workers or Workers()
-        self._signal = 0
+        self.workers, self.signals, self.identity = workers or Workers(), signals or Signals(), dict(identity or {})
         self._saved_at = time.monotonic()
-
-    def listen(self) -> None:
-        """Lets SIGTERM and SIGINT stop the run at the end of the step; a second signal does as usual."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._receive)
-
-    def _receive(self, number: int, frame: Any) -> None:
-        self._signal = number
-        signal.signal(number, signal.SIG_DFL)
+        self._saved: tuple[int, int] | None = None
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.signals.patient = True
         self._save_and_stop_if_agreed()
 
     def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -120,13 +125,26 @@ class Checkpoints(keras.callbacks.Callback):
         """Writes a checkpoint of the step that the run is at."""
         arrays = self.model.snapshot()
         if self.workers.is_chief:
-            checkpoints.save(self.folder, self.model.steps_trained, arrays, self.record.state())
-        self._saved_at = time.monotonic()
+            metadata = {**self.record.state(), **self.identity}
+            checkpoints.save(self.folder, self.model.steps_trained, arrays, metadata)
+        self.is_saved()
+
+    def is_saved(self) -> None:
+        """The run is as its newest checkpoint says, which has just been written or read."""
+        self._saved_at, self._saved = time.monotonic(), self._progress()
+
+    def save_what_is_new(self) -> None:
+        """`save`, unless nothing was trained or recorded since; a finished run needs no room on the disk then."""
+        if self._saved != self._progress():
+            self.save()
+
+    def _progress(self) -> tuple[int, int]:
+        return self.model.steps_trained, len(self.record.rows)
 
     def _save_and_stop_if_agreed(self, *, only_if_asked: bool = False) -> None:
         due = not only_if_asked and time.monotonic() - self._saved_at >= self.seconds
         # One number says both, so that the workers meet once.
-        said = self.workers.gather(2 * self._signal + due)
+        said = self.workers.gather(2 * self.signals.received + due)
         stop, save = max(said) // 2, said[0] % 2
         if stop or save:
             self.save()
@@ -153,100 +171,6 @@ class RestoredMetrics(keras.callbacks.Callback):
             self.arrays = {}
 
 
-class TensorBoard(keras.callbacks.Callback):
-    """Scalars per network and term, learning rates, images per second; the flags as text and as HParams.
-
-    Training and evaluation are two sub-folders with the same tags, so that TensorBoard draws them in one chart over the
-    steps. Training scalars are means over the epoch so far.
-
-    Args:
-        folder: of the event files.
-        record: whose rows are written.
-        flags: the effective flags, as a flagfile.
-        hyperparameters: what the HParams page compares runs by.
-        log_every: steps between two points of training within an epoch.
-    """
-
-    def __init__(
-        self, folder: Path, record: Record, flags: str, hyperparameters: Mapping[str, Any], log_every: int = 100
-    ) -> None:
-        super().__init__()
-        self.record, self.log_every, self._logged = record, log_every, 0
-        self.training = tf.summary.create_file_writer(str(folder / "training"))
-        self.evaluation = tf.summary.create_file_writer(str(folder / "evaluation"))
-        with self.training.as_default():
-            tf.summary.text("flags", "\n".join(f"    {line}" for line in flags.splitlines()), step=0)
-        with self.evaluation.as_default():
-            hparams.hparams(dict(hyperparameters), trial_id=folder.parent.name)
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        step = self.model.steps_trained
-        if step // self.log_every > self._logged:
-            self._logged = step // self.log_every
-            self._write(self.record.logs)
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self._write({name: value for name, value in self.record.rows[-1].items() if name != "step"})
-        self.training.flush()
-        self.evaluation.flush()
-
-    def _write(self, values: Mapping[str, float | None]) -> None:
-        for name, value in values.items():
-            if value is not None:
-                with (self.evaluation if name.startswith("val_") else self.training).as_default():
-                    tf.summary.scalar(name.removeprefix("val_"), value, step=self.model.steps_trained)
-
-
-class Progress(keras.callbacks.ProgbarLogger):
-    """Keras' bar with the accuracies and losses on a terminal; in a log file, a line per epoch and per minute.
-
-    Args:
-        epochs: of the whole run.
-        total_steps: of the whole run, for the time left.
-        record: whose rows are shown.
-    """
-
-    def __init__(self, epochs: int, total_steps: int, record: Record) -> None:
-        super().__init__()
-        self.run_epochs, self.total_steps, self.record = epochs, total_steps, record
-        self.interactive = sys.stdout.isatty()
-        self.progbar: Any = None
-        self._told = time.monotonic()
-
-    def set_params(self, params: dict[str, Any]) -> None:
-        # A run may be several calls of `fit`, each silent by itself and of a part of the epochs.
-        super().set_params({**params, "verbose": int(self.interactive), "epochs": self.run_epochs})
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        # The last of several steps per execution may lie behind the end of the epoch.
-        super().on_train_batch_end(min(batch, self.target - 1), _shown(logs))
-        if not self.interactive and time.monotonic() - self._told >= 60:
-            self._tell("", logs)
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        if self.progbar is not None:
-            super().on_epoch_end(epoch, {name: value for name, value in _shown(logs).items() if "val_" not in name})
-            self.progbar = None
-        self._tell(f"epoch {epoch + 1}/{self.run_epochs} ", logs)
-
-    def _tell(self, epoch: str, logs: Mapping[str, Any] | None) -> None:
-        self._told = time.monotonic()
-        step, speed = self.model.steps_trained, self.record.images_per_second
-        left = (self.total_steps - step) * self.record.batch_size / speed if speed else None
-        shown = " ".join(f"{name} {value:.4f}" for name, value in _shown(logs).items() if "accuracy" in name)
-        timing = f"{speed:.0f} images/s, {_duration(left)} left" if left is not None else ""
-        print(f"{epoch}step {step}/{self.total_steps}: {shown}  {timing}", flush=True)
-
-
 def learning_rates(model: keras.Model) -> dict[str, float]:
     """The present learning rate of each update's optimizer."""
     return {name: float(optimizer.learning_rate.numpy()) for name, optimizer in model.update_optimizers.items()}
-
-
-def _shown(logs: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in (logs or {}).items() if name.endswith(("/accuracy", "/loss"))}
-
-
-def _duration(seconds: float) -> str:
-    hours, rest = divmod(int(seconds), 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

@@ -14,8 +14,9 @@ from tfdistill import command_line, data, memory, runtime, scoring
 from tfdistill.assembly import normalization_of
 from tfdistill.bounds import Bounds, Filled, Number, one_of, shown
 from tfdistill.export.scoring import newest_saved_model
+from tfdistill.files import write_json
 from tfdistill.flag_kinds import define
-from tfdistill.run_folder import existing, write_json
+from tfdistill.run_folder import existing
 from tfdistill.trained import load_trained
 
 

@@ -98,10 +98,21 @@ def export_all(
         except Exception as error:  # whatever it is, the other networks and the results are to be kept
             failures[name] = _one_line(error)
     try:
-        export.repair_models_config(run_folder)
+        mend(run_folder)
     except (OSError, ValueError) as error:
         failures["models.config"] = _one_line(error)
     return Exports(paths, failures, later_command(config))
+
+
+def mend(run_folder: Path) -> None:
+    """Removes what killed exports have left in a run's exports, and repairs models.config.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    for folder in (run_folder, *run_folder.glob("*/")):
+        export.remove_remains(folder)
+    export.repair_models_config(run_folder)
 
 
 def _card(config: RunConfig, *, data: Mapping[str, Any], accuracy: Mapping[str, Any], step: int) -> dict[str, Any]:

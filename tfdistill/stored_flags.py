@@ -31,7 +31,7 @@ def read_flags(path: Path, needed: Sequence[str] = tuple(NEEDED)) -> dict[str, A
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # no JSON, or no text
+    except (ValueError, RecursionError) as error:  # no JSON, no text, or nested too deep
         raise ValueError(f"{path} is no JSON any more: {error}; write back what was edited") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path}: must hold flags by name, not {shown(values)}")

@@ -10,7 +10,19 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill import callbacks, checkpoints, command_line, data, explain, export, memory, report, run_exports, runtime
+from tfdistill import (
+    callbacks,
+    checkpoints,
+    command_line,
+    data,
+    explain,
+    export,
+    memory,
+    report,
+    run_exports,
+    runtime,
+    watching,
+)
 from tfdistill.agreement import require_same_checkpoint, require_same_flags, require_shared_folder
 from tfdistill.assembly import (
     build_distiller,
@@ -24,20 +36,27 @@ from tfdistill.assembly import (
     training_batches,
 )
 from tfdistill.config import RunConfig
+from tfdistill.files import NO_ROOM, FileError, write_json
+from tfdistill.identity import identity, misfit
 from tfdistill.initial_weights import load_initial_weights
+from tfdistill.interruption import Interrupted, Signals
 from tfdistill.optimizers import Protocol
-from tfdistill.run_folder import RunFolder, flagfile, write_json
+from tfdistill.run_folder import RunFolder, flagfile
 from tfdistill.term_checks import SilentTermError, check_terms
 from tfdistill.workers import Workers, ending_with_the_others, lost_worker
 
 
 def main(arguments: Sequence[str]) -> int:
     """The command `launch/train.py`: parses flags, trains, exports, prints a table. Returns the exit status."""
-    with ending_with_the_others("train.py"):
-        return _main(arguments)
+    with ending_with_the_others("train.py"), Signals().handled() as signals:
+        try:
+            return _main(arguments, signals)
+        except Interrupted as stopped:
+            print(f"\ntrain.py: {stopped}; the same command goes on from there", file=sys.stderr)
+            return stopped.exit_status
 
 
-def _main(arguments: Sequence[str]) -> int:
+def _main(arguments: Sequence[str], signals: Signals) -> int:
     values = command_line.run_flags()
     with command_line.one_line_errors("train.py"):
         command_line.parse(values, arguments)
@@ -53,10 +72,18 @@ def _main(arguments: Sequence[str]) -> int:
         config = command_line.run_config(values)
         folder = RunFolder(Path(config.runs_dir) / config.run_name)
         folder.check(config)
-        if (done := folder.finished()) and done["step"] >= (config.steps or done["planned_steps"]):
-            print(f"{folder.path} is finished at step {done['step']}; results: {folder.results}")
+        if folder.is_finished(config):
+            mend_finished(config, folder)
             return 0
-        run = Run(config, folder)
+        run = Run(config, folder, signals)
+    try:
+        return _train(run)
+    finally:
+        folder.close()
+
+
+def _train(run: Run) -> int:
+    """Trains and finishes a run; what may go wrong on the way is one line. Returns the exit status."""
     try:
         run.check_terms()
         with command_line.one_line_errors("train.py"):
@@ -74,6 +101,11 @@ def _main(arguments: Sequence[str]) -> int:
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
         print(f"\ntrain.py: error: {memory.out_of_memory(error)}", file=sys.stderr)
         return 1
+    except OSError as error:
+        if not isinstance(error, FileError) and error.errno not in NO_ROOM:
+            raise
+        print(f"\ntrain.py: error: {_in_one_line(error)}; {run.rescue()}", file=sys.stderr)
+        return 1
     except (tf.errors.OpError, UnicodeDecodeError) as error:  # the second: the first quoting a damaged file's bytes
         if lost_worker(error):
             raise
@@ -87,6 +119,20 @@ def _main(arguments: Sequence[str]) -> int:
         return run.finish()
 
 
+def _in_one_line(error: OSError) -> str:
+    return str(error) if isinstance(error, FileError) else f"{error.filename or 'the output'}: {error.strerror}"
+
+
+def mend_finished(config: RunConfig, folder: RunFolder) -> None:
+    """Of a run that is finished: removes what killed processes have left, and repairs models.config."""
+    if folder.lock():
+        folder.tidy()
+        folder.close()
+    run_exports.mend(Path(config.export_dir) / config.run_name)
+    step = (folder.finished() or {}).get("step")
+    print(f"{folder.path} is finished at step {step}; results: {folder.results}")
+
+
 class Run:
     """A configured run: everything that can refuse is done on construction, nothing is written before `open`.
 
@@ -95,13 +141,14 @@ class Run:
     Args:
         config: the run.
         folder: where it lives.
+        signals: what the process does about SIGTERM and Ctrl-C; as usual if not given.
 
     Raises:
         ValueError: anything in the configuration that does not fit, in one line.
     """
 
-    def __init__(self, config: RunConfig, folder: RunFolder) -> None:
-        self.config, self.folder = config, folder
+    def __init__(self, config: RunConfig, folder: RunFolder, signals: Signals | None = None) -> None:
+        self.config, self.folder, self.signals = config, folder, signals or Signals()
         self.protocol: Protocol = config.chosen_protocol()
         self.strategy = runtime.make_strategy(config.strategy, config.replicas)
         self.workers = Workers(self.strategy)
@@ -120,6 +167,7 @@ class Run:
         self.total_steps = min(config.steps or self.planned_steps, self.planned_steps)
         self.distiller = build_distiller(config, self.dataset, self.strategy)
         memory.require_for_training(self.distiller.networks, self.batch_size)
+        folder.check(config, self.distiller.recipe)
         self._start_from_given_weights()
         self.distiller.compile(
             config.optimizers(self.distiller.recipe),
@@ -130,8 +178,15 @@ class Run:
         write_epochs = folder.write_epochs if self.workers.is_chief else lambda rows: None
         self.record = callbacks.Record(self.batch_size, write_epochs)
         self.checkpoints = callbacks.Checkpoints(
-            folder.checkpoints, self.record, config.checkpoint_seconds, self.workers
+            folder.checkpoints,
+            self.record,
+            config.checkpoint_seconds,
+            self.workers,
+            self.signals,
+            identity(config),
         )
+        # Keras tells a callback its model when `fit` begins; a run that has no step left to train saves without one.
+        self.checkpoints.set_model(self.distiller)
         self._metrics = callbacks.RestoredMetrics({})
         if config.export and self.workers.is_chief:
             run_exports.check_exports(self.distiller.deliverables(), config, **self._served())
@@ -149,10 +204,7 @@ class Run:
 
     def _is_fresh(self) -> bool:
         """Whether there is no checkpoint to go on from; of a damaged one `open` says so."""
-        try:
-            return checkpoints.newest(self.folder.checkpoints) is None
-        except checkpoints.CheckpointError:
-            return False
+        return not checkpoints.exist(self.folder.checkpoints)
 
     def check_terms(self) -> None:
         """Before the first step of a run, unless told not to: every term and model of the method does something.
@@ -172,12 +224,15 @@ class Run:
             ValueError: the folder is in use, is not visible to a worker, or its checkpoint does not fit.
         """
         if self.workers.is_chief:
-            self.folder.open(self.config, runtime.versions())
+            for line in self.folder.open(self.config, self.distiller.recipe):
+                print(line, flush=True)
         require_shared_folder(self.workers, self.folder)
         try:
             self.restore()
         except checkpoints.CheckpointError as error:
             raise ValueError(str(error)) from error
+        if self.workers.is_chief:
+            self.folder.write_flags(self.config, runtime.versions())
 
     def restore(self) -> None:
         """Brings the networks, helpers, optimizers and records to the newest whole checkpoint, if there is one.
@@ -185,16 +240,18 @@ class Run:
         Raises:
             ValueError: the workers do not find the same one.
         """
-        found = checkpoints.newest(self.folder.checkpoints)
+        found = checkpoints.newest(self.folder.checkpoints, misfit=misfit(self.config, self.distiller.state()))
         require_same_checkpoint(self.workers, self.folder, found)
         if found is None:
             return
         checkpoints.assign(self.distiller.state(), found.arrays)
         self.distiller.steps_trained = found.step
         self.record.restore(found.metadata)
+        self.checkpoints.is_saved()
         if found.step % self.steps_per_epoch:
             self._metrics = callbacks.RestoredMetrics(found.arrays)
         if self.workers.is_chief:
+            self.folder.write_epochs(self.record.rows)
             print(f"going on from {found.path}, step {found.step} of {self.total_steps}", flush=True)
 
     def train(self) -> None:
@@ -204,7 +261,8 @@ class Run:
             Stopped: a signal asked for it.
             FloatingPointError: a loss is no longer finite.
         """
-        self.checkpoints.listen()
+        # Several workers stop at the same step, whenever the signal came.
+        self.signals.patient, self.signals.doing = self.workers.count > 1, "it prepared to train"
         watchers = self._watchers()
         self._finish_epoch_of(watchers)
         for epoch, steps, epochs in self._segments():
@@ -220,7 +278,23 @@ class Run:
                 shuffle=False,
                 verbose=0,
             )
-        self.checkpoints.save()
+        self.checkpoints.save_what_is_new()
+        self.signals.be_impatient(f"it scored at step {self.distiller.steps_trained}, which was saved")
+
+    def rescue(self) -> str:
+        """Saves what was trained if the disk has room, after something else could not be written; says what came of it.
+
+        Several workers would have to meet for it, of which the others know nothing.
+        """
+        step, remedy = self.distiller.steps_trained, "make room, and the same command goes on from there"
+        if self.workers.count == 1 and step:
+            self.record.forget_unfinished(step)
+            try:
+                self.checkpoints.save_what_is_new()
+                return f"step {step} was saved; {remedy}"
+            except (checkpoints.CheckpointError, FloatingPointError):
+                pass
+        return f"its last checkpoint is from before; {remedy}"
 
     def finish(self) -> int:
         """Scores on data not yet scored, exports, writes results.json, and prints the table.
@@ -231,18 +305,19 @@ class Run:
         scored_on, *others = self.monitors
         other_scores = {name: self._scores(name) for name in others}
         self.distiller.synchronize()
+        self.signals.be_impatient(f"it exported step {self.distiller.steps_trained}, which was saved")
         exports = run_exports.Exports({})
         if self.workers.is_chief:
             if self.config.export:
                 exports = self._export()
-            print(self._write_results(scored_on, other_scores, exports.paths), flush=True)
+            print(self._write_results(scored_on, other_scores, exports), flush=True)
         self.workers.wait()  # whoever leaves early looks to the others as if it had died
         for line in exports.messages():
             print(f"train.py: error: {line}", file=sys.stderr)
         return 1 if exports.failures else 0
 
     def _write_results(
-        self, scored_on: str, other_scores: Mapping[str, Mapping[str, float]], exports: Mapping[str, Path]
+        self, scored_on: str, other_scores: Mapping[str, Mapping[str, float]], exports: run_exports.Exports
     ) -> str:
         networks = list(self.distiller.deliverables().values())
         rows, step = self.record.rows, self.distiller.steps_trained
@@ -252,7 +327,7 @@ class Run:
             rows,
             scored_on=scored_on,
             other_scores=other_scores,
-            exports=exports,
+            exports=exports.paths,
             facts={
                 "run": self.config.run_name,
                 "step": step,
@@ -261,6 +336,7 @@ class Run:
                 "batch_size": self.batch_size,
                 "seconds": round(self.record.seconds, 1),
                 **({"workers": self.workers.count} if self.workers.count > 1 else {}),
+                **({"failed_exports": dict(exports.failures)} if exports.failures else {}),
             },
         )
         write_json(self.folder.results, results)
@@ -290,8 +366,8 @@ class Run:
         return [
             self._metrics,
             self.record,
-            callbacks.TensorBoard(self.folder.logs, self.record, text, shown, self.config.log_every),
-            callbacks.Progress(self.protocol.epochs, self.total_steps, self.record),
+            watching.TensorBoard(self.folder.logs, self.record, text, shown, self.config.log_every),
+            watching.Progress(self.protocol.epochs, self.total_steps, self.record),
             self.checkpoints,
         ]
 

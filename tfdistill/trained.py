@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfdistill import checkpoints, data, runtime
 from tfdistill.assembly import build_distiller, build_networks, load_data
 from tfdistill.config import RunConfig
+from tfdistill.identity import misfit
 from tfdistill.methods import METHODS
 from tfdistill.run_folder import RunFolder, read_config
 from tfdistill.state import network_state
@@ -49,7 +50,7 @@ def load_trained(folder: RunFolder) -> Trained:
         ValueError: there is no checkpoint yet, none is whole, or the run's data is not there.
     """
     config = read_config(folder.path)
-    found = newest_checkpoint(folder)
+    _require_checkpoint(folder)
     runtime.set_precision(config.precision)
     dataset = load_data(config)
     if METHODS[config.method].rebuilds_networks:
@@ -60,27 +61,37 @@ def load_trained(folder: RunFolder) -> Trained:
     else:
         networks, owners = build_networks(config, dataset), ("networks/",)
         state = network_state(networks)
-    try:
-        checkpoints.assign(state, {name: array for name, array in found.arrays.items() if name.startswith(owners)})
-    except checkpoints.CheckpointError as error:
-        raise ValueError(f"run: {found.path} does not fit the run's flags: {error}") from error
+    found = newest_checkpoint(folder, misfit(config, state, owners))
+    checkpoints.assign(state, {name: array for name, array in found.arrays.items() if name.startswith(owners)})
     return Trained(config, dataset, networks, found.step, found.metadata["rows"])
 
 
-def newest_checkpoint(folder: RunFolder) -> checkpoints.Checkpoint:
+def newest_checkpoint(
+    folder: RunFolder, misfit: Callable[[checkpoints.Checkpoint], str] | None = None
+) -> checkpoints.Checkpoint:
     """The newest whole checkpoint of a run.
 
+    Args:
+        folder: the run's.
+        misfit: see `checkpoints.newest`.
+
     Raises:
-        ValueError: there is none yet, or every one is damaged.
+        ValueError: there is none, or every one is damaged or of another training.
     """
+    _require_checkpoint(folder)
     try:
         try:
-            found = checkpoints.newest(folder.checkpoints)
+            found = checkpoints.newest(folder.checkpoints, misfit=misfit)
         except checkpoints.CheckpointError:
             # A training that goes on removes its oldest checkpoint, which may be the one that was being read.
-            found = checkpoints.newest(folder.checkpoints)
+            found = checkpoints.newest(folder.checkpoints, misfit=misfit)
     except checkpoints.CheckpointError as error:
         raise ValueError(f"run: {error}") from error
     if found is None:
-        raise ValueError(f"run: {folder.path} has no checkpoint yet; the first is written while it trains")
+        raise ValueError(f"run: {folder.path} has no checkpoint any more")
     return found
+
+
+def _require_checkpoint(folder: RunFolder) -> None:
+    if not checkpoints.exist(folder.checkpoints):
+        raise ValueError(f"run: {folder.path} has no checkpoint yet; the first is written while it trains")

@@ -1,5 +1,6 @@
 """Export of one trained network as a SavedModel that TensorFlow Serving serves without code of ours."""
 
+from tfdistill.export.asides import remove_remains
 from tfdistill.export.checks import check_export
 from tfdistill.export.exporter import export_network
 from tfdistill.export.folders import ExportError
@@ -12,6 +13,7 @@ __all__ = [
     "check_export",
     "export_network",
     "load_for_scoring",
+    "remove_remains",
     "repair_models_config",
     "without_replicas",
     "write_models_config",
