@@ -2,21 +2,33 @@
 """Asks an exported network, with TensorFlow and nothing of tfdistill.
 
     python launch/predict.py saved_models/quickstart/resnet20                 test digits of scikit-learn
-    python launch/predict.py saved_models/my_run/resnet32 cat.jpg dog.png     image files of one's own
+    python launch/predict.py saved_models/my_run/resnet32 cat.jpg photos/     image files of one's own, and folders
 
-The folder is a SavedModel, or holds versions of one as <integer>/, of which the newest is taken.
+The folder is a SavedModel, or holds versions of one as <integer>/, of which the newest is taken. Folders of images are
+searched with all their sub-folders. What is no JPEG, PNG, GIF, BMP or WebP image is read by Pillow if it is installed.
+A file that cannot be read is named on standard error, and the status at the end is then 1.
 """
 
 import argparse
+import contextlib
+import io
+import itertools
+import json
+import os
+import re
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import quietly  # noqa: F401  (before TensorFlow)
 import tensorflow as tf
+from image_files import Unreadable, converted, image_files, read, shown
 
 LABELS_FILE = "assets/labels.txt"
+CARD_FILE = "model_card.json"
+MAX_PIXELS = 100_000_000
 
 
 def newest_version(folder: Path) -> Path:
@@ -28,6 +40,129 @@ def newest_version(folder: Path) -> Path:
     if not versions:
         raise ValueError(f"{folder} is no SavedModel and has no <integer>/saved_model.pb in it")
     return max(versions, key=lambda path: int(path.name))
+
+
+@dataclass
+class Network:
+    """A loaded export.
+
+    Attributes:
+        version: its folder.
+        model: what TensorFlow loads; its signatures do not keep its variables alive.
+        classes: their names, or their numbers where none were exported.
+        max_pixels: what an image may have, at most; 0 for any number.
+    """
+
+    version: Path
+    model: object = field(repr=False)
+    classes: list[str] = field(repr=False)
+    max_pixels: int
+
+    @classmethod
+    def load(cls, folder: Path, max_pixels: int | None) -> "Network":
+        version = newest_version(folder)
+        model = tf.saved_model.load(str(version))
+        signature = signature_of(model, "serving_default", version)
+        count = signature.structured_outputs["probabilities"].shape[1]
+        limit = recorded_limit(version) if max_pixels is None else max_pixels
+        return cls(version, model, class_names(version, count), limit)
+
+    def signature(self, name: str) -> Callable[..., dict[str, tf.Tensor]]:
+        return signature_of(self.model, name, self.version)
+
+    def said(self, probabilities: np.ndarray) -> str:
+        """The class of the highest probability."""
+        return f"{self.classes[probabilities.argmax()]} with probability {probabilities.max():.3f}"
+
+
+def signature_of(model: object, name: str, version: Path) -> Callable[..., dict[str, tf.Tensor]]:
+    """The signature, if it gives what this script prints."""
+    signature = model.signatures.get(name)
+    if signature is None or "probabilities" not in signature.structured_outputs:
+        raise ValueError(f"{version} has no signature {name} with probabilities: no export of tfdistill")
+    return signature
+
+
+def class_names(version: Path, count: int) -> list[str]:
+    """The names that were exported with the network, or the classes' numbers where there are none."""
+    file = version / LABELS_FILE
+    names = file.read_text("utf-8").splitlines() if file.is_file() else []
+    return names if len(names) == count else [str(number) for number in range(count)]
+
+
+def recorded_limit(version: Path) -> int:
+    """The most pixels that the export itself allows, by its card; the usual number for exports that have none."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return int(json.loads((version / CARD_FILE).read_text("utf-8"))["reading"]["max_pixels"])
+    return MAX_PIXELS
+
+
+def probabilities_of(network: Network, contents: list[bytes]) -> list[np.ndarray | Unreadable]:
+    """For each image its probabilities, or why the network cannot read it: one bad image does not cost the others."""
+    try:
+        outputs = network.signature("encoded_images")(encoded=tf.constant(contents))
+    except tf.errors.OpError as error:
+        if len(contents) > 1:
+            return [probabilities_of(network, [content])[0] for content in contents]
+        return [Unreadable(reason(error))]
+    valid = outputs["valid"].numpy() if "valid" in outputs else [True] * len(contents)
+    bad = Unreadable("it is damaged, of an unknown format, or has too many pixels")
+    rows = outputs["probabilities"].numpy()
+    return [row if good else bad for row, good in zip(rows, valid, strict=True)]
+
+
+def reason(error: tf.errors.OpError) -> str:
+    """What the network says of one image, without the places of its graph."""
+    lines = [line.strip() for line in str(error.message).splitlines()]
+    said = next((line for line in lines if line and not line.startswith(("Graph execution", "Detected at"))), "")
+    text = re.sub(r"^assertion failed: |\[Op:.*|\[?\{\{node.*|^\(\d+\) \w+:\s*", "", said)
+    text = re.sub(r"^\W*(encoded\[\d+\]:? ?)?", "", text).rstrip(" \t\"']")
+    return f"the network cannot read it: {text or type(error).__name__}"
+
+
+def answers(network: Network, contents: dict[Path, bytes]) -> dict[Path, np.ndarray | Unreadable]:
+    """By file its probabilities, or why there are none; Pillow reads what the network does not."""
+    found = dict(zip(contents, probabilities_of(network, list(contents.values())), strict=True))
+    for path, outcome in found.items():
+        if isinstance(outcome, Unreadable):
+            with contextlib.suppress(Unreadable):
+                found[path] = probabilities_of(network, [converted(contents[path], network.max_pixels)])[0]
+    return found
+
+
+def predict_files(network: Network, paths: list[Path], batch_size: int) -> int:
+    """Prints a line per image as its batch is done, and names the others on standard error.
+
+    Returns:
+        How many files could not be read.
+    """
+    others: list[Path] = []
+    good = bad = 0
+
+    def report(path: Path, why: object) -> None:
+        nonlocal bad
+        bad += 1
+        print(f"predict.py: {shown(path)}: {why}", file=sys.stderr, flush=True)
+
+    def passed_over(path: Path, why: str) -> None:
+        others.append(path) if not why else report(path, why)
+
+    files = image_files(paths, passed_over)
+    while batch := list(itertools.islice(files, batch_size)):
+        contents = {path: read(path, network.max_pixels) for path in batch}
+        readable = {path: content for path, content in contents.items() if isinstance(content, bytes)}
+        found = answers(network, readable) if readable else {}
+        for path in batch:
+            outcome = found.get(path, contents[path])
+            if isinstance(outcome, Unreadable):
+                report(path, outcome)
+            else:
+                good += 1
+                print(f"  {shown(path)}: {network.said(outcome)}", flush=True)
+    print(f"{good} image(s), {bad} that cannot be read", flush=True)
+    if others:
+        print(f"predict.py: {len(others)} file(s) without an image's extension are passed over", file=sys.stderr)
+    return bad + (good + bad == 0)
 
 
 def test_digits(count: int, shape: list[int]) -> tuple[np.ndarray, list[int]]:
@@ -53,71 +188,61 @@ def test_digits(count: int, shape: list[int]) -> tuple[np.ndarray, list[int]]:
     return images, [int(digits.target[index]) for index in chosen]
 
 
-def image_bytes(path: Path) -> bytes:
-    """A file's content, if it is an image: the network's own error would not name the file."""
-    content = path.read_bytes()
-    try:
-        tf.io.decode_image(content, expand_animations=False)
-    except tf.errors.InvalidArgumentError:
-        raise ValueError(f"{path} is no JPEG, PNG, GIF or BMP image") from None
-    return content
+def predict_digits(network: Network, count: int) -> int:
+    """Prints a line per test digit; returns 0."""
+    signature = network.signature("serving_default")
+    if len(network.classes) != 10:
+        raise ValueError(f"{network.version} does not tell ten classes apart as for digits; name image files")
+    shape = signature.structured_input_signature[1]["images"].shape.as_list()
+    images, labels = test_digits(count, shape[1:])
+    rows = signature(images=tf.constant(images))["probabilities"].numpy()
+    for number, (row, label) in enumerate(zip(rows, labels, strict=True), 1):
+        print(f"  test digit {number}: {network.said(row)}, true label {network.classes[label]}")
+    return 0
 
 
-def signature_of(model: object, name: str, version: Path) -> Callable[..., dict[str, tf.Tensor]]:
-    """The signature, if it gives what this script prints."""
-    signature = model.signatures.get(name)
-    if signature is None or "probabilities" not in signature.structured_outputs:
-        raise ValueError(f"{version} has no signature {name} with probabilities: no export of tfdistill")
-    return signature
-
-
-def class_names(version: Path, count: int) -> list[str]:
-    """The names that were exported with the network, or the classes' numbers where there are none."""
-    file = version / LABELS_FILE
-    names = file.read_text("utf-8").splitlines() if file.is_file() else []
-    return names if len(names) == count else [str(number) for number in range(count)]
-
-
-def predict(folder: Path, files: list[Path], count: int) -> list[str]:
-    """One line per image: what it is, the predicted class, its probability, and the label where known."""
-    version = newest_version(folder)
-    model = tf.saved_model.load(str(version))
-    if files:
-        encoded = tf.constant([image_bytes(path) for path in files])
-        outputs = signature_of(model, "encoded_images", version)(encoded=encoded)
-        names, labels = [str(path) for path in files], None
-    else:
-        signature = signature_of(model, "serving_default", version)
-        if signature.structured_outputs["probabilities"].shape[1] != 10:
-            raise ValueError(f"{version} does not tell ten classes apart as for digits; name image files")
-        shape = signature.structured_input_signature[1]["images"].shape.as_list()
-        images, labels = test_digits(count, shape[1:])
-        outputs = signature(images=tf.constant(images))
-        names = [f"test digit {number}" for number in range(1, len(images) + 1)]
-    probabilities = outputs["probabilities"].numpy()
-    classes = class_names(version, probabilities.shape[1])
-    lines = [f"{version}: {len(names)} image(s)"]
-    for number, (name, row) in enumerate(zip(names, probabilities, strict=True)):
-        label = f", true label {classes[labels[number]]}" if labels else ""
-        lines.append(f"  {name}: {classes[row.argmax()]} with probability {row.max():.3f}{label}")
-    return lines
-
-
-def main(arguments: list[str]) -> int:
+def options_of(arguments: list[str]) -> argparse.Namespace:
+    """The parsed arguments; a wrong one ends the process with status 2."""
     layout = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
+    parser = argparse.ArgumentParser(prog="predict.py", description=__doc__, formatter_class=layout)
     parser.add_argument("folder", type=Path, help="a SavedModel, or a folder with its versions")
-    parser.add_argument("files", type=Path, nargs="*", help="image files; without any, test digits are taken")
+    parser.add_argument("files", type=Path, nargs="*", help="image files and folders; without any, test digits")
     parser.add_argument("--count", type=int, default=10, help="how many digits (default: %(default)s)")
+    parser.add_argument("--batch_size", type=int, default=32, help="images at a time (default: %(default)s)")
+    limit = "refuse images of more pixels, 0: none (default: the export's limit, or 100,000,000)"
+    parser.add_argument("--max_pixels", type=int, help=limit)
     options = parser.parse_args(arguments)
     if not 1 <= options.count <= 350:
         parser.error(f"--count must be 1..350, not {options.count}")
+    if options.batch_size < 1:
+        parser.error(f"--batch_size must be 1 or more, not {options.batch_size}")
+    if options.max_pixels is not None and options.max_pixels < 0:
+        parser.error(f"--max_pixels must be 1 or more, or 0 for any number, not {options.max_pixels}")
+    return options
+
+
+def main(arguments: list[str]) -> int:
+    """Returns the exit status: 0, 1 if a file could not be read, 2 if nothing could be done."""
+    options = options_of(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        print("\n".join(predict(options.folder, options.files, options.count)))
-    except (OSError, ValueError) as error:
-        print(f"predict.py: error: {str(error).splitlines()[0]}", file=sys.stderr)
+        network = Network.load(options.folder, options.max_pixels)
+        print(f"{shown(network.version)}:", flush=True)
+        if options.files:
+            return 1 if predict_files(network, options.files, options.batch_size) else 0
+        return predict_digits(network, options.count)
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("predict.py: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        print(f"predict.py: error: {said}", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":
