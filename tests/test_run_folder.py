@@ -13,7 +13,7 @@ from tfdistill.run_folder import RunFolder
 
 CONFIG = RunConfig(
     method="ie_dml",
-    networks=("resnet8", "resnet14"),
+    networks=("resnet8:elsewhere/a, b.npz", "resnet14"),
     run="mine",
     milestones=(2.0, 3.5),
     nesterov=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def _network_in(found: checkpoints.Checkpoint, path: Path, names: Sequence[str],
     there = list(dict.fromkeys(key.split("/")[1] for key in found.arrays if key.startswith("networks/")))
     chosen = next((name for name in names if name in there), None)
     if chosen is None:
-        example = f"{specification.name}:{path}:{there[0]}" if there else ""
+        example = shlex.quote(f"{specification.name}:{path}:{there[0]}") if there else ""
         raise ValueError(f"{path} has no {names[-1]}, but {', '.join(there) or 'no network'}; say which: {example}")
     return chosen
 
@@ -103,7 +104,8 @@ def _check_architecture(path: Path, chosen: str, architecture: str) -> None:
     by_name = dict(zip(distinct([one.name for one in specifications]), specifications, strict=True))
     theirs = networks.architecture_of(by_name[chosen]) if chosen in by_name else architecture
     if theirs != architecture:
-        raise ValueError(f"{chosen} of {path} is {theirs}, not {architecture}; write {theirs}:{path}:{chosen}")
+        right = shlex.quote(f"{theirs}:{path}:{chosen}")
+        raise ValueError(f"{chosen} of {path} is {theirs}, not {architecture}; write {right}")
 
 
 def _named_weights(found: checkpoints.Checkpoint, chosen: str, network: keras.Model) -> dict[str, np.ndarray]:

@@ -44,6 +44,9 @@ class RunFolder:
         Raises:
             ValueError: names the flags that differ with both values, and what to do; or flags.json is damaged.
         """
+        above = next(parent for parent in (*self.path.parents, Path()) if parent.exists())
+        if not above.is_dir():
+            raise ValueError(f"runs_dir: {above} is no folder; give another --runs_dir")
         if not self.flags.exists() or not self.is_begun():
             return
         if said := refusal(_flags_in(self.flags), config, recipe):
@@ -70,7 +73,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise FileError(f"{self.path}: cannot be made: {error.strerror}") from error
+            raise FileError(f"runs_dir: {self.path} cannot be made: {error.strerror}") from error
         if not self.lock():
             raise ValueError(f"run: another process is training in {self.path}; give another --run")
         try:
@@ -217,5 +220,13 @@ def flagfile(config: RunConfig) -> str:
         if isinstance(value, bool):
             lines.append(f"--{name}={str(value).lower()}")
         elif value is not None:
-            lines.append(f"--{name}={','.join(map(str, value)) if isinstance(value, tuple | list) else value}")
+            lines.append(f"--{name}={_comma_separated(value) if isinstance(value, tuple | list) else value}")
     return "\n".join(lines) + "\n"
+
+
+def _comma_separated(values: Sequence[Any]) -> str:
+    """As flags of lists are written: a path with a comma in it stands in quotes."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(values)
+    return line.getvalue()
+

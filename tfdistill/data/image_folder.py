@@ -75,8 +75,18 @@ def _read_split(folder: Path, class_names: list[str], image_size: int, reading: 
             found = _images(folder / class_name)
             paths += found
             labels += [label] * len(found)
+    for path in paths:
+        _require_utf8(path)
     split = Split.of_files(paths, np.array(labels, np.int32), (image_size, image_size, 3), reading)
     return without_unreadable(split, str(folder))
+
+
+def _require_utf8(path: str) -> None:
+    """Refuses a name in Latin-1 or the like: TensorFlow opens files by names in UTF-8 only."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"data_dir: the name {path!r} is not in UTF-8, as TensorFlow wants it; rename it") from None
 
 
 def _absent(split: Split, class_names: list[str]) -> list[str]:

@@ -101,7 +101,7 @@ def _taps_of(network: keras.Model) -> Mapping[str, keras.KerasTensor]:
 def _trunk(network: keras.Model, tap: str) -> keras.Model:
     taps = _taps_of(network)
     if tap not in taps:
-        raise ValueError(f"networks: {network.name} has no tap {tap!r} to be cut at; it has {', '.join(taps)}")
+        raise ValueError(f"tap: {network.name} has no tap {tap!r} to be cut at; it has {', '.join(taps)}")
     return keras.Model(network.input, taps[tap])
 
 
