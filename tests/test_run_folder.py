@@ -128,3 +128,10 @@ def test_existing_finds_a_run_or_names_the_nearest(folder):
             run_folder.existing(runs_dir, name)
     with pytest.raises(ValueError, match="--runs_dir"):
         run_folder.existing(runs_dir / "absent", "mine")
+
+
+def test_a_folder_of_runs_that_is_a_file_is_refused_before_anything_is_read(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        with pytest.raises(ValueError, match=rf"^runs_dir: {tmp_path / 'file'} is no folder; give another --runs_dir$"):
+            RunFolder(path / "run").check(CONFIG)

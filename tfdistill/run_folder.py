@@ -229,4 +229,3 @@ def _comma_separated(values: Sequence[Any]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(values)
     return line.getvalue()
-

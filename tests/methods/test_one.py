@@ -147,7 +147,7 @@ def test_resnet32_has_the_parameters_of_the_authors_code(branches, parameters):
     [
         ({"temperature": 0.0}, "temperature: must be a number in 0.001..1,000, not 0.0"),
         ({"ramp_epochs": -1.0}, "ramp_epochs: must be a number in 0..1,000,000, not -1.0"),
-        ({"tap": "stage2"}, "networks: 0 has no tap 'stage2' to be cut at; it has features, logits"),
+        ({"tap": "stage2"}, "tap: 0 has no tap 'stage2' to be cut at; it has features, logits"),
     ],
 )
 def test_wrong_arguments_are_refused_in_one_line(tiny, arguments, message):

@@ -152,7 +152,7 @@ def test_what_cannot_be_cut_is_refused_in_one_line(tiny_network):
     )
     assert "it has 3 layers, not 4" in refused([one, bare])
     assert refused([one], "stage3") == (
-        "networks: one has no tap 'stage3' to be cut at; it has stage1, stage2, features, embedding, logits"
+        "tap: one has no tap 'stage3' to be cut at; it has stage1, stage2, features, embedding, logits"
     )
     headless = keras.Model(
         one.input, {"features": one.output["features"], "logits": one.output["logits"]}, name="plain"
