@@ -14,10 +14,11 @@ import tensorflow as tf
 
 from tfdistill import batches, loops
 from tfdistill import optimizers as optimizer_settings
+from tfdistill.network_checks import check_networks, check_shared_layers, require_strategy
 from tfdistill.passes import ForwardPasses
 from tfdistill.state import keyed, network_state
 from tfdistill.tasks import Classification, complaint, first_wrong
-from tfdistill.updates import Phase, Round, Taps, Update, check_plan
+from tfdistill.updates import Phase, Round, Taps, Update, check_plan, without_idle_updates
 from tfdistill.watch import Watch, require_finite
 from tfdistill.workers import Workers
 
@@ -37,7 +38,7 @@ class Distiller(keras.Model):
         task: the supervised loss and metrics; classification if not given.
 
     Raises:
-        ValueError: no network, two networks of the same name, or a network without a `"logits"` tap.
+        ValueError: networks that could not learn together, or would do so wrongly; see `network_checks`.
     """
 
     protocol: ClassVar[str]
@@ -51,7 +52,7 @@ class Distiller(keras.Model):
 
     def __init__(self, networks: Sequence[keras.Model], *, task: Classification | None = None) -> None:
         super().__init__(name=type(self).__name__.lower())
-        _check_networks(networks)
+        check_networks(networks, self.distribute_strategy)
         self.networks = list(networks)
         self.helpers: dict[str, keras.Model] = {}
         self.task = task or Classification()
@@ -62,7 +63,8 @@ class Distiller(keras.Model):
         self.epoch = self.phase_index = 0
         self.phases_trained: set[int] = set()
         self.steps_left: int | None = None
-        self.workers = Workers(self.distribute_strategy)
+        self._made_under = self.distribute_strategy
+        self.workers = Workers(self._made_under)
         self.watch = Watch(self)
         self._epoch = tf.Variable(0.0, trainable=False, name="epoch")
         self._plan: tuple[Phase, ...] | None = None
@@ -126,6 +128,8 @@ class Distiller(keras.Model):
         if self._plan is None:
             plan = self.phases()
             check_plan(plan)
+            plan = without_idle_updates(plan)
+            check_shared_layers(self.networks, plan)
             with tf.init_scope(), self._scope():
                 self._trackers = {key: keras.metrics.Mean(name=_flat(key)) for key in self._training_keys(plan)}
                 self._evaluation_trackers = {
@@ -355,6 +359,7 @@ class Distiller(keras.Model):
         """`keras.Model.fit`, with the phases of the method; arguments and history are Keras' own."""
         if not self.compiled:
             raise ValueError("fit: call compile() first; without arguments it takes the paper's recipe")
+        require_strategy(self._made_under, self.distribute_strategy)
         share = 1.0 - keras_arguments.get("validation_split", 0.0)
         known_steps = steps_per_epoch or batches.steps_in(x, y, keras_arguments.get("batch_size"), share)
         if not self.update_optimizers and known_steps is None:
@@ -461,17 +466,6 @@ class Distiller(keras.Model):
 
     def _scope(self) -> contextlib.AbstractContextManager:
         return self.distribute_strategy.scope()
-
-
-def _check_networks(networks: Sequence[keras.Model]) -> None:
-    if not networks:
-        raise ValueError("networks: at least one is needed")
-    names = [network.name for network in networks]
-    if len(set(names)) < len(names) or "ensemble" in names:
-        raise ValueError(f"networks: names must differ from each other and from 'ensemble', not {names}")
-    for network in networks:
-        if not isinstance(network.output, dict) or "logits" not in network.output:
-            raise ValueError(f"networks: {network.name} must return a dict of taps with 'logits'; see network_from()")
 
 
 def _resolve_xla(xla: str | bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -112,6 +113,36 @@ def check_plan(plan: Sequence[Phase]) -> None:
     names = [update.name for phase in plan for update in phase.updates()]
     if len(set(names)) < len(names):
         raise ValueError(f"phases: the names of updates must differ, not {names}")
+
+
+def without_idle_updates(plan: Sequence[Phase]) -> tuple[Phase, ...]:
+    """The plan without the updates that have no variable to move: those of models that are frozen as a whole.
+
+    A frozen network still takes part: the others learn from it.
+
+    Raises:
+        ValueError: a phase in which nothing moves.
+    """
+    kept = tuple(
+        dataclasses.replace(phase, rounds=tuple(filter(None, map(_without_idle, phase.rounds)))) for phase in plan
+    )
+    for phase in kept:
+        if not phase.rounds:
+            raise ValueError(f"phase {phase.name!r}: all that its updates could move is frozen; set trainable = True")
+    return kept
+
+
+def _without_idle(one: Round) -> Round | None:
+    moving = tuple(update for update in one.updates if update.variables())
+    if len(moving) == len(one.updates):
+        return one
+    names = {update.name for update in moving}
+    idle = {update.name for update in one.updates} - names
+
+    def losses(batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Terms]:
+        return {name: terms for name, terms in one.losses(batch, taps).items() if name not in idle}
+
+    return Round(losses, moving) if moving else None
 
 
 Part = tuple[Update, Callable[[Batch, Mapping[str, Taps]], Terms]]

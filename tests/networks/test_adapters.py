@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfdistill.networks.adapters import network_from
 
@@ -69,9 +70,70 @@ def test_refuses_bad_taps(taps, message):
     assert str(error.value) == message
 
 
-def test_refuses_a_softmax_as_logits():
-    with pytest.raises(ValueError, match=r"^taps\[.logits.\]: layer 'head' applies a softmax"):
-        network_from(_model(activation="softmax"), TAPS)
+class OwnLayer(keras.layers.Layer):
+    def call(self, values):
+        return keras.ops.softmax(values)
+
+
+ACTIVATION = "build it with activation=None"
+BEFORE = "take what it reads as logits, the output of 'head'"
+L = keras.layers
+
+
+@pytest.mark.parametrize(
+    ("ends", "message"),
+    [
+        ([L.Dense(3, activation="softmax", name="last")], f"applies a softmax; {ACTIVATION}"),
+        ([L.Dense(3, activation=tf.nn.softmax, name="last")], f"applies a softmax; {ACTIVATION}"),
+        ([L.Dense(3, activation=keras.ops.softmax, name="last")], f"applies a softmax; {ACTIVATION}"),
+        ([L.Dense(3, activation=lambda z: tf.nn.softmax(z), name="last")], f"applies a softmax; {ACTIVATION}"),
+        ([L.Dense(3, activation="sigmoid", name="last")], f"applies a sigmoid; {ACTIVATION}"),
+        (
+            [L.Dense(3, "softmax", kernel_initializer="zeros", name="last"), L.Activation("linear", dtype="float32")],
+            f"applies a softmax; {ACTIVATION}",
+        ),
+        ([L.Dense(3, name="head"), L.Softmax(dtype="float32", name="last")], f"applies a softmax; {BEFORE}"),
+        ([L.Dense(3, name="head"), L.Activation("softmax", name="last")], f"applies a softmax; {BEFORE}"),
+        ([L.Dense(3, name="head"), L.Lambda(tf.nn.softmax, name="last")], f"applies a softmax; {BEFORE}"),
+        ([L.Dense(3, name="head"), L.Lambda(tf.nn.sigmoid, name="last")], f"applies a sigmoid; {BEFORE}"),
+        ([L.Dense(3, name="head"), OwnLayer(name="last"), L.Reshape((3,))], f"applies a softmax; {BEFORE}"),
+    ],
+)
+def test_probabilities_are_no_logits_whatever_computes_them(ends, message):
+    images = keras.Input((4, 4, 2))
+    outputs = keras.layers.Flatten()(images)
+    for layer in ends:
+        outputs = layer(outputs)
+    with pytest.raises(ValueError) as caught:
+        network_from(keras.Model(images, outputs), {"logits": ends[-1].name})
+    assert str(caught.value) == f"taps[\"logits\"]: layer 'last' {message}"
+
+
+def test_a_mean_of_probabilities_is_seen_on_random_images():
+    flat = keras.layers.Flatten()(images := keras.Input((4, 4, 2)))
+    parts = [keras.layers.Dense(3, activation="softmax")(flat) for _ in range(2)]
+    model = keras.Model(images, keras.layers.Average(name="mean")(parts))
+    with pytest.raises(ValueError, match=r"layer 'mean' gives probabilities, rows that sum to 1; give logits$"):
+        network_from(model, {"logits": "mean"})
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        [L.Dense(2, kernel_initializer="zeros", bias_initializer="ones")],
+        [L.Dense(2, activation="relu")],
+        [L.Dense(2, activation="tanh")],
+        [L.Dense(2), L.Activation("log_softmax")],
+        [L.Dense(2), L.Rescaling(0.001)],
+        [L.Dense(8, activation="softmax"), L.Dense(2)],
+        [L.Dense(2, dtype="mixed_bfloat16")],
+    ],
+)
+def test_logits_of_all_kinds_pass(ends):
+    outputs = keras.layers.Flatten()(images := keras.Input((4, 4, 2)))
+    for layer in ends:
+        outputs = layer(outputs)
+    network_from(keras.Model(images, outputs), {"logits": ends[-1].name})
 
 
 def test_refuses_a_layer_that_is_called_twice():

@@ -1,0 +1,114 @@
+"""The graph of layers behind a functional model, with nested models opened."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+
+def is_functional(model: Any) -> bool:
+    """Whether it is a model whose whole computation is a graph of layers: functional, or a built Sequential."""
+    return _function_of(model) is not None
+
+
+def flat_graph(model: keras.Model) -> keras.Model:
+    """The same layers as one graph from an input "images", in which nested functional models are opened.
+
+    Methods split networks between layers, and export and checkpoints name variables by layers: a model inside a model
+    would be one layer to them. Nothing is cloned, and what each layer computes stays what it was.
+
+    Args:
+        model: functional, with one input.
+
+    Returns:
+        the model itself, where it is such a graph already; else another with the same layers. Nested models stay
+        closed where they are no graph (a subclass with a `call` of its own), or where layers would share a name.
+    """
+    inner, (given,) = list(_openable(model)), model.inputs
+    if not inner and given.name == "images" and not isinstance(model, keras.Sequential):
+        return model
+    images = keras.Input(given.shape[1:], dtype=given.dtype, name="images")
+    opened = {id(one) for one in inner}
+    return keras.Model(images, _run(model, images, opened), name=model.name)
+
+
+def closed_models(model: keras.Model) -> Iterator[keras.Model]:
+    """The models that are layers of a model, at any depth."""
+    for layer in getattr(model, "layers", ()):
+        if isinstance(layer, keras.Model):
+            yield layer
+            yield from closed_models(layer)
+
+
+def outputs_by_layer(model: keras.Model) -> dict[str, list[list[keras.KerasTensor]]]:
+    """The tensors that each layer of a functional model gives, by its name; one list for each call of the layer."""
+    found: dict[str, list[list[keras.KerasTensor]]] = {}
+    for nodes in _function_of(model)._nodes_by_depth.values():
+        for node in nodes:
+            found.setdefault(node.operation.name, []).append(node.outputs)
+    return found
+
+
+def _function_of(model: Any) -> Any:
+    """The Keras function that holds the graph; None where there is none, or a `call` beside it."""
+    if isinstance(model, keras.Sequential):
+        return model._functional
+    if isinstance(model, keras.Model) and isinstance(model, keras.Function):
+        return model if type(model).call is _call_of_functional() else None
+    return None
+
+
+@functools.cache
+def _call_of_functional() -> Callable[..., Any]:
+    # Keras does not export the class.
+    one = keras.Input((1,))
+    return type(keras.Model(one, one)).call
+
+
+def _openable(model: keras.Model) -> Iterator[keras.Model]:
+    """The nested functional models, at any depth, whose layers' names are theirs alone."""
+    names = Counter(_operations(model).values())
+
+    def inside(outer: keras.Model) -> Iterator[keras.Model]:
+        for layer in outer.layers:
+            if is_functional(layer) and all(names[name] == 1 for name in _operations(layer).values()):
+                yield layer
+                yield from inside(layer)
+
+    return inside(model)
+
+
+def _operations(model: keras.Model) -> dict[int, str]:
+    """By id, the names of all operations that would be there if every nested functional model were opened."""
+    found: dict[int, str] = {}
+    for operation in _function_of(model).operations:
+        if is_functional(operation):
+            found |= _operations(operation)
+        elif not isinstance(operation, keras.layers.InputLayer):
+            found[id(operation)] = operation.name
+    return found
+
+
+def _run(model: keras.Model, inputs: Any, opened: set[int], training: bool | None = None) -> Any:
+    """Calls the layers of a model anew, on `inputs`; those of the models in `opened` one by one."""
+
+    def call(operation: Any, *arguments: Any, **keywords: Any) -> Any:
+        if training is not None and "training" in getattr(operation, "_call_context_args", ()):
+            keywords = {"training": training, **keywords}
+        if id(operation) in opened:
+            given = arguments[0] if arguments else keywords["inputs"]
+            return _run(operation, given, opened, keywords.get("training"))
+        return operation(*arguments, **keywords)
+
+    function = _function_of(model)
+    # A model casts what it is given to what its inputs are declared as.
+    given = [
+        one if one.dtype == declared.dtype else keras.ops.cast(one, declared.dtype)
+        for one, declared in zip(keras.tree.flatten(inputs), function.inputs, strict=True)
+    ]
+    outputs = function._run_through_graph(given, call_fn=call)
+    return outputs[0] if isinstance(outputs, list) and len(outputs) == 1 else outputs

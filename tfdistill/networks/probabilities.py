@@ -1,0 +1,89 @@
+"""Tells logits from what is a softmax or sigmoid of them already: the losses take it once more otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+EXAMPLES = 8
+SPREAD = 30.0  # of the probe's values: a softmax or sigmoid of them stays between 0 and 1, nothing linear does
+UNKNOWN_SIZE = 32
+LONGEST = 8  # operations looked back, at most
+
+
+def require_logits(images: keras.KerasTensor, logits: keras.KerasTensor, what: str) -> None:
+    """Refuses probabilities where logits belong, whatever computes them.
+
+    The last operations before `logits`, up to the first that has weights, are run on wide random values with random
+    weights: an activation of a layer, a function of TensorFlow or Keras, a Lambda or a layer of one's own show alike
+    what they are. Where the last operation joins several tensors, the whole network is run on random images. Logarithms
+    of probabilities pass: they are logits, whose softmax is the same.
+
+    Args:
+        images: symbolic, what the network reads.
+        logits: symbolic, [batch, classes].
+        what: begins the message.
+
+    Raises:
+        ValueError: in one line, the layer and what to do.
+    """
+    operation, _, _ = logits._keras_history
+    for operation, source in _chain(logits):
+        kind = _kind(_probe(source, logits, getattr(operation, "trainable_variables", ())))
+        if kind:
+            raise ValueError(f"{what}: layer {operation.name!r} applies a {kind}; {_remedy(operation, source)}")
+    if len(_sources(logits)) > 1 and _kind(_probe(images, logits)) == "softmax":
+        raise ValueError(f"{what}: layer {operation.name!r} gives probabilities, rows that sum to 1; give logits")
+
+
+def _chain(tensor: keras.KerasTensor) -> Iterator[tuple[Any, keras.KerasTensor]]:
+    """The operations before `tensor`, last first, each with what it reads, as long as each reads one tensor."""
+    for _ in range(LONGEST):
+        operation, sources = tensor._keras_history.operation, _sources(tensor)
+        if len(sources) != 1:
+            return
+        (tensor,) = sources
+        yield operation, tensor
+        if getattr(operation, "weights", None):
+            return
+
+
+def _sources(tensor: keras.KerasTensor) -> list[keras.KerasTensor]:
+    operation, node_index, _ = tensor._keras_history
+    return operation._inbound_nodes[node_index].input_tensors
+
+
+def _probe(
+    source: keras.KerasTensor, logits: keras.KerasTensor, weights: Sequence[keras.Variable] = ()
+) -> np.ndarray | None:
+    """`logits` for random values of `source`, and of these weights; None where it cannot be computed."""
+    draw = np.random.default_rng(0)
+    shape = [UNKNOWN_SIZE if size is None else size for size in source.shape[1:]]
+    values = draw.normal(scale=SPREAD, size=(EXAMPLES, *shape)).astype("float32")
+    # Of their own weights, which may be zeros still, a layer's outputs would show nothing.
+    drawn = [(one, keras.ops.cast(draw.normal(size=one.shape), one.dtype)) for one in weights]
+    try:
+        with keras.StatelessScope(drawn):
+            outputs = keras.Function(source, logits)(keras.ops.cast(values, source.dtype))
+        return np.asarray(keras.ops.cast(outputs, "float32"))
+    except Exception:  # whatever a layer of the user's own raises for such values: there is nothing to be seen then
+        return None
+
+
+def _kind(values: np.ndarray | None) -> str:
+    """What rows of `values` can only be: "softmax", "sigmoid", or "" for anything else."""
+    if values is None or not np.isfinite(values).all() or values.min() < 0 or values.max() > 1 + 1e-3:
+        return ""
+    if np.abs(values.sum(-1) - 1).max() < 1e-2:
+        return "softmax"
+    # What is the same for every example says nothing: an output that this probe leaves at 0, say.
+    return "sigmoid" if np.ptp(values, axis=0).max() > 0 else ""
+
+
+def _remedy(operation: Any, source: keras.KerasTensor) -> str:
+    if getattr(operation, "weights", None) and hasattr(operation, "activation"):
+        return "build it with activation=None"
+    return f"take what it reads as logits, the output of {source._keras_history.operation.name!r}"
