@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill import DML, ONE, Supervised, optimizers
+from tfdistill import DML, Supervised, optimizers
 from tfdistill.methods import METHODS
 
 L = keras.layers
