@@ -36,6 +36,7 @@ RULES: dict[str, set[str] | None] = {
     "passes": {"updates"},
     "network_checks": {"keras_settings", "networks", "updates"},
     "tasks": {"losses"},
+    "update_optimizers": {"optimizers", "updates"},
     "watch": {"tasks", "workers"},
     "distiller": {
         "batches",
@@ -46,6 +47,7 @@ RULES: dict[str, set[str] | None] = {
         "updates",
         "tasks",
         "optimizers",
+        "update_optimizers",
         "watch",
         "workers",
     },

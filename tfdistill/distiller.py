@@ -18,7 +18,8 @@ from tfdistill.network_checks import check_networks, check_shared_layers, requir
 from tfdistill.passes import ForwardPasses
 from tfdistill.state import keyed, network_state
 from tfdistill.tasks import Classification, complaint, first_wrong
-from tfdistill.updates import Phase, Round, Taps, Update, check_plan, without_idle_updates
+from tfdistill.update_optimizers import Choice, UpdateOptimizers
+from tfdistill.updates import Phase, Round, Taps, check_plan, without_idle_updates
 from tfdistill.watch import Watch, require_finite
 from tfdistill.workers import Workers
 
@@ -145,7 +146,7 @@ class Distiller(keras.Model):
 
     def compile(
         self,
-        optimizers: Mapping[str, keras.optimizers.Optimizer | optimizer_settings.OptimizerSettings] | None = None,
+        optimizers: Mapping[str, Choice] | None = None,
         *,
         xla: str | bool = "auto",
         steps_per_execution: int = 1,
@@ -153,14 +154,18 @@ class Distiller(keras.Model):
         """Sets how to train.
 
         Args:
-            optimizers: settings per group of updates, or an optimizer of one's own per update; the method's `recipe`
-                serves what is not named here.
+            optimizers: settings per group of updates, or an optimizer of one's own per update, with all that Keras'
+                optimizers carry; the method's `recipe` serves what is not named here.
             xla: `"on"`, `"off"`, or `"auto"`: on where a GPU is used (XLA is slower than oneDNN on CPUs).
             steps_per_execution: training steps per call from Python.
 
         Raises:
-            ValueError: a name that is no group and no update of this method.
+            ValueError: no dict, or a name that is no group and no update of this method.
         """
+        if optimizers is not None and not isinstance(optimizers, Mapping):
+            raise ValueError(
+                f"optimizers: must be a dict, such as {{'networks': OptimizerSettings()}}, not {optimizers!r}"
+            )
         super().compile(optimizer=None, jit_compile=False, steps_per_execution=steps_per_execution)
         self._xla = _resolve_xla(xla)
         self._chosen = dict(optimizers or {})
@@ -181,18 +186,16 @@ class Distiller(keras.Model):
         if self.update_optimizers:
             return
         with self._scope():
-            for phase in self.plan:
-                phase_epochs = phase.epochs or max(1, epochs)
-                epochs -= phase.epochs or 0
-                for update in phase.updates():
-                    chosen = self._chosen.get(update.name) or self._chosen.get(update.group)
-                    chosen = chosen or self.recipe()[update.group]
-                    if isinstance(chosen, optimizer_settings.OptimizerSettings):
-                        chosen = optimizer_settings.build(chosen, steps_per_epoch=steps_per_epoch, epochs=phase_epochs)
-                    if chosen in self.update_optimizers.values():
-                        raise ValueError(f"optimizers: one cannot serve two updates; give {update.name!r} its own")
-                    chosen.build(update.variables())
-                    self.update_optimizers[update.name] = chosen
+            self.optimizers = UpdateOptimizers(
+                self.plan,
+                lambda update: (
+                    self._chosen.get(update.name) or self._chosen.get(update.group) or self.recipe()[update.group]
+                ),
+                steps_per_epoch=steps_per_epoch,
+                epochs=epochs,
+                replicas=self.distribute_strategy.num_replicas_in_sync,
+            )
+        self.update_optimizers = self.optimizers.by_name
 
     def state(self) -> dict[str, keras.Variable]:
         """Every variable that the future of training depends on, under a key that is the same in every process."""
@@ -272,13 +275,10 @@ class Distiller(keras.Model):
             for position, this_round in enumerate(self.phase.rounds):
                 values, gradients = compute(position, share)
                 for update, gradient in zip(this_round.updates, gradients, strict=True):
-                    self._apply(update, share.gradients(gradient))
+                    self.optimizers.apply(update, share.gradients(gradient))
                 for key, value in values.items():
                     self._trackers[key].update_state(share.values(value))
         return {}
-
-    def _apply(self, update: Update, gradients: Sequence[tf.Tensor]) -> None:
-        self.update_optimizers[update.name].apply_gradients(zip(gradients, update.variables(), strict=True))
 
     def _passes(self, rounds: Sequence[Round]) -> ForwardPasses:
         return ForwardPasses(self.phase, rounds, self.forward)
@@ -314,6 +314,7 @@ class Distiller(keras.Model):
                 global_batch = batch["images"].shape[0] or tf.shape(batch["images"])[0]
                 global_batch *= self.distribute_strategy.num_replicas_in_sync
             means = {name: tf.reduce_sum(total) / tf.cast(global_batch, tf.float32) for name, total in totals.items()}
+            means = {update.name: self.optimizers.scaled(update, means[update.name]) for update in this_round.updates}
         gradients = []
         for update, tape in zip(this_round.updates, tapes, strict=True):
             owned = [variable.value for variable in update.variables()]
@@ -368,9 +369,11 @@ class Distiller(keras.Model):
         self._require_classes(y, keras_arguments.get("validation_data"))
         self.phases_trained.clear()
         self.watch.begin()
+        if self.optimizers.begin(initial_epoch, epochs):
+            self.train_function = None
         self.make_train_function()
         with batches.one_line_errors():
-            return super().fit(
+            history = super().fit(
                 x,
                 y,
                 epochs=epochs,
@@ -379,6 +382,8 @@ class Distiller(keras.Model):
                 callbacks=[loops.EpochClock(known_steps), *callbacks],
                 **keras_arguments,
             )
+        self._finalize()
+        return history
 
     def evaluate(self, x: Any = None, y: Any = None, *, return_dict: bool = False, **keras_arguments: Any) -> Any:
         """`keras.Model.evaluate`, after the replicas' BatchNorm statistics were averaged.
@@ -410,8 +415,16 @@ class Distiller(keras.Model):
         for index, phase in enumerate(self.plan):
             ends = math.inf if phase.epochs is None else ends + phase.epochs
             if epoch < ends or index == len(self.plan) - 1:
-                self.phase_index = index
-                return
+                break
+        if index != self.phase_index:
+            self._finalize()
+        self.phase_index = index
+
+    def _finalize(self) -> None:
+        """Ends what `fit` has trained of the present phase."""
+        if self.phase_index in self.phases_trained:
+            with self._scope():
+                self.optimizers.finalize(self.phase)
 
     def make_train_function(self, force: bool = False) -> None:
         """Keras' own fails with several replicas and several steps per execution; see `loops.training`."""

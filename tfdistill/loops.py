@@ -79,12 +79,12 @@ def _steps_in_graph(distiller: keras.Model, taken: tf.Variable) -> Callable[[Any
     # Without AutoGraph, which would wrap every error of a method in many lines.
     @tf.function(autograph=False)
     def run(iterator: Any, steps: tf.Tensor) -> None:
-        def step(done: tf.Tensor) -> tf.Tensor:
+        def step(done: tf.Tensor) -> list[tf.Tensor]:
             data = iterator.get_next()
             with tf.control_dependencies(tf.nest.flatten(data, expand_composites=True)):
                 taken.assign_add(1)
             distiller.distribute_strategy.run(distiller.train_step, args=(data,))
-            return done + 1
+            return [done + 1]
 
         tf.while_loop(lambda done: done < steps, step, [tf.constant(0)], parallel_iterations=1)
 

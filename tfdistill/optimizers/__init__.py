@@ -5,10 +5,17 @@ learning rate into the momentum buffer (so a drop of the rate acts late), and Ad
 without bias correction.
 """
 
+from tfdistill.optimizers.carried import (
+    fit_for_replicas,
+    require_one_average,
+    require_optimizer,
+    rules_of,
+    with_loss_scale,
+)
 from tfdistill.optimizers.checks import DECAY_ON, KINDS, SCHEDULES
 from tfdistill.optimizers.protocols import PROTOCOLS, Protocol
 from tfdistill.optimizers.rules import SGD, Adam
-from tfdistill.optimizers.schedules import LearningRate, MultiStep, cosine
+from tfdistill.optimizers.schedules import Later, LearningRate, MultiStep, cosine, later
 from tfdistill.optimizers.settings import OptimizerSettings, build
 
 __all__ = [
@@ -18,10 +25,17 @@ __all__ = [
     "SCHEDULES",
     "SGD",
     "Adam",
+    "Later",
     "LearningRate",
     "MultiStep",
     "OptimizerSettings",
     "Protocol",
     "build",
     "cosine",
+    "fit_for_replicas",
+    "later",
+    "require_one_average",
+    "require_optimizer",
+    "rules_of",
+    "with_loss_scale",
 ]

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfdistill.optimizers.checks import DECAY_ON, require_adam, require_choice, require_momentum
-from tfdistill.optimizers.schedules import LearningRate, MultiStep
+from tfdistill.optimizers.schedules import Later, LearningRate, MultiStep
 
 
 class _CoupledDecayOptimizer(keras.optimizers.Optimizer):
@@ -30,10 +30,12 @@ class _CoupledDecayOptimizer(keras.optimizers.Optimizer):
         self.coupled_decay = coupled_decay
         self.decay_on = decay_on
         self.clip_norm = clip_norm
+        self.takes_sums = False
+        """Whether it is given the sum of the replicas' gradients; else it sums them itself."""
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Iterable[tuple]) -> list[tuple]:
         """Return the gradients summed over the replicas, as Keras does, and clipped."""
-        reduced = super()._all_reduce_sum_gradients(grads_and_vars)
+        reduced = list(grads_and_vars) if self.takes_sums else super()._all_reduce_sum_gradients(grads_and_vars)
         if not self.clip_norm:
             return reduced
         gradients, variables = zip(*reduced, strict=True)
@@ -61,7 +63,7 @@ class _CoupledDecayOptimizer(keras.optimizers.Optimizer):
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> keras.optimizers.Optimizer:
         """Return an unbuilt optimizer of the same settings, its schedule included."""
-        return super().from_config(dict(config), {"MultiStep": MultiStep, **(custom_objects or {})})
+        return super().from_config(dict(config), {"MultiStep": MultiStep, "Later": Later, **(custom_objects or {})})
 
 
 class SGD(_CoupledDecayOptimizer):

@@ -54,6 +54,44 @@ class MultiStep(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+class Later(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule some steps on: `rate(step) = schedule(step + steps)`.
+
+    Args:
+        schedule: the one to be moved.
+        steps: by how many.
+    """
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, steps: int):
+        self.schedule, self.steps = schedule, steps
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """Return the rate of the step with this 0-based number."""
+        return self.schedule(tf.cast(tf.convert_to_tensor(step), tf.int64) + self.steps)
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments."""
+        return {"schedule": keras.optimizers.schedules.serialize(self.schedule), "steps": self.steps}
+
+    @classmethod
+    def from_config(cls, config: dict) -> Later:
+        """Return the schedule that `get_config` describes."""
+        schedule = keras.optimizers.schedules.deserialize(config["schedule"], {"MultiStep": MultiStep})
+        return cls(schedule, config["steps"])
+
+
+def later(
+    schedule: keras.optimizers.schedules.LearningRateSchedule, steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Return the schedule as it is `steps` on (or, below 0, before its beginning, where that schedule allows it)."""
+    if steps == 0:
+        return schedule
+    if isinstance(schedule, MultiStep):
+        # Milestones that lie behind count as passed: every rate stays what it was, to the bit.
+        return MultiStep(schedule.learning_rate, [one - steps for one in schedule.milestones], schedule.factor)
+    return Later(schedule, steps)
+
+
 def cosine(learning_rate: float, steps: int, warmup_steps: int = 0) -> keras.optimizers.schedules.CosineDecay:
     """Let the learning rate fall to 0 along half a cosine, after an optional linear rise from 0.
 
