@@ -16,6 +16,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 sys.path.insert(0, str(ROOT))
 
+# Where the terminal's encoding lacks a character of ours, such as ×, its number is written in place of it.
+for stream in (sys.stdout, sys.stderr):
+    stream.reconfigure(errors="backslashreplace")
+
 # Run as a file: an import of it would import the package, and with it TensorFlow.
 keras_settings = runpy.run_path(str(ROOT / "tfdistill" / "keras_settings.py"))
 program = Path(sys.argv[0]).name

@@ -2,7 +2,12 @@
 
 import dataclasses
 import inspect
+import io
 import itertools
+import os
+import runpy
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -192,6 +197,24 @@ def test_a_flagfile_may_come_twice_but_not_include_itself(tmp_path):
     second.write_text("--flagfile=first.flags\n")
     message = refusal(f"--flagfile={first}")
     assert "flagfile" in message and "first.flags" in message
+
+
+def test_a_working_directory_in_latin_1_is_refused_before_anything_is_written_into_it(tmp_path, monkeypatch):
+    folder = os.path.join(os.fsencode(tmp_path), b"caf\xe9")
+    os.mkdir(folder)
+    monkeypatch.chdir(os.fsdecode(folder))
+    assert "is not named in UTF-8" in refusal("--epochs=3")
+
+
+def test_scripts_print_what_the_terminals_encoding_lacks_as_numbers(monkeypatch):
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict") for _ in range(2)]
+    monkeypatch.setattr(sys, "stdout", streams[0])
+    monkeypatch.setattr(sys, "stderr", streams[1])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    runpy.run_path(str(Path(__file__).parents[1] / "launch" / "quietly.py"))
+    for stream in streams:
+        print("8×8", file=stream, flush=True)
+        assert stream.buffer.getvalue().decode("ascii").endswith("8\\xd78\n")
 
 
 def test_a_flagfile_that_is_none_is_named(tmp_path):

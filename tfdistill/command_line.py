@@ -48,6 +48,7 @@ def parse(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     Raises:
         ValueError: an unknown flag, a value of the wrong kind, a flagfile that cannot be read, or what is no flag.
     """
+    _require_utf8_folder()
     expanded = expand_flagfiles(arguments)
     for argument in expanded:
         _require_text(argument)
@@ -139,6 +140,18 @@ def memory_errors(program: str) -> Iterator[None]:
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
         print(f"{program}: error: {out_of_memory(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _require_utf8_folder() -> None:
+    """Refuses a working directory by whose name TensorFlow could not open what lies there."""
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:
+        raise ValueError("the working directory is not there any more; go to another") from None
+    if any("\ud800" <= character <= "\udfff" for character in folder):
+        raise ValueError(
+            f"the working directory {folder!r} has a name that is not in UTF-8; rename it, or go to another"
+        )
 
 
 def _require_text(argument: str) -> None:

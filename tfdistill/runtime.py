@@ -9,6 +9,7 @@ from importlib import metadata
 
 import keras
 import tensorflow as tf
+from absl import logging
 
 from tfdistill import startup, workers
 
@@ -54,6 +55,8 @@ def make_strategy(name: str = "auto", replicas: int = 0) -> tf.distribute.Strate
     if name == "one":
         return tf.distribute.get_strategy()
     count = replicas or len(gpus) or 2
+    if gpus and count > len(gpus):
+        logging.warning("replicas: %d are more than the %d GPUs here; the processor computes them", count, len(gpus))
     if len(gpus) >= count:
         return tf.distribute.MirroredStrategy([f"GPU:{index}" for index in range(count)])
     cpu = tf.config.list_physical_devices("CPU")[0]

@@ -110,6 +110,8 @@ def test_a_classifier_that_is_not_there_starts_anew(trained):
         ({"stem/bias": np.zeros(16)}, "which has no place for 'stem/bias'"),
         ({"final_norm/beta": np.zeros(64, np.int32)}, "'final_norm/beta' is int32, not floating"),
         ({"logits/bias": None}, "it lacks 'logits/bias'"),
+        ({"final_norm/beta": np.full(64, np.nan, np.float32)}, "'final_norm/beta' has values that are not finite"),
+        ({"logits/bias": np.array([0, 1, np.inf, 2], np.float32)}, "'logits/bias' has values that are not finite"),
     ],
 )
 def test_what_does_not_fit_is_named_and_nothing_is_touched(trained, change, message):

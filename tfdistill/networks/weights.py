@@ -12,6 +12,8 @@ import numpy as np
 from tfdistill.networks.torch_names import from_torch
 from tfdistill.networks.weight_files import READERS, UNREADABLE
 
+# Of a reader's own words, which may quote the file.
+LONGEST_REASON = 200
 CLASSIFIER = ("logits/kernel", "logits/bias")
 
 
@@ -42,7 +44,8 @@ def assign_weights(network: keras.Model, arrays: Mapping[str, np.ndarray], *, so
         what there is to tell: a line if the classifier stays new, else nothing.
 
     Raises:
-        ValueError: a name is missing or unexpected, or a shape differs (both shapes are named); no weight was touched.
+        ValueError: a name is missing or unexpected, a shape differs (both shapes are named), or a value is not finite;
+            no weight was touched.
     """
     variables, arrays = weights_of(network), dict(arrays)
     told = _without_other_classifier(variables, arrays, network.name, source)
@@ -53,6 +56,8 @@ def assign_weights(network: keras.Model, arrays: Mapping[str, np.ndarray], *, so
             raise ValueError(f"{source} does not fit {network.name}: '{name}' has shape {found} there, {shape} here")
         if arrays[name].dtype.kind != "f":
             raise ValueError(f"{source} does not fit {network.name}: '{name}' is {arrays[name].dtype}, not floating")
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{source} does not fit {network.name}: '{name}' has values that are not finite")
     for name, variable in variables.items():
         variable.assign(arrays[name].astype(np.float32))
     return told
@@ -81,7 +86,7 @@ def read_weights(path: Path, network: keras.Model, architecture: str) -> dict[st
     try:
         arrays = READERS[suffix](path, _shapes(network))
     except UNREADABLE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0][:LONGEST_REASON] if str(error) else type(error).__name__
         raise ValueError(f"{path} cannot be read as a {suffix} file: {reason}") from error
     if suffix in (".weights.h5", ".keras"):
         return _named_as_in(network, arrays)
