@@ -203,7 +203,7 @@ def test_a_working_directory_in_latin_1_is_refused_before_anything_is_written_in
     folder = os.path.join(os.fsencode(tmp_path), b"caf\xe9")
     os.mkdir(folder)
     monkeypatch.chdir(os.fsdecode(folder))
-    assert "is not named in UTF-8" in refusal("--epochs=3")
+    assert "a name that is not in UTF-8" in refusal("--epochs=3")
 
 
 def test_scripts_print_what_the_terminals_encoding_lacks_as_numbers(monkeypatch):
