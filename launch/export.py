@@ -2,9 +2,9 @@
 
 import sys
 
-import quietly  # noqa: F401  (first)
+import quietly  # first
 
 from tfdistill.export_run import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(quietly.run(main))

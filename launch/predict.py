@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import quietly  # noqa: F401  (before TensorFlow)
+import quietly  # before TensorFlow
 import tensorflow as tf
 from image_files import Unreadable, converted, image_files, read, shown
 
@@ -246,4 +246,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(quietly.run(main))
