@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfdistill import data
-from tfdistill.assembly import check_augmentation, splits, training_batches
+from tfdistill.assembly import check_augmentation, evaluation_batch_size, splits, training_batches
 from tfdistill.config import RunConfig
 
 
@@ -73,6 +73,16 @@ def test_a_cutout_larger_than_the_images_is_refused(digits):
     check_augmentation(RunConfig(augmentation=("cutout",), cutout_size=8), digits)
     with pytest.raises(ValueError, match=r"^cutout_size: 9 is larger than the images of digits, 8×8 pixels$"):
         check_augmentation(RunConfig(augmentation=("cutout",), cutout_size=9), digits)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "replicas", "pixels", "expected"),
+    [(32, 1, 32, 256), (32, 3, 32, 255), (512, 1, 32, 512), (4, 1, 224, 256), (4, 1, 1024, 12), (4, 8, 4096, 4)],
+)
+def test_scoring_takes_as_many_images_as_the_training_or_as_many_pixels_as_256_of_224(
+    batch_size, replicas, pixels, expected
+):
+    assert evaluation_batch_size(batch_size, replicas, (pixels, pixels, 3)) == expected
 
 
 def test_the_flags_decide_what_the_batches_go_through(digits):

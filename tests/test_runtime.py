@@ -1,5 +1,7 @@
 """Strategies, precision and what a run writes down about where it ran."""
 
+import os
+
 import keras
 import pytest
 import tensorflow as tf
@@ -74,3 +76,9 @@ def test_versions_say_whether_tf32_is_enabled():
             assert runtime.versions()["tensor_float_32"] == word
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(before)
+
+
+def test_more_replicas_than_the_processor_has_a_use_for_are_refused():
+    many = max(8, os.cpu_count()) + 1
+    with pytest.raises(ValueError, match=rf"^replicas: must be {many - 1} at most where .*, not {many}$"):
+        runtime.make_strategy("mirrored", many)

@@ -143,9 +143,16 @@ def check_batch_size(batch_size: int, examples: int, replicas: int) -> None:
         raise ValueError(f"batch_size: {batch_size} does not divide over {replicas} replicas; give a multiple")
 
 
-def evaluation_batch_size(batch_size: int, replicas: int) -> int:
-    """At least 256 where memory allows it surely (small batches waste time), and a multiple of the replicas."""
-    return max(batch_size, 256 // replicas * replicas)
+def evaluation_batch_size(batch_size: int, replicas: int, image_shape: tuple[int, int, int]) -> int:
+    """At least 256 where memory allows it surely (small batches waste time), and a multiple of the replicas.
+
+    Args:
+        batch_size: of the training, which memory allows.
+        replicas: that share a batch.
+        image_shape: (height, width, channels); of images above 224 pixels fewer are as many pixels.
+    """
+    fewer = 256 * 224**2 // max(224**2, image_shape[0] * image_shape[1])
+    return max(batch_size, fewer // replicas * replicas)
 
 
 def normalization_of(config: RunConfig, dataset: data.Dataset) -> data.Normalization:

@@ -11,7 +11,7 @@ from typing import Any
 from absl import flags
 
 from tfdistill import command_line, data, memory, runtime, scoring
-from tfdistill.assembly import normalization_of
+from tfdistill.assembly import evaluation_batch_size, normalization_of
 from tfdistill.bounds import Bounds, Filled, Number, one_of, shown
 from tfdistill.export.scoring import newest_saved_model
 from tfdistill.files import write_json
@@ -34,7 +34,9 @@ def main(arguments: Sequence[str]) -> int:
         subject.scorer.require_fitting(dataset)
     split = dataset.train if values.split == "train" else dataset.test
     with command_line.memory_errors("evaluate.py"):
-        found = scoring.scores(subject.scorer, split, min(values.batch_size, len(split)))
+        usual = evaluation_batch_size(1, 1, subject.scorer.image_shape)
+        batch_size = values.batch_size if values["batch_size"].present else usual
+        found = scoring.scores(subject.scorer, split, min(batch_size, len(split)))
     print(f"{subject.title} on {len(split)} {values.split} examples of {dataset.name}")
     if subject.class_names and tuple(subject.class_names) != tuple(dataset.class_names):
         print("note: the classes have other names than those of the training, which may mean another order")
@@ -63,7 +65,8 @@ def evaluate_flags() -> flags.FlagValues:
         define(values, name, default, str, text, needed.get(name))
     size = "Height and width that images of many sizes are brought to; those that the network takes if 0."
     define(values, "image_size", 0, int, size, Number(0, 16_384))
-    define(values, "batch_size", 256, int, "Examples per batch; changes the speed only.", Number(1, 1_000_000))
+    batch = "Examples per batch, fewer above 224 pixels if not given; changes the speed only."
+    define(values, "batch_size", 256, int, batch, Number(1, 1_000_000))
     flags.DEFINE_bool("download", True, "Let TFDS download a data set that is not there.", flag_values=values)
     flags.DEFINE_bool("help", False, "Print every flag, and exit.", short_name="h", flag_values=values)
     return values

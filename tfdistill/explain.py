@@ -85,7 +85,7 @@ def docstring_parts(docstring: str) -> tuple[str, str, str]:
 def example(config: RunConfig) -> tuple[Distiller, int]:
     sizes = (config.image_size,) if config.image_size else IMAGE_SIZES
     for size in sizes:
-        images = data.Split.in_memory(np.zeros((CLASSES, size, size, 3), np.uint8), np.arange(CLASSES))
+        images = data.Split.in_memory(np.broadcast_to(np.uint8(0), (CLASSES, size, size, 3)), np.arange(CLASSES))
         source = data.DATASETS["cifar100"]
         dataset = data.Dataset(
             f"{size}×{size} pixels",

@@ -42,7 +42,7 @@ def require_for_images(batch_size: int, image_size: int) -> None:
         )
 
 
-def require_for_training(networks: Sequence[keras.Model], batch_size: int) -> None:
+def require_for_training(networks: Sequence[keras.Model], batch_size: int, helpers: Sequence[keras.Model] = ()) -> None:
     """Refuses networks and a batch that cannot be trained in the machine's memory.
 
     Counted is what backpropagation cannot do without: the outputs of every layer with weights for the whole batch; and
@@ -51,14 +51,15 @@ def require_for_training(networks: Sequence[keras.Model], batch_size: int) -> No
 
     Args:
         networks: of the run.
-        batch_size: the examples that share the memory: a device's own where it has memory of its own.
+        batch_size: the examples of a step.
+        helpers: models that the method trains beside them.
 
     Raises:
         ValueError: names the flags, says how much it takes and how much there is.
     """
     if tf.config.list_physical_devices("GPU"):
         return  # TensorFlow does not say how much memory a GPU has; it says in one line when that is full.
-    taken, there = training_memory(networks, batch_size), machine_memory()
+    taken, there = training_memory([*networks, *helpers], batch_size), machine_memory()
     if taken > there:
         names = ",".join(network.name for network in networks)
         raise ValueError(
@@ -67,11 +68,11 @@ def require_for_training(networks: Sequence[keras.Model], batch_size: int) -> No
         )
 
 
-def training_memory(networks: Sequence[keras.Model], batch_size: int) -> int:
+def training_memory(models: Sequence[keras.Model], batch_size: int) -> int:
     """Bytes, as `require_for_training` counts them."""
     bytes_of_value = 2 if keras.config.dtype_policy().compute_dtype in ("bfloat16", "float16") else 4
-    variables = {id(one): math.prod(one.shape) for network in networks for one in network.trainable_variables}
-    kept = sum(_values(layer) for network in networks for layer in network.layers if layer.weights)
+    variables = {id(one): math.prod(one.shape) for model in models for one in model.trainable_variables}
+    kept = sum(_values(layer) for model in models for layer in model.layers if layer.weights)
     return 3 * 4 * sum(variables.values()) + batch_size * bytes_of_value * kept
 
 

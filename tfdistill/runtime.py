@@ -28,8 +28,8 @@ def make_strategy(name: str = "auto", replicas: int = 0) -> tf.distribute.Strate
         replicas: with "mirrored", how many; 0: every GPU, or two on CPU.
 
     Raises:
-        ValueError: an unknown name, replicas below 0, replicas with a strategy that takes no number of them, or a
-            TF_CONFIG that does not say what it should.
+        ValueError: an unknown name, replicas below 0, more of them than the processor has a use for, replicas with a
+            strategy that takes no number of them, or a TF_CONFIG that does not say what it should.
         RuntimeError: logical CPU devices, or several workers, after TensorFlow has started; ask for the strategy
             first.
     """
@@ -59,6 +59,8 @@ def make_strategy(name: str = "auto", replicas: int = 0) -> tf.distribute.Strate
         logging.warning("replicas: %d are more than the %d GPUs here; the processor computes them", count, len(gpus))
     if len(gpus) >= count:
         return tf.distribute.MirroredStrategy([f"GPU:{index}" for index in range(count)])
+    if count > (most := max(8, os.cpu_count() or 1)):
+        raise ValueError(f"replicas: must be {most} at most where the processor computes them, not {count}")
     cpu = tf.config.list_physical_devices("CPU")[0]
     if tf.config.get_logical_device_configuration(cpu) is None:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)

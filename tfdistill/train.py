@@ -166,7 +166,7 @@ class Run:
         self.planned_steps = self.steps_per_epoch * self.protocol.epochs
         self.total_steps = min(config.steps or self.planned_steps, self.planned_steps)
         self.distiller = build_distiller(config, self.dataset, self.strategy)
-        memory.require_for_training(self.distiller.networks, self.batch_size)
+        memory.require_for_training(self.distiller.networks, self.batch_size, tuple(self.distiller.helpers.values()))
         folder.check(config, self.distiller.recipe)
         self._start_from_given_weights()
         self.distiller.compile(
@@ -434,7 +434,7 @@ class Run:
         return math.ceil(len(self.monitors[name]) / self._evaluation_batch_size())
 
     def _evaluation_batch_size(self) -> int:
-        return evaluation_batch_size(self.batch_size, self.strategy.num_replicas_in_sync)
+        return evaluation_batch_size(self.batch_size, self.strategy.num_replicas_in_sync, self.dataset.image_shape)
 
     def _scores(self, name: str) -> dict[str, float]:
         batches, steps = self._evaluation_data(name), self._evaluation_steps(name)

@@ -78,7 +78,7 @@ class IEDML(Distiller):
         split: Annotated[str, one_of(SPLITS)] = "random",
         metric: Annotated[str, one_of(losses.INHERITANCE_METRICS)] = "l1",
         reconstruction: Annotated[str, one_of(ORDERS_OF_RECONSTRUCTION)] = "l1",
-        factor_channels: Annotated[int, Number(0, 65_536)] = 0,
+        factor_channels: Annotated[int, Number(0, 4_096)] = 0,
         leading_activation: bool = True,
         update: Annotated[str, one_of(ORDERS)] = "alternating",
         task: Classification | None = None,
