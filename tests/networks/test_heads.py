@@ -24,6 +24,7 @@ MAPS = {
 }
 MAPS["resnet110_a"] = MAPS["resnet110_b"] = MAPS["resnet110"]
 MAPS["imagenet_resnet34"] = MAPS["imagenet_resnet18"]
+MAPS["imagenet_resnet101"] = MAPS["imagenet_resnet50"]
 
 
 def backbone(architecture: str, classes: int) -> keras.Model:
@@ -61,6 +62,8 @@ def parameters(model: keras.Model) -> int:
         ("imagenet_resnet34", 1000, "default", {"C3": 12_187_112}),
         ("imagenet_resnet50", 1000, "default", {"C4": 16_957_416, "C3": 16_297_960, "C2": 58_668_008}),
         ("imagenet_resnet50", 1000, "narrow", {"C3": 4_757_992}),
+        # 12 of the backbone's 23 blocks, 9 more than of ResNet-50's 6: 1,117,184 parameters each.
+        ("imagenet_resnet101", 1000, "default", {"C3": 16_297_960 + 9 * 1_117_184}),
         ("mobilenet_v2", 1000, "default", {"C4": 2_927_416, "C3": 2_902_568, "C2": 8_830_504}),
     ],
 )

@@ -210,8 +210,8 @@ def _imagenet_resnet(library: str, depth: str) -> dict[str, Design]:
 
     return {
         "C2": Design("stage3", body((1024, fourth)), drawn_from),
-        "C3": Design("stage2", body((256, _half(third)), (512, 2)), drawn_from),
-        "C4": Design("stage1", body((128, _half(second)), (256, _half(third)), (512, 2)), drawn_from),
+        "C3": Design("stage2", body((256, -(-third // 2)), (512, 2)), drawn_from),
+        "C4": Design("stage1", body((128, _half(second)), (256, -(-third // 2)), (512, 2)), drawn_from),
     }
 
 

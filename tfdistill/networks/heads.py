@@ -10,7 +10,9 @@ that tap, in blocks of the network's kind. Three places, from near the end to fa
 | C4 | another one earlier, or the stem | likewise |
 
 The depths and widths for Wide ResNet and MobileNet are those of the code of DCM's authors. Those for the other networks
-are of the code of dynamic hierarchical mimicking (Li and Chen, CVPR 2020), whose heads for Wide ResNet are the same.
+are of the code of dynamic hierarchical mimicking (Li and Chen, CVPR 2020), whose heads for Wide ResNet are the same. Of
+the CIFAR ResNets that code has 32, 110 and 1202; every depth is read here as its 110 and 1202, halves of the backbone's
+stages, though its C3 of ResNet-32 has 5 and 3 blocks.
 Neither has ResNet-164, MobileNetV2 or any C4: these are read by analogy.
 """
 
