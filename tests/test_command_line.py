@@ -133,7 +133,9 @@ def test_two_sets_of_flags_know_nothing_of_each_other():
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("--bach_size=3", ["bach_size", "batch_size"]),
+        ("--bach_size=3", ["bach_size: is no flag; nearest: batch_size"]),
+        ("--nothing_like_it", ["nothing_like_it: is no flag; --help lists them"]),
+        ("--epochs", ["epochs: has no value; write --epochs=VALUE"]),
         ("--dml.temprature=3", ["dml.temprature", "dml.temperature"]),
         ("--epochs=many", ["epochs: must be a whole number in 0..1,000,000, not many"]),
         ("--epochs=", ["epochs: must be a whole number in 0..1,000,000, not ''"]),

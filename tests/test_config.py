@@ -78,9 +78,9 @@ from tfdistill.optimizers import PROTOCOLS, OptimizerSettings
         ("label_noise_seed", -1, "2^63"),
         ("seed", -1, "2^63"),
         ("seed", 2**63, "2^63"),
-        ("run", "a/b", "'a/b'"),
-        ("run", "..", "'..'"),
-        ("run", "a b", "'a b'"),
+        ("run", "a/b", "first, not a/b"),
+        ("run", "..", "first, not .."),
+        ("run", "a b", "first, not a b"),
     ],
 )
 def test_a_field_out_of_range_is_named_in_one_line(field, value, hint):

@@ -178,3 +178,24 @@ def test_a_run_that_goes_on_reads_its_checkpoint_and_not_the_source(tmp_path, ca
 def test_a_config_refuses_what_no_network_is(text, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         RunConfig(networks=(text,))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "{flags} is no JSON any more: "),
+        ("[]", "{flags}: must hold flags by name, not []"),
+        ('{"networks": "resnet8"}', "{flags}: networks: must be a list, not resnet8"),
+        ('{"networks": ["resnt8", "resnet8"]}', "{flags}: networks: unknown network 'resnt8'; nearest: 'resnet8'"),
+    ],
+)
+def test_an_edited_flags_file_of_the_source_is_named(tmp_path, content, message):
+    arrays = {
+        name: variable.numpy() for name, variable in network_state([built("resnet8", model_name="resnt8")]).items()
+    }
+    checkpoints.save(tmp_path / "checkpoints", 1, arrays, {})
+    flags = tmp_path / "flags.json"
+    flags.write_text(content)
+    with pytest.raises(ValueError) as caught:
+        load_initial_weights([built()], [f"resnet8:{tmp_path}:resnt8"])
+    assert message.format(flags=flags) in str(caught.value) and "\n" not in str(caught.value)

@@ -172,6 +172,13 @@ def _in_our_words(message: str) -> str:
     no_boolean = re.fullmatch(r"flag --([^=]+)=(.*): \('Non-boolean argument to boolean flag', .*\)", message)
     if no_boolean:
         return f"{no_boolean[1]}: must be true or false, not {shown(no_boolean[2])}"
+    unknown = re.fullmatch(r"Unknown command line flag '(.*?)'(?:\. Did you mean: (.*?) \?)?", message)
+    if unknown:
+        near = f"nearest: {unknown[2]}" if unknown[2] else "--help lists them"
+        return f"{shown(unknown[1])}: is no flag; {near}"
+    missing = re.fullmatch(r"Missing value for flag --?(.*?)\.?", message)
+    if missing:
+        return f"{missing[1]}: has no value; write --{missing[1]}=VALUE"
     return message
 
 

@@ -185,7 +185,9 @@ class RunConfig:
         for name in self.networks:
             _require_network(name)
         if not re.fullmatch(r"(\w[\w.+-]*)?", self.run):
-            raise ValueError(f"run: {self.run!r} must be a name of letters, digits and . _ + -, none of . + - first")
+            raise ValueError(
+                f"run: must be a name of letters, digits and . _ + -, none of . + - first, not {shown(self.run)}"
+            )
         known = hyperparameters(self.method)
         for name, value in self.hyperparameters.items():
             told = choose(f"{self.method} hyper-parameter", name, known)

@@ -100,12 +100,20 @@ def _check_architecture(path: Path, chosen: str, architecture: str) -> None:
     if flags is None:
         return
     texts = read_flags(flags, needed=("networks",))["networks"]
-    specifications = [Specification.parse(str(text)) for text in texts]
-    by_name = dict(zip(distinct([one.name for one in specifications]), specifications, strict=True))
-    theirs = networks.architecture_of(by_name[chosen]) if chosen in by_name else architecture
+    try:
+        theirs = _architecture_in(texts, chosen) or architecture
+    except ValueError as error:
+        raise ValueError(f"{flags}: networks: {error}") from error
     if theirs != architecture:
         right = shlex.quote(f"{theirs}:{path}:{chosen}")
         raise ValueError(f"{chosen} of {path} is {theirs}, not {architecture}; write {right}")
+
+
+def _architecture_in(texts: Sequence[str], chosen: str) -> str:
+    """Of the network that is called `chosen` in a run of these networks; empty where none is."""
+    specifications = [Specification.parse(str(text)) for text in texts]
+    by_name = dict(zip(distinct([one.name for one in specifications]), specifications, strict=True))
+    return networks.architecture_of(by_name[chosen]) if chosen in by_name else ""
 
 
 def _named_weights(found: checkpoints.Checkpoint, chosen: str, network: keras.Model) -> dict[str, np.ndarray]:
