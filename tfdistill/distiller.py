@@ -399,6 +399,19 @@ class Distiller(keras.Model):
         self.watch.look_at_scored()
         return scores if return_dict else [scores[name] for name in self.metrics_names]
 
+    def test_on_batch(self, x: Any, y: Any = None, *, return_dict: bool = False, **keras_arguments: Any) -> Any:
+        """`keras.Model.test_on_batch`; what it gives is in the order of `evaluate`."""
+        scores = super().test_on_batch(x, y, return_dict=True, **keras_arguments)
+        return scores if return_dict else [scores[name] for name in self.metrics_names]
+
+    def train_on_batch(self, *arguments: Any, **keras_arguments: Any) -> Any:
+        """Refused: phases, ramps and schedules need to know the epoch.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("train_on_batch: phases and schedules need the epoch; use fit(), which takes any data set")
+
     def _require_classes(self, labels: Any, validation_data: Any = None) -> None:
         """Refuses arrays of labels that are no classes, before anything is computed."""
         scored = validation_data[1] if isinstance(validation_data, tuple) and len(validation_data) > 1 else None

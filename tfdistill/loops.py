@@ -6,6 +6,7 @@ workers. They also run whole executions only: five steps an epoch at four per ex
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -76,19 +77,28 @@ def evaluation(distiller: keras.Model, results: Results) -> Callable[[Any], dict
 
 
 def _steps_in_graph(distiller: keras.Model, taken: tf.Variable) -> Callable[[Any, tf.Tensor], None]:
+    def train(data: Any) -> None:
+        with _after(data):
+            distiller.train_step(data)
+
     # Without AutoGraph, which would wrap every error of a method in many lines.
     @tf.function(autograph=False)
     def run(iterator: Any, steps: tf.Tensor) -> None:
         def step(done: tf.Tensor) -> list[tf.Tensor]:
             data = iterator.get_next()
-            with tf.control_dependencies(tf.nest.flatten(data, expand_composites=True)):
+            # In the replicas and between them: what needs no batch, such as a count of steps, must not run without one.
+            with _after(data):
                 taken.assign_add(1)
-            distiller.distribute_strategy.run(distiller.train_step, args=(data,))
+                distiller.distribute_strategy.run(train, args=(data,))
             return [done + 1]
 
         tf.while_loop(lambda done: done < steps, step, [tf.constant(0)], parallel_iterations=1)
 
     return run
+
+
+def _after(data: Any) -> contextlib.AbstractContextManager:
+    return tf.control_dependencies(tf.nest.flatten(data, expand_composites=True))
 
 
 def _host_counter() -> tf.Variable:
