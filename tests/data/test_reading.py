@@ -12,8 +12,8 @@ from tfdistill.data import NORMALIZATIONS, Split, describe_unreadable, evaluatio
 from tfdistill.data.augmentation import Augmentation
 from tfdistill.data.checking import unreadable_positions
 from tfdistill.data.dataset import RecordFiles
-from tfdistill.data.decoding import Reading
 from tfdistill.data.reading import into_memory, make_reader
+from tfdistill.data.readings import Reading
 from tfdistill.data.records import record_spans
 
 SHAPE = (24, 24, 3)

@@ -3,11 +3,11 @@
 from tfdistill.data.augmentation import AUGMENTATIONS, NORMALIZATIONS, Augmentation, Normalization
 from tfdistill.data.checking import describe_unreadable
 from tfdistill.data.dataset import Dataset, DataUnavailable, Split
-from tfdistill.data.decoding import READINGS, Reading
 from tfdistill.data.labels import corrupt_labels, smooth_labels
 from tfdistill.data.mixing import Cutout, Mixing
 from tfdistill.data.pipeline import evaluation_batches, training_batches
 from tfdistill.data.randaugment import RandAugment
+from tfdistill.data.readings import READINGS, Reading
 from tfdistill.data.selection import hold_out, take_subset
 from tfdistill.data.sources import DATASETS, TFDS_PATTERN, TFDS_SUMMARY, load, source_of
 

@@ -45,10 +45,11 @@ def unreadable_positions(split: Split) -> np.ndarray:
     """Positions of the images that cannot be read or decoded, ascending; none for images in memory."""
     if not split.on_disk:
         return np.empty(0, np.int64)
-    fetch = encoded_images(split)
+    assert split.reading is not None
+    fetch, limit = encoded_images(split), split.reading.max_pixels
 
     def probe(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return position, try_decoding(fetch(position[None])[0])
+        return position, try_decoding(fetch(position[None])[0], limit)
 
     read, _ = survivors(len(split), probe)
     return np.setdiff1d(np.arange(len(split)), read)
@@ -70,8 +71,9 @@ def survivors(count: int, probe: Callable[[tf.Tensor], tuple[tf.Tensor, ...]]) -
 
 def reason(split: Split, position: int) -> str:
     """Why an image cannot be decoded, in a few words."""
+    assert split.reading is not None
     try:
-        decode(encoded_images(split)(tf.constant([position], tf.int64))[0])
+        decode(encoded_images(split)(tf.constant([position], tf.int64))[0], max_pixels=split.reading.max_pixels)
     except UnicodeDecodeError:
         # TensorFlow's message quotes the bytes of a damaged record.
         return "damaged"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tfdistill.data.augmentation import Augmentation, Normalization
-from tfdistill.data.decoding import Reading
+from tfdistill.data.readings import Reading
 
 
 class DataUnavailable(ValueError):

@@ -1,204 +1,249 @@
-"""From an encoded image (JPEG, PNG, BMP, GIF) to one of the network's size: decoding, cropping, resizing."""
+"""From an encoded image to pixels, and to an image of the network's size: the one place that says how.
+
+Everything here is TensorFlow operations without state, so it works in a `tf.data` pipeline and in a SavedModel alike,
+and an image comes out the same to the last bit. (AutoGraph has nothing to convert here; without it graphs are built in
+half the time.)
+
+Read in the graph: JPEG, PNG (also of 16 bits), the first frame of GIF, BMP without compression of 1, 4, 8, 24 and 32
+bits, WebP that does not move. The orientation in the EXIF data of JPEG, PNG and WebP is applied. Not read in the graph,
+but refused when run with `tf.errors.InvalidArgumentError`: all other formats (TIFF, AVIF, JPEG XL, ...), compressed
+BMP and BMP of 16 bits, moving WebP, what is damaged, and what has more pixels than allowed. Pixels are counted by the
+header, before any memory is taken for them.
+"""
 
 from __future__ import annotations
 
-import difflib
-import math
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import tensorflow as tf
 
-STYLES = ("resize", "crop")
-READINGS = ("auto", *STYLES)
-# Up to this height and width, "auto" squeezes whole images, as is usual for CIFAR and its like.
-LARGEST_RESIZED = 64
-# Crops tried before the centre of the image is taken.
-TRIES = 10
-# Draws are integers below this; divided by it they are exact in float64.
-RESOLUTION = 2**30
+from tfdistill.data.bitmaps import decode_bitmap
+from tfdistill.data.first_frames import first_frame
+from tfdistill.data.headers import BMP, GIF, JPEG, UNKNOWN, WEBP, format_of, head_of, image_size_of_header, require
+from tfdistill.data.orientation import orientation_of, stored_box, turned, upright_size
+from tfdistill.data.readings import MAX_PIXELS, RESOLUTION, Reading, random_box
+
+__all__ = [
+    "centre",
+    "decode",
+    "evaluated",
+    "image_size_of_header",
+    "random_crop",
+    "random_part",
+    "try_decoding",
+    "whole",
+]
+
+# Longer sides are cut to so many times the shorter one before the centre of an image is enlarged.
+LONGEST = 8
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How an encoded image becomes one of the network's size.
-
-    "resize" squeezes the whole image to the size, in training and evaluation alike; the aspect ratio is lost. "crop"
-    trains on a rectangle of random area, aspect ratio and place, and evaluates the centre of the image after its
-    shorter side has been resized. Both resize bilinearly with anti-aliasing.
-
-    Args:
-        style: "resize" or "crop".
-        scale: least and largest share of the image's area in a training crop, in 0..1, above 0.
-        ratio: least and largest width / height of a training crop, above 0.
-        margin: shorter side of an evaluated image before its centre is cut out, in sizes, 1 or more.
-
-    Raises:
-        ValueError: if an argument is out of range.
-
-    Source: Szegedy et al., "Going Deeper with Convolutions" (CVPR 2015), section 6, for area and aspect ratio; ten
-        tries and then the centre, and 256 pixels around 224 in evaluation, are PyTorch's usage for ImageNet.
-    """
-
-    style: str
-    scale: tuple[float, float] = (0.08, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    margin: float = 256 / 224
-
-    def __post_init__(self) -> None:
-        if self.style not in STYLES:
-            raise ValueError(f"style must be one of {', '.join(STYLES)}, got {self.style!r}")
-        if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise ValueError(f"scale must be two shares of the area in 0..1, the smaller first, got {self.scale}")
-        if not 0 < self.ratio[0] <= self.ratio[1] < math.inf:
-            raise ValueError(f"ratio must be two ratios above 0, the smaller first, got {self.ratio}")
-        if not 1 <= self.margin < math.inf:
-            raise ValueError(f"margin must be 1 or more, got {self.margin}")
-
-
-def reading_of(style: str, image_size: int) -> Reading:
-    """The reading of that style; "auto" is "crop" for images above 64 pixels and "resize" below.
-
-    Raises:
-        ValueError: if the style is unknown.
-    """
-    if style not in READINGS:
-        near = difflib.get_close_matches(style, READINGS, n=1, cutoff=0.0)[0]
-        raise ValueError(f"reading must be one of {', '.join(READINGS)}, got {style!r}; nearest: {near}")
-    if style == "auto":
-        style = "crop" if image_size > LARGEST_RESIZED else "resize"
-    return Reading(style)
-
-
-def decode(contents: tf.Tensor, channels: int = 3) -> tf.Tensor:
-    """Pixels of one encoded image.
+@tf.autograph.experimental.do_not_convert
+def decode(contents: tf.Tensor, channels: int = 3, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
+    """Pixels of one encoded image, upright.
 
     Args:
-        contents: the bytes of a JPEG, PNG, BMP or GIF file, a scalar string.
-        channels: 3, or 1 for grey (no BMP then).
+        contents: the bytes of a JPEG, PNG, GIF, BMP or WebP file, a scalar string.
+        channels: 3, or 1 for grey.
+        max_pixels: height times width, at most; 0 for any.
 
     Returns:
         uint8 [height, width, channels]: grey repeated over three channels, alpha dropped, palettes and CMYK
-        converted, 16 bits reduced to 8, of a GIF the first frame. The orientation in a photograph's EXIF data is
-        not applied.
+        converted, 16 bits reduced to 8, of a GIF the first frame, turned as EXIF data says.
+
+    Raises:
+        tf.errors.OpError: when run on what cannot be decoded, or has more pixels.
     """
-
-    def bitmap() -> tf.Tensor:
-        # The BMP decoder converts no colours, unlike those of the other formats.
-        image = tf.io.decode_bmp(contents)
-        grey = tf.shape(image)[-1] < 3
-        return tf.cond(grey, lambda: tf.repeat(image[..., :1], 3, axis=-1), lambda: image[..., :3])
-
-    def image_of_any_format() -> tf.Tensor:
-        return tf.io.decode_image(contents, channels=channels, expand_animations=False)
-
-    if channels != 3:
-        return tf.ensure_shape(image_of_any_format(), [None, None, channels])
-    is_bitmap = tf.strings.substr(contents, 0, 2) == b"BM"
-    return tf.ensure_shape(tf.cond(is_bitmap, bitmap, image_of_any_format), [None, None, 3])
+    return _pixels(contents, channels, max_pixels)
 
 
-def try_decoding(contents: tf.Tensor) -> tf.Tensor:
+@tf.autograph.experimental.do_not_convert
+def try_decoding(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     """Raises `tf.errors.OpError` when run on what cannot be decoded; the result, int32 [3], has no use.
 
     All bytes of a JPEG are looked at, but it is decoded at an eighth of its size, in a fraction of the time.
     """
+    checked, kind = _within(contents, max_pixels)
 
     def jpeg() -> tf.Tensor:
-        return tf.shape(tf.io.decode_jpeg(contents, channels=3, ratio=8))
+        return tf.shape(tf.io.decode_jpeg(checked, channels=3, ratio=8))
 
-    return tf.cond(_is_jpeg(contents), jpeg, lambda: tf.shape(decode(contents)))
+    return tf.cond(kind == JPEG, jpeg, lambda: tf.shape(_decoded(checked, kind, 3, max_pixels)))
 
 
-def whole(contents: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
+@tf.autograph.experimental.do_not_convert
+def evaluated(contents: tf.Tensor, image_shape: tuple[int, int, int], reading: Reading) -> tf.Tensor:
+    """An encoded image as evaluation reads it, and as an export that serves the same has to.
+
+    Args:
+        contents: an encoded image, a scalar string.
+        image_shape: (H, W, 1 or 3) of the result.
+        reading: the style, and the most pixels that the image may have.
+
+    Returns:
+        uint8 `image_shape`.
+    """
+    if reading.style == "resize":
+        return whole(contents, image_shape, reading.max_pixels)
+    if reading.style == "resize_crop":
+        image = _enlarged(contents, image_shape, reading)
+        return _part(image, (tf.shape(image)[:2] - image_shape[:2]) // 2, image_shape)
+    return centre(contents, image_shape, reading.margin, reading.max_pixels)
+
+
+def whole(contents: tf.Tensor, image_shape: tuple[int, int, int], max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     """The whole image, squeezed to uint8 `image_shape`."""
-    return _resized(decode(contents, image_shape[-1]), image_shape)
+    return _resized(decode(contents, image_shape[-1], max_pixels), image_shape)
 
 
-def centre(contents: tf.Tensor, image_shape: tuple[int, int, int], margin: float) -> tf.Tensor:
-    """The centre of the image once its shorter side measures `margin` sizes, uint8 `image_shape`."""
-    image = decode(contents, image_shape[-1])
+def centre(
+    contents: tf.Tensor, image_shape: tuple[int, int, int], margin: float, max_pixels: int = MAX_PIXELS
+) -> tf.Tensor:
+    """The centre of the image once its shorter side measures `margin` sizes, uint8 `image_shape`.
+
+    Of an image that is much longer than wide no more is enlarged than what lies around its centre: a line of a million
+    pixels would otherwise become an image of some hundred times as many.
+    """
+    image = decode(contents, image_shape[-1], max_pixels)
     size = tf.shape(image)[:2]
+    kept = tf.minimum(size, LONGEST * tf.reduce_min(size))
+    (top, left), (height, width) = tf.unstack((size - kept) // 2), tf.unstack(kept)
+    image, size = image[top : top + height, left : left + width], kept
     shorter = round(min(image_shape[:2]) * margin)
     # Integers all the way: the longer side is rounded down, as PyTorch's is.
     enlarged = size * shorter // tf.reduce_min(size)
     resized = _rounded(tf.image.resize(image, enlarged, antialias=True))
-    top, left = tf.unstack((enlarged - image_shape[:2]) // 2)
-    return tf.ensure_shape(resized[top : top + image_shape[0], left : left + image_shape[1]], image_shape)
+    return _part(resized, (enlarged - image_shape[:2]) // 2, image_shape)
 
 
-def crop_draws(images: int, seed: tf.Tensor) -> tf.Tensor:
-    """The random integers behind `images` crops: int32 [images, TRIES, 4], below RESOLUTION.
+@tf.autograph.experimental.do_not_convert
+def random_part(
+    contents: tf.Tensor, draws: tf.Tensor, image_shape: tuple[int, int, int], reading: Reading
+) -> tf.Tensor:
+    """The whole image squeezed to `margin` sizes, and of that a part at a random place, uint8 `image_shape`.
 
     Args:
-        images: how many crops.
-        seed: integers [2].
+        contents: an encoded image, a scalar string.
+        draws: its random integers, int32 [TRIES, 4], of which the vertical and the horizontal place of the first row
+            count.
+        image_shape: of the result.
+        reading: the margin, and the most pixels that the image may have.
     """
-    return tf.random.stateless_uniform([images, TRIES, 4], seed, maxval=RESOLUTION, dtype=tf.int32, alg="philox")
+    image = _enlarged(contents, image_shape, reading)
+    free = tf.cast(tf.shape(image)[:2] - image_shape[:2] + 1, tf.float64)
+    place = tf.floor(tf.cast(draws[0, 2:], tf.float64) / RESOLUTION * free)
+    return _part(image, tf.cast(place, tf.int32), image_shape)
 
 
+@tf.autograph.experimental.do_not_convert
 def random_crop(
     contents: tf.Tensor, draws: tf.Tensor, image_shape: tuple[int, int, int], reading: Reading
 ) -> tf.Tensor:
-    """A random rectangle of the image, resized to uint8 `image_shape`; of a JPEG no more than it is decoded.
+    """A random rectangle of the upright image, resized to uint8 `image_shape`; of a JPEG no more is decoded.
 
     Args:
         contents: an encoded image, a scalar string.
         draws: its random integers, int32 [TRIES, 4].
         image_shape: of the result.
-        reading: the ranges of area and aspect ratio.
+        reading: the ranges of area and aspect ratio, and the most pixels that the image may have.
     """
-    channels = image_shape[-1]
+    image = _pixels(contents, image_shape[-1], reading.max_pixels, lambda size: random_box(size, draws, reading))
+    return _resized(image, image_shape)
+
+
+def _pixels(
+    contents: tf.Tensor,
+    channels: int,
+    max_pixels: int,
+    box_in: Callable[[tf.Tensor], tf.Tensor] | None = None,
+) -> tf.Tensor:
+    """The upright image, or what `box_in` cuts out of one with this height and width, int32 [2]."""
+    contents, kind = _within(contents, max_pixels)
+    orientation = orientation_of(contents)
+
+    def box_of(size: tf.Tensor) -> tf.Tensor:
+        assert box_in is not None
+        return stored_box(box_in(upright_size(size, orientation)), size, orientation)
 
     def of_jpeg() -> tf.Tensor:
-        size = tf.image.extract_jpeg_shape(contents)
-        box = random_box(size[0], size[1], draws, reading)
+        box = box_of(tf.image.extract_jpeg_shape(contents)[:2])
         return tf.io.decode_and_crop_jpeg(contents, box, channels=channels)
 
-    def of_other() -> tf.Tensor:
-        image = decode(contents, channels)
-        size = tf.shape(image)
-        top, left, height, width = tf.unstack(random_box(size[0], size[1], draws, reading))
+    def of_any() -> tf.Tensor:
+        image = _decoded(contents, kind, channels, max_pixels)
+        if box_in is None:
+            return image
+        top, left, height, width = tf.unstack(box_of(tf.shape(image)[:2]))
         return image[top : top + height, left : left + width]
 
-    return _resized(tf.cond(_is_jpeg(contents), of_jpeg, of_other), image_shape)
+    image = of_any() if box_in is None else tf.cond(kind == JPEG, of_jpeg, of_any)
+    return tf.ensure_shape(turned(image, orientation), [None, None, channels])
 
 
-def random_box(height: tf.Tensor, width: tf.Tensor, draws: tf.Tensor, reading: Reading) -> tf.Tensor:
-    """A rectangle inside an image: area uniform in `scale`, logarithm of width / height uniform in `ratio`.
+def _decoded(contents: tf.Tensor, kind: tf.Tensor, channels: int, max_pixels: int) -> tf.Tensor:
+    """All pixels as they are stored, once format and size have been checked."""
 
-    Of `TRIES` rectangles the first that fits is taken, at a place drawn uniformly. If none fits, which is common for
-    long and narrow images only, it is the largest centred one whose aspect ratio is in range.
+    def of_tensorflow(still: tf.Tensor) -> tf.Tensor:
+        return tf.io.decode_image(still, channels=channels, expand_animations=False)
 
-    Args:
-        height: of the image in pixels, a scalar.
-        width: of the image in pixels, a scalar.
-        draws: int32 [TRIES, 4] below RESOLUTION: area, aspect ratio, vertical and horizontal place.
-        reading: the ranges.
-
-    Returns:
-        (top, left, height, width), int32 [4].
-    """
-    rows, columns = tf.cast(height, tf.float64), tf.cast(width, tf.float64)
-    share = tf.cast(draws, tf.float64) / RESOLUTION
-    areas = rows * columns * _between(reading.scale, share[:, 0])
-    narrowest, widest = reading.ratio
-    ratios = tf.exp(_between((math.log(narrowest), math.log(widest)), share[:, 1]))
-    heights, widths = tf.round(tf.sqrt(areas / ratios)), tf.round(tf.sqrt(areas * ratios))
-    tops, lefts = tf.floor(share[:, 2] * (rows - heights + 1)), tf.floor(share[:, 3] * (columns - widths + 1))
-    fits = (heights >= 1) & (widths >= 1) & (heights <= rows) & (widths <= columns)
-    last_height = tf.maximum(tf.minimum(rows, tf.round(columns / narrowest)), 1)
-    last_width = tf.maximum(tf.minimum(columns, tf.round(rows * widest)), 1)
-    last = tf.stack([(rows - last_height) // 2, (columns - last_width) // 2, last_height, last_width])
-    boxes = tf.concat([tf.stack([tops, lefts, heights, widths], axis=1), last[None]], axis=0)
-    return tf.cast(tf.boolean_mask(boxes, tf.concat([fits, [True]], axis=0))[0], tf.int32)
+    branches = {
+        UNKNOWN: lambda: of_tensorflow(contents),
+        GIF: lambda: of_tensorflow(_still(contents, max_pixels)),
+        BMP: lambda: _of_channels(decode_bitmap(contents), channels),
+        WEBP: lambda: _of_channels(_decoded_webp(contents), channels),
+    }
+    # Each branch is built once, so that the graph stays small.
+    numbers = list(branches)
+    branch = tf.constant([numbers.index(one if one in branches else UNKNOWN) for one in range(WEBP + 1)])[kind]
+    return tf.switch_case(branch, list(branches.values()))
 
 
-def _between(limits: tuple[float, float], share: tf.Tensor) -> tf.Tensor:
-    return limits[0] + (limits[1] - limits[0]) * share
+def _enlarged(contents: tf.Tensor, image_shape: tuple[int, int, int], reading: Reading) -> tf.Tensor:
+    height, width, channels = image_shape
+    return whole(
+        contents, (round(height * reading.margin), round(width * reading.margin), channels), reading.max_pixels
+    )
 
 
-def _is_jpeg(contents: tf.Tensor) -> tf.Tensor:
-    return tf.strings.substr(contents, 0, 3) == b"\xff\xd8\xff"
+def _part(image: tf.Tensor, place: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
+    top, left = tf.unstack(place)
+    return tf.ensure_shape(image[top : top + image_shape[0], left : left + image_shape[1]], image_shape)
+
+
+def _within(contents: tf.Tensor, max_pixels: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same bytes and their format, once it is sure that both format and size are allowed."""
+    kind = format_of(contents)
+    checks = [require(kind > 0, "not a JPEG, PNG, GIF, BMP or WebP image")]
+    if max_pixels:
+        height, width = tf.unstack(image_size_of_header(contents))
+        text = f"{{}} x {{}} pixels are more than max_pixels={max_pixels}"
+        checks.append(require(height * width <= max_pixels, text, width, height))
+    with tf.control_dependencies(checks):
+        return tf.identity(contents), kind
+
+
+def _still(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    """Of a GIF what holds its first frame."""
+    shorter, size = first_frame(contents)
+    if not max_pixels:
+        return shorter
+    # A frame may claim more than the whole.
+    text = f"a frame of {{}} x {{}} pixels is more than max_pixels={max_pixels}"
+    with tf.control_dependencies([require(tf.reduce_prod(size) <= max_pixels, text, size[1], size[0])]):
+        return tf.identity(shorter)
+
+
+def _decoded_webp(contents: tf.Tensor) -> tf.Tensor:
+    """Pixels of a WebP file that does not move, uint8 [height, width, 3]; alpha is dropped."""
+    head = head_of(contents)
+    moves = (head[15] == ord("X")) & (head[20] // 2 % 2 == 1)
+    with tf.control_dependencies([require(~moves, "a moving WebP is read by Pillow only")]):
+        return tf.ensure_shape(tf.io.decode_webp(tf.identity(contents))[0, ..., :3], [None, None, 3])
+
+
+def _of_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """RGB as it is, or as grey by ITU-R BT.601."""
+    return image if channels == 3 else _rounded(tf.image.rgb_to_grayscale(tf.cast(image, tf.float32)))
 
 
 def _resized(image: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:

@@ -10,8 +10,8 @@ from absl import logging
 
 from tfdistill.data.checking import without_unreadable
 from tfdistill.data.dataset import DataUnavailable, Split
-from tfdistill.data.decoding import Reading, reading_of
 from tfdistill.data.reading import into_memory
+from tfdistill.data.readings import Reading, reading_of
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 TEST_FOLDERS = ("test", "val", "validation")

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.dataset import RecordFiles, Split
-from tfdistill.data.decoding import centre, crop_draws, random_crop, whole
+from tfdistill.data.decoding import evaluated, random_crop, random_part
+from tfdistill.data.readings import crop_draws
 from tfdistill.data.rows import Rows, drawn
 
 Batch = dict[str, tf.Tensor]
@@ -101,13 +102,10 @@ def _decoded(split: Split, contents: tf.Tensor, training: bool, seed: tf.Tensor 
     shape, reading = split.image_shape, split.reading
     assert reading is not None  # every split on disk has one
     output = tf.TensorSpec(shape, tf.uint8)
-    if reading.style == "resize":
-        return tf.map_fn(lambda one: whole(one, shape), contents, fn_output_signature=output)
-    if not training:
-        return tf.map_fn(lambda one: centre(one, shape, reading.margin), contents, fn_output_signature=output)
+    if not training or reading.style == "resize":
+        return tf.map_fn(lambda one: evaluated(one, shape, reading), contents, fn_output_signature=output)
     if seed is None:
         raise ValueError("seed: random crops need one, two integers")
     draws = drawn(lambda count: crop_draws(count, seed), contents, rows)
-    return tf.map_fn(
-        lambda one: random_crop(one[0], one[1], shape, reading), (contents, draws), fn_output_signature=output
-    )
+    read = random_crop if reading.style == "crop" else random_part
+    return tf.map_fn(lambda one: read(one[0], one[1], shape, reading), (contents, draws), fn_output_signature=output)

@@ -9,9 +9,9 @@ import numpy as np
 
 from tfdistill.data.checking import reason, warn_of
 from tfdistill.data.dataset import RecordFiles, Split
-from tfdistill.data.decoding import reading_of
 from tfdistill.data.prepared import prepared_builder
 from tfdistill.data.reading import into_memory
+from tfdistill.data.readings import reading_of
 from tfdistill.data.records import readable_examples, record_spans
 
 if TYPE_CHECKING:

@@ -1,0 +1,122 @@
+"""How images become those of the network's size: the styles by name, and where random crops lie."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+STYLES = ("resize", "crop", "resize_crop")
+READINGS = ("auto", *STYLES)
+# Up to this height and width, "auto" squeezes whole images, as is usual for CIFAR and its like.
+LARGEST_RESIZED = 64
+# The most pixels that an image may have unless something else is said: 300 MB as RGB, more while it is resized.
+MAX_PIXELS = 100_000_000
+# Crops tried before the centre of the image is taken.
+TRIES = 10
+# Draws are integers below this; divided by it they are exact in float64.
+RESOLUTION = 2**30
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How an encoded image becomes one of the network's size.
+
+    "resize" squeezes the whole image to the size, in training and evaluation alike; the aspect ratio is lost. "crop"
+    trains on a rectangle of random area, aspect ratio and place, and evaluates the centre of the image after its
+    shorter side has been resized. "resize_crop" squeezes the whole image to a somewhat larger size, trains on a part of
+    it at a random place, and evaluates its centre. All resize bilinearly with anti-aliasing.
+
+    Args:
+        style: "resize", "crop" or "resize_crop".
+        scale: least and largest share of the image's area in a training crop, in 0..1, above 0.
+        ratio: least and largest width / height of a training crop, above 0.
+        margin: what an image measures before a part of the size is cut out of it, in sizes, 1 or more: for "crop" the
+            shorter side in evaluation, for "resize_crop" both sides.
+        max_pixels: height times width of an encoded image, at most, 0 for any; what has more is refused unseen.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Source: Szegedy et al., "Going Deeper with Convolutions" (CVPR 2015), section 6, for area and aspect ratio; ten
+        tries and then the centre, and 256 pixels around 224 in evaluation, are PyTorch's usage for ImageNet.
+        "resize_crop" with 256 around 224: Yao and Sun, "Knowledge Transfer via Dense Cross-Layer Mutual-Distillation"
+        (ECCV 2020), section 4.2.
+    """
+
+    style: str
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    margin: float = 256 / 224
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if self.style not in STYLES:
+            raise ValueError(f"style must be one of {', '.join(STYLES)}, got {self.style!r}")
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale must be two shares of the area in 0..1, the smaller first, got {self.scale}")
+        if not 0 < self.ratio[0] <= self.ratio[1] < math.inf:
+            raise ValueError(f"ratio must be two ratios above 0, the smaller first, got {self.ratio}")
+        if not 1 <= self.margin < math.inf:
+            raise ValueError(f"margin must be 1 or more, got {self.margin}")
+        if self.max_pixels < 0:
+            raise ValueError(f"max_pixels must be 1 or more, or 0 for any number, got {self.max_pixels}")
+
+
+def reading_of(style: str, image_size: int, max_pixels: int = MAX_PIXELS) -> Reading:
+    """The reading of that style; "auto" is "crop" for images above 64 pixels and "resize" below.
+
+    Raises:
+        ValueError: if the style is unknown or `max_pixels` below 0.
+    """
+    if style not in READINGS:
+        near = difflib.get_close_matches(style, READINGS, n=1, cutoff=0.0)[0]
+        raise ValueError(f"reading must be one of {', '.join(READINGS)}, got {style!r}; nearest: {near}")
+    if style == "auto":
+        style = "crop" if image_size > LARGEST_RESIZED else "resize"
+    return Reading(style, max_pixels=max_pixels)
+
+
+def crop_draws(images: int, seed: tf.Tensor) -> tf.Tensor:
+    """The random integers behind `images` crops: int32 [images, TRIES, 4], below RESOLUTION.
+
+    Args:
+        images: how many crops.
+        seed: integers [2].
+    """
+    return tf.random.stateless_uniform([images, TRIES, 4], seed, maxval=RESOLUTION, dtype=tf.int32, alg="philox")
+
+
+def random_box(size: tf.Tensor, draws: tf.Tensor, reading: Reading) -> tf.Tensor:
+    """A rectangle inside an image: area uniform in `scale`, logarithm of width / height uniform in `ratio`.
+
+    Of `TRIES` rectangles the first that fits is taken, at a place drawn uniformly. If none fits, which is common for
+    long and narrow images only, it is the largest centred one whose aspect ratio is in range.
+
+    Args:
+        size: height and width of the image in pixels, integers [2].
+        draws: int32 [TRIES, 4] below RESOLUTION: area, aspect ratio, vertical and horizontal place.
+        reading: the ranges.
+
+    Returns:
+        (top, left, height, width), int32 [4].
+    """
+    rows, columns = tf.unstack(tf.cast(size, tf.float64))
+    share = tf.cast(draws, tf.float64) / RESOLUTION
+    areas = rows * columns * _between(reading.scale, share[:, 0])
+    narrowest, widest = reading.ratio
+    ratios = tf.exp(_between((math.log(narrowest), math.log(widest)), share[:, 1]))
+    heights, widths = tf.round(tf.sqrt(areas / ratios)), tf.round(tf.sqrt(areas * ratios))
+    tops, lefts = tf.floor(share[:, 2] * (rows - heights + 1)), tf.floor(share[:, 3] * (columns - widths + 1))
+    fits = (heights >= 1) & (widths >= 1) & (heights <= rows) & (widths <= columns)
+    last_height = tf.maximum(tf.minimum(rows, tf.round(columns / narrowest)), 1)
+    last_width = tf.maximum(tf.minimum(columns, tf.round(rows * widest)), 1)
+    last = tf.stack([(rows - last_height) // 2, (columns - last_width) // 2, last_height, last_width])
+    boxes = tf.concat([tf.stack([tops, lefts, heights, widths], axis=1), last[None]], axis=0)
+    return tf.cast(tf.boolean_mask(boxes, tf.concat([fits, [True]], axis=0))[0], tf.int32)
+
+
+def _between(limits: tuple[float, float], share: tf.Tensor) -> tf.Tensor:
+    return limits[0] + (limits[1] - limits[0]) * share
