@@ -143,7 +143,7 @@ def test_two_sets_of_flags_know_nothing_of_each_other():
         ("--epochs=1_0", ["epochs: must be a whole number in 0..1,000,000, not 1_0"]),
         ("--epochs=１２", ["epochs: must be", "not １２; write it in the digits 0 to 9"]),
         ("--epochs=" + "9" * 5000, ["epochs: must be", "(5000 characters)"]),
-        ("--learning_rate=high", ["learning_rate: must be a number in 0..1e+30 (0 excluded), not high"]),
+        ("--learning_rate=high", ["learning_rate: must be a number in 1e-30..1e+30, not high"]),
         ("--export=perhaps", ["export: must be true or false, not perhaps"]),
         ("--milestones=1,b", ["milestones: must be a number in 0..1,000,000 (0 excluded), not b"]),
         ("--milestones=80,,120", ["milestones: must be", "not ''"]),
@@ -280,6 +280,12 @@ def test_one_line_errors_ends_with_a_line_and_status_2(capsys):
         raise ValueError("epochs: too many")
     assert ended.value.code == 2
     assert capsys.readouterr().err == "some.py: error: epochs: too many\n"
+
+
+def test_a_name_that_cannot_be_encoded_is_shown(capsys):
+    with pytest.raises(SystemExit), command_line.one_line_errors("some.py"):
+        "caf\udce9".encode()
+    assert capsys.readouterr().err == "some.py: error: 'caf\\udce9' is no text in UTF-8; rename what is called so\n"
 
 
 def test_one_line_errors_lets_defects_through():

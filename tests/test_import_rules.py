@@ -73,7 +73,7 @@ RULES: dict[str, set[str] | None] = {
     "scoring": {"data", "export", "tasks", "updates"},
     "evaluate": EVERYTHING,
     "export_run": EVERYTHING,
-    "preview": {"bounds", "flag_kinds", "assembly", "command_line", "config", "data"},
+    "preview": {"bounds", "files", "flag_kinds", "assembly", "command_line", "config", "data"},
     "term_checks": {"distiller", "updates"},
     "explain": {
         "assembly",

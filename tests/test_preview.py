@@ -74,6 +74,7 @@ def test_the_command_writes_the_picture(tmp_path, capsys):
         (["--step=-1"], ["step", "-1"]),
         (["--out={tmp}"], ["out", "file"]),
         (["--out={tmp}/absent/a.png"], ["out", "absent"]),
+        (["--out=/dev/null"], ["out: must be a file in a folder that exists, not /dev/null"]),
         (["--augmentation=standard,cutmax"], ["augmentation", "cutmax", "nearest: cutmix"]),
         (["--batch_size=1438"], ["batch_size", "1437"]),
     ],

@@ -30,7 +30,7 @@ def test_a_run_from_before_a_flag_was_there_has_its_default(tmp_path):
         ({"epochs": "three"}, "epochs: must be a whole number in 0..1,000,000, not three"),
         ({"epochs": 2.5}, "epochs: must be a whole number in 0..1,000,000, not 2.5"),
         ({"seed": -1}, "seed: must be a whole number in 0..2^63-1, not -1"),
-        ({"learning_rate": [0.1]}, "learning_rate: must be a number in 0..1e+30 (0 excluded), not [0.1]"),
+        ({"learning_rate": [0.1]}, "learning_rate: must be a number in 1e-30..1e+30, not [0.1]"),
         ({"download": "yes"}, "download: must be true or false, not yes"),
         ({"milestones": 3}, "milestones: must be a list, not 3"),
         ({"networks": None}, "networks: must be a list, not None"),
@@ -60,5 +60,6 @@ def test_a_file_that_is_none_any_more_is_named(tmp_path, content):
         with pytest.raises(ValueError) as caught:
             read(path)
         assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+    (tmp_path / "results.json").write_text("{}")
     with pytest.raises(ValueError, match=r"flags\.json"):
         RunFolder(tmp_path).check(CONFIG)

@@ -126,6 +126,8 @@ def one_line_errors(program: str) -> Iterator[None]:
             yield
     except (ValueError, OSError, ExportError) as error:
         message = str(error)
+        if isinstance(error, UnicodeEncodeError):  # a name that an environment variable or a folder has in Latin-1
+            message = f"{error.object!r} is no text in UTF-8; rename what is called so"
         if not message or "\n" in message:
             raise
         print(f"{program}: error: {message}", file=sys.stderr)

@@ -33,7 +33,7 @@ SEED = Number(0, 2**63 - 1)
 PROBABILITY = Number(0, 1)
 SHARE_BELOW_ONE = Number(0, 1, below=True)
 ALPHA = Number(0.001, 1_000)
-FACTOR = Number(0, 1e30, above=True)
+FACTOR = Number(1e-30, 1e30)
 MOST_NETWORKS = 64
 # Of a run's folder, beside whose name the names of files written aside have to fit into the 255 that file systems take.
 LONGEST_NAME = 200

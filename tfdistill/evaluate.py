@@ -82,7 +82,8 @@ def check(values: flags.FlagValues) -> None:
         raise ValueError("run: give either --run=NAME or --saved_model=FOLDER")
     if values.dataset:
         data.source_of(values.dataset)
-    if values.json and (Path(values.json).is_dir() or not Path(values.json).absolute().parent.is_dir()):
+    json_file = Path(values.json)
+    if values.json and ((json_file.exists() and not json_file.is_file()) or not json_file.absolute().parent.is_dir()):
         raise ValueError(f"json: must be a file in a folder that exists, not {shown(values.json)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tfdistill.assembly import (
 )
 from tfdistill.bounds import Filled, Number, shown
 from tfdistill.config import RunConfig
+from tfdistill.files import write_bytes
 from tfdistill.flag_kinds import define
 
 COLUMNS = 8
@@ -41,7 +43,9 @@ def main(arguments: Sequence[str]) -> int:
         dataset = load_data(config)
         images, labels = seen(config, dataset, step=values.step, count=values.count)
         captions = [caption(label, dataset.class_names) for label in labels]
-        grid(images, captions).save(values.out, format="PNG")
+        picture = io.BytesIO()
+        grid(images, captions).save(picture, format="PNG")
+        write_bytes(Path(values.out), picture.getvalue())
     augmentation = ",".join(config.augmentation)
     print(f"{values['out'].value}: {len(images)} images of {dataset.name} from training step {values['step'].value}")
     print(f"augmentation {augmentation}, label smoothing {config.label_smoothing}, label noise {config.label_noise}")
@@ -64,7 +68,7 @@ def check(values: flags.FlagValues) -> None:
         ValueError: names the flag.
     """
     out = Path(values.out)
-    if not out.name or out.is_dir() or not out.absolute().parent.is_dir():
+    if not out.name or (out.exists() and not out.is_file()) or not out.absolute().parent.is_dir():
         raise ValueError(f"out: must be a file in a folder that exists, not {shown(values.out)}")
 
 

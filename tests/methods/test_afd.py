@@ -271,7 +271,7 @@ def test_the_recipe_is_the_papers(tiny):
         ({"adversarial": "decay"}, "adversarial: 'decay' is none of on, off, decay_only; nearest: decay_only"),
         (
             {"feature_learning_rate": 0.0},
-            "feature_learning_rate: must be a number in 0..1,000,000 (0 excluded), not 0.0",
+            "feature_learning_rate: must be a number in 1e-30..1,000,000, not 0.0",
         ),
         ({"feature_weight_decay": -0.1}, "feature_weight_decay: must be a number in 0..1,000,000, not -0.1"),
         (

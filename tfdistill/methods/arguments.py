@@ -28,7 +28,7 @@ TermWeight = Annotated[float, Number(0, 1_000_000)]
 Temperature = Annotated[float, Number(0.001, 1_000)]
 Share = Annotated[float, Number(0, 1)]
 RampEpochs = Annotated[float, Number(0, 1_000_000)]
-Rate = Annotated[float, Number(0, 1_000_000, above=True)]
+Rate = Annotated[float, Number(1e-30, 1_000_000)]
 
 
 def require_peers(networks: Sequence[keras.Model]) -> None:
