@@ -284,6 +284,9 @@ def test_wrong_folders_and_networks_are_refused(network, tmp_path):
     bare = keras.Model(network.input, network.output["logits"])
     with pytest.raises(ValueError, match="a dict with 'logits'"):
         export(bare, tmp_path / "tiny")
+    probabilities = keras.layers.Softmax(name="shares")(network.output["logits"])
+    with pytest.raises(ValueError, match=r"^network: layer 'shares' applies a softmax; take what it reads as logits"):
+        export(keras.Model(network.input, {"logits": probabilities}), tmp_path / "tiny")
     free = keras.Input((None, None, 3))
     with pytest.raises(ValueError, match=r"one input \[None, height, width, channels\]"):
         export(keras.Model(free, {"logits": keras.layers.GlobalAveragePooling2D()(free)}), tmp_path / "tiny")

@@ -139,9 +139,19 @@ def test_a_network_of_two_inputs_is_refused():
     assert message == "networks: b must read images alone, one input; it has inputs [(None, 4, 4, 2), (None, 3)]"
 
 
-@pytest.mark.parametrize("networks", [(), None, "resnet20"])
-def test_no_list_of_networks_is_refused(networks):
-    assert refusal(networks, Supervised).startswith("networks: ")
+@pytest.mark.parametrize("method", [Supervised, METHODS["one"], METHODS["ffl"]])
+@pytest.mark.parametrize("networks", [(), None, "resnet20", ["resnet20", "resnet20"]])
+def test_no_list_of_networks_is_refused(networks, method):
+    assert refusal(networks, method).startswith("networks: ")
+
+
+@pytest.mark.parametrize("method", ["afd", "ie_dml", "alignment", "ffl"])
+def test_methods_that_compare_feature_maps_need_their_size(method):
+    message = refusal([network(name, shape=(None, None, 2)) for name in ("a", "b")], METHODS[method])
+    assert message == (
+        "networks: a: 'features' must be [batch, height, width, channels] of one size, not (None, None, None, 4); "
+        "build it for images of one size"
+    )
 
 
 # --- frozen networks
@@ -180,6 +190,26 @@ def test_networks_of_which_none_may_move_are_refused():
         one.trainable = False
     message = "networks: nothing in a, b may move; set trainable = True on one of them at least"
     assert refusal(networks) == message
+
+
+def test_what_is_frozen_counts_at_compile():
+    one, other = network("one"), network("other", seed=2)
+    one.trainable = False
+    distiller = DML([one, other])
+    distiller.compile({"networks": PLAIN}, xla="off")
+    assert [update.name for update in distiller.phase.updates()] == ["other"]
+    one.trainable = True
+    with pytest.raises(ValueError) as caught:
+        distiller.fit(*data(), batch_size=4, verbose=0)
+    assert str(caught.value) == (
+        "fit: what update 'one' may move has changed since compile(), as by setting trainable; call compile() again"
+    )
+    distiller.compile({"networks": PLAIN}, xla="off")
+    assert [update.name for update in distiller.phase.updates()] == ["one", "other"]
+    before = one.get_weights()
+    history = distiller.fit(*data(), batch_size=4, verbose=0).history
+    assert all((old != new).any() for old, new in zip(before, one.get_weights(), strict=True))
+    assert "one/loss" in history and "one/accuracy" in history
 
 
 # --- shared layers

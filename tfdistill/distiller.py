@@ -14,12 +14,12 @@ import tensorflow as tf
 
 from tfdistill import batches, loops
 from tfdistill import optimizers as optimizer_settings
-from tfdistill.network_checks import check_networks, check_shared_layers, require_strategy
+from tfdistill.network_checks import check_networks, check_shared_layers, require_strategy, require_unchanged
 from tfdistill.passes import ForwardPasses
 from tfdistill.state import keyed, network_state
 from tfdistill.tasks import Classification, complaint, first_wrong
 from tfdistill.update_optimizers import Choice, UpdateOptimizers
-from tfdistill.updates import Phase, Round, Taps, check_plan, without_idle_updates
+from tfdistill.updates import Phase, Round, Taps, check_plan, owned_by_update, without_idle_updates
 from tfdistill.watch import Watch, require_finite
 from tfdistill.workers import Workers
 
@@ -68,6 +68,7 @@ class Distiller(keras.Model):
         self.workers = Workers(self._made_under)
         self.watch = Watch(self)
         self._epoch = tf.Variable(0.0, trainable=False, name="epoch")
+        self._table: tuple[Phase, ...] | None = None
         self._plan: tuple[Phase, ...] | None = None
         self._trackers: dict[str, keras.metrics.Mean] = {}
         self._evaluation_trackers: dict[str, keras.metrics.Mean] = {}
@@ -127,9 +128,11 @@ class Distiller(keras.Model):
     @property
     def plan(self) -> tuple[Phase, ...]:
         if self._plan is None:
-            plan = self.phases()
-            check_plan(plan)
-            plan = without_idle_updates(plan)
+            if self._table is None:
+                self._table = self.phases()
+                check_plan(self._table)
+            self._owned = owned_by_update(self._table)
+            plan = without_idle_updates(self._table)
             check_shared_layers(self.networks, plan)
             with tf.init_scope(), self._scope():
                 self._trackers = {key: keras.metrics.Mean(name=_flat(key)) for key in self._training_keys(plan)}
@@ -169,6 +172,7 @@ class Distiller(keras.Model):
         super().compile(optimizer=None, jit_compile=False, steps_per_execution=steps_per_execution)
         self._xla = _resolve_xla(xla)
         self._chosen = dict(optimizers or {})
+        self._plan = None  # what is frozen may have changed
         names = [update.name for phase in self.plan for update in phase.updates()]
         for name in self._chosen:
             if name not in self.recipe() and name not in names:
@@ -183,11 +187,13 @@ class Distiller(keras.Model):
             steps_per_epoch: what turns epochs of the schedules into steps.
             epochs: length of the run, for schedules that depend on it.
         """
+        plan = self.plan
+        require_unchanged(self._owned, owned_by_update(self._table or ()))
         if self.update_optimizers:
             return
         with self._scope():
             self.optimizers = UpdateOptimizers(
-                self.plan,
+                plan,
                 lambda update: (
                     self._chosen.get(update.name) or self._chosen.get(update.group) or self.recipe()[update.group]
                 ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -29,17 +29,9 @@ def check_networks(networks: Sequence[Any], strategy: tf.distribute.Strategy) ->
     Raises:
         ValueError: in one line, the network and what would be right.
     """
-    if not isinstance(networks, Sequence) or not networks:
-        raise ValueError(f"networks: at least one is needed, in a list; not {networks!r:.80}")
-    for place, network in enumerate(networks):
-        if not isinstance(network, keras.Model):
-            raise ValueError(f"networks: number {place + 1} must be a keras.Model, not {network!r:.80}")
-    _require_names(networks)
+    require_networks(networks)
     keras_settings.require_buildable()
     for network in networks:
-        _require_graph(network)
-        _require_taps(network)
-        _require_one_input(network)
         _require_logits(network)
         _require_layers(network)
         _require_scope(network, strategy)
@@ -48,6 +40,24 @@ def check_networks(networks: Sequence[Any], strategy: tf.distribute.Strategy) ->
     if not any(network.trainable_variables for network in networks):
         names = ", ".join(network.name for network in networks)
         raise ValueError(f"networks: nothing in {names} may move; set trainable = True on one of them at least")
+
+
+def require_networks(networks: Sequence[Any]) -> None:
+    """The part of `check_networks` that comes before anything is read off the networks.
+
+    Raises:
+        ValueError: no list of models with names of their own, each a graph from images to a dict with "logits".
+    """
+    if not isinstance(networks, Sequence) or not networks:
+        raise ValueError(f"networks: at least one is needed, in a list; not {networks!r:.80}")
+    for place, network in enumerate(networks, start=1):
+        if not isinstance(network, keras.Model):
+            raise ValueError(f"networks: number {place} must be a keras.Model, not {network!r:.80}")
+    _require_names(networks)
+    for network in networks:
+        _require_graph(network)
+        _require_taps(network)
+        _require_one_input(network)
 
 
 def check_shared_layers(networks: Sequence[keras.Model], plan: Sequence[Phase]) -> None:
@@ -83,6 +93,24 @@ def require_strategy(made_under: tf.distribute.Strategy, present: tf.distribute.
             f"fit: in the scope of a {_name_of(present)}, but the distiller was created outside of it; "
             "create networks and distiller in strategy.scope() too"
         )
+
+
+def require_unchanged(before: Mapping[str, list[int]], now: Mapping[str, list[int]]) -> None:
+    """Refuses to train on where layers were frozen or freed since `compile`, which optimizers and graph do not know.
+
+    Args:
+        before: what `updates.owned_by_update` gave at `compile`.
+        now: what it gives now.
+
+    Raises:
+        ValueError: names an update.
+    """
+    for name, owned in now.items():
+        if owned != before[name]:
+            raise ValueError(
+                f"fit: what update {name!r} may move has changed since compile(), as by setting trainable; "
+                "call compile() again"
+            )
 
 
 def _require_names(networks: Sequence[keras.Model]) -> None:

@@ -115,6 +115,11 @@ def check_plan(plan: Sequence[Phase]) -> None:
         raise ValueError(f"phases: the names of updates must differ, not {names}")
 
 
+def owned_by_update(plan: Sequence[Phase]) -> dict[str, list[int]]:
+    """By update, the ids of the variables that it may move now."""
+    return {update.name: list(map(id, update.variables())) for phase in plan for update in phase.updates()}
+
+
 def without_idle_updates(plan: Sequence[Phase]) -> tuple[Phase, ...]:
     """The plan without the updates that have no variable to move: those of models that are frozen as a whole.
 

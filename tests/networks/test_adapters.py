@@ -109,12 +109,30 @@ def test_probabilities_are_no_logits_whatever_computes_them(ends, message):
     assert str(caught.value) == f"taps[\"logits\"]: layer 'last' {message}"
 
 
+class OwnClassifier(keras.Model):
+    def __init__(self):
+        super().__init__(name="last")
+        self.norm = keras.layers.BatchNormalization()
+        self.dense = keras.layers.Dense(3, "softmax")
+        self.trainable = False
+
+    def call(self, values):
+        return self.dense(self.norm(values))
+
+
+def test_probabilities_of_a_frozen_model_with_a_call_of_its_own_are_no_logits():
+    outputs = OwnClassifier()(keras.layers.Flatten()(images := keras.Input((4, 4, 2))))
+    with pytest.raises(ValueError, match=r"layer 'last' applies a softmax; take what it reads"):
+        network_from(keras.Model(images, outputs), {"logits": "last"})
+
+
 def test_a_mean_of_probabilities_is_seen_on_random_images():
     flat = keras.layers.Flatten()(images := keras.Input((4, 4, 2)))
     parts = [keras.layers.Dense(3, activation="softmax")(flat) for _ in range(2)]
-    model = keras.Model(images, keras.layers.Average(name="mean")(parts))
+    mean = keras.layers.Average(name="mean")(parts)
+    model = keras.Model(images, keras.layers.Activation("linear", name="last")(mean))
     with pytest.raises(ValueError, match=r"layer 'mean' gives probabilities, rows that sum to 1; give logits$"):
-        network_from(model, {"logits": "mean"})
+        network_from(model, {"logits": "last"})
 
 
 @pytest.mark.parametrize(

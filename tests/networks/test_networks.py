@@ -72,7 +72,8 @@ def test_names_reach_their_builders():
 
 
 def test_attributes_are_builders():
-    assert networks.resnet8(classes=4, name="peer").name == "peer"
+    peer = networks.resnet8(classes=4, name="peer")
+    assert peer.name == "peer" and peer.architecture == networks.build("resnet8", classes=4).architecture == "resnet8"
     assert networks.wide_resnet_10_1(classes=4).output["logits"].shape == (None, 4)
     assert networks.mobilenet(classes=4, image_shape=(8, 8, 3)).output["logits"].shape == (None, 4)
     with pytest.raises(AttributeError, match="nearest: 'resnet32'"):

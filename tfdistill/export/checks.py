@@ -13,6 +13,7 @@ from tfdistill.export.asides import try_writing
 from tfdistill.export.folders import check_network_folder, check_path, choose_version, first_line
 from tfdistill.export.saved_model import network_shapes, precision
 from tfdistill.export.serving_files import CONFIG_FILE, merged_card
+from tfdistill.networks.probabilities import require_logits
 
 
 def check_export(
@@ -76,10 +77,13 @@ def check_arguments(
 ) -> None:
     """Refuses a network that cannot be served, and a normalisation or class names that do not fit it.
 
+    A network whose logits are probabilities already would be served with a softmax of a softmax.
+
     Raises:
         ValueError: names the argument.
     """
     image_shape, classes = network_shapes(network)
+    require_logits(network.inputs[0], network.output["logits"], "network")
     _check_normalisation(mean, std, channels=image_shape[2])
     _check_class_names(class_names, classes)
 

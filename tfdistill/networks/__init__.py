@@ -17,6 +17,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -326,9 +327,17 @@ def _nearest(name: str) -> str:
 
 def __getattr__(name: str) -> Callable[..., keras.Model]:
     try:
-        return _builder(name)
+        builder = _builder(name)
     except ValueError as error:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}: {error}") from None
+
+    @functools.wraps(builder)
+    def built(*arguments: Any, **keywords: Any) -> keras.Model:
+        network = builder(*arguments, **keywords)
+        network.architecture = name  # as `build` does
+        return network
+
+    return built
 
 
 def __dir__() -> list[str]:

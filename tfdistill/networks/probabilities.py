@@ -19,8 +19,8 @@ def require_logits(images: keras.KerasTensor, logits: keras.KerasTensor, what: s
 
     The last operations before `logits`, up to the first that has weights, are run on wide random values with random
     weights: an activation of a layer, a function of TensorFlow or Keras, a Lambda or a layer of one's own show alike
-    what they are. Where the last operation joins several tensors, the whole network is run on random images. Logarithms
-    of probabilities pass: they are logits, whose softmax is the same.
+    what they are. Where an operation before that joins several tensors, the whole network is run on random images.
+    Logarithms of probabilities pass: they are logits, whose softmax is the same.
 
     Args:
         images: symbolic, what the network reads.
@@ -30,13 +30,17 @@ def require_logits(images: keras.KerasTensor, logits: keras.KerasTensor, what: s
     Raises:
         ValueError: in one line, the layer and what to do.
     """
-    operation, _, _ = logits._keras_history
+    last = logits
     for operation, source in _chain(logits):
-        kind = _kind(_probe(source, logits, getattr(operation, "trainable_variables", ())))
+        last, weights = source, getattr(operation, "weights", ())
+        kind = _kind(_probe(source, logits, weights))
         if kind:
             raise ValueError(f"{what}: layer {operation.name!r} applies a {kind}; {_remedy(operation, source)}")
-    if len(_sources(logits)) > 1 and _kind(_probe(images, logits)) == "softmax":
-        raise ValueError(f"{what}: layer {operation.name!r} gives probabilities, rows that sum to 1; give logits")
+        if weights:
+            return
+    if len(_sources(last)) > 1 and _kind(_probe(images, logits)) == "softmax":
+        joining = last._keras_history.operation.name
+        raise ValueError(f"{what}: layer {joining!r} gives probabilities, rows that sum to 1; give logits")
 
 
 def _chain(tensor: keras.KerasTensor) -> Iterator[tuple[Any, keras.KerasTensor]]:
@@ -47,8 +51,6 @@ def _chain(tensor: keras.KerasTensor) -> Iterator[tuple[Any, keras.KerasTensor]]
             return
         (tensor,) = sources
         yield operation, tensor
-        if getattr(operation, "weights", None):
-            return
 
 
 def _sources(tensor: keras.KerasTensor) -> list[keras.KerasTensor]:
@@ -64,7 +66,11 @@ def _probe(
     shape = [UNKNOWN_SIZE if size is None else size for size in source.shape[1:]]
     values = draw.normal(scale=SPREAD, size=(EXAMPLES, *shape)).astype("float32")
     # Of their own weights, which may be zeros still, a layer's outputs would show nothing.
-    drawn = [(one, keras.ops.cast(draw.normal(size=one.shape), one.dtype)) for one in weights]
+    drawn = []
+    for one in weights:
+        if "float" in one.dtype:
+            value = draw.normal(size=one.shape)
+            drawn.append((one, keras.ops.cast(np.abs(value) if "variance" in one.name else value, one.dtype)))
     try:
         with keras.StatelessScope(drawn):
             outputs = keras.Function(source, logits)(keras.ops.cast(values, source.dtype))
