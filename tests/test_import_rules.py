@@ -43,6 +43,7 @@ RULES: dict[str, set[str] | None] = {
         "loops",
         "network_checks",
         "passes",
+        "replicas",
         "state",
         "updates",
         "tasks",
@@ -68,9 +69,10 @@ RULES: dict[str, set[str] | None] = {
     "files": set(),
     "interruption": set(),
     "continuing": {"config", "optimizers"},
-    "identity": {"checkpoints", "config", "continuing"},
+    "replicas": {"workers"},
+    "identity": {"checkpoints", "config", "continuing", "replicas"},
     "run_folder": {"checkpoints", "config", "continuing", "files", "stored_flags"},
-    "callbacks": {"checkpoints", "interruption", "workers"},
+    "callbacks": {"checkpoints", "interruption", "replicas", "workers"},
     "watching": {"callbacks", "files"},
     "agreement": {"checkpoints", "config", "run_folder", "workers"},
     "report": {"config", "runtime"},
@@ -103,7 +105,7 @@ RULES["__init__"] = set(RULES) - {"assembly", "callbacks", "command_line", "conf
 RULES["__init__"] -= {"explain", "initial_weights", "preview", "report", "run_folder", "scoring", "term_checks"}
 RULES["__init__"] -= {"agreement", "run_exports", "train", "trained", "workers"}
 RULES["__init__"] -= {"bounds", "flag_kinds", "flagfiles", "memory", "stored_flags"}
-RULES["__init__"] -= {"continuing", "files", "identity", "interruption", "watching"}
+RULES["__init__"] -= {"continuing", "replicas", "files", "identity", "interruption", "watching"}
 
 
 def imported_modules(source: str, module: str, is_package: bool) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfdistill import checkpoints
+from tfdistill import checkpoints, replicas
 from tfdistill.interruption import Signals
 from tfdistill.workers import Workers
 
@@ -162,12 +162,13 @@ class RestoredMetrics(keras.callbacks.Callback):
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__()
-        self.arrays: dict[str, np.ndarray] = {k: v for k, v in arrays.items() if k.startswith("metrics/")}
+        self.arrays = dict(arrays)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         if self.arrays:
-            state = self.model.state()
-            checkpoints.assign({name: state[name] for name in self.arrays}, self.arrays)
+            metrics = {name: one for name, one in self.model.state().items() if name.startswith("metrics/")}
+            checkpoints.assign(metrics, {name: self.arrays[name] for name in metrics})
+            replicas.restore_own(metrics, self.arrays, self.model.distribute_strategy, self.model.workers)
             self.arrays = {}
 
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdistill import batches, loops
+from tfdistill import batches, loops, replicas
 from tfdistill import optimizers as optimizer_settings
 from tfdistill.network_checks import check_networks, check_shared_layers, require_strategy, require_unchanged
 from tfdistill.passes import ForwardPasses
@@ -217,16 +217,17 @@ class Distiller(keras.Model):
 
         With several workers all have to call it, at the same step.
         """
+        for variable, mean in self._means():
+            variable.assign(mean)
+
+    def _means(self) -> list[tuple[keras.Variable, np.ndarray]]:
+        """What `synchronize` assigns; with several workers all have to call it."""
         strategy = self.distribute_strategy
         if strategy.num_replicas_in_sync == 1:
-            return
+            return []
         kept = [variable for variable in self._kept_by_replicas() if tf.as_dtype(variable.dtype).is_floating]
-        means = []
-        for variable in kept:
-            copies = [copy.numpy() for copy in strategy.experimental_local_results(variable.value)]
-            means.append(sum(copies) / len(copies))
-        for variable, mean in zip(kept, self.workers.mean(means), strict=True):
-            variable.assign(mean)
+        means = [replicas.mean(replicas.copies(variable, strategy)) for variable in kept]
+        return list(zip(kept, self.workers.mean(means), strict=True))
 
     def _kept_by_replicas(self) -> list[keras.Variable]:
         """What no optimizer moves: running statistics, and the state of generators."""
@@ -234,17 +235,22 @@ class Distiller(keras.Model):
         return list({id(one): one for model in models for one in model.non_trainable_variables}.values())
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """The arrays of `state`, the replicas' statistics averaged; with several workers all have to call it.
+        """The arrays of `state`, the replicas' statistics averaged, and what each replica has for itself.
+
+        The variables stay as they are: when a checkpoint is taken must not change the training. With several workers
+        all have to call it.
 
         Raises:
             FloatingPointError: a variable, or a loss since the last look, is not finite: that is never saved.
         """
         self.watch.look()
-        self.synchronize()
+        means = {id(variable): mean for variable, mean in self._means()}
         state = self.state()
         arrays = self._arrays(state)
+        arrays |= {name: means[id(variable)] for name, variable in state.items() if id(variable) in means}
         require_finite(arrays, state, f"at step {self.steps_trained}")
-        return arrays
+        own = {name: one for name, one in state.items() if id(one) in means or name.startswith("metrics/")}
+        return {**arrays, **replicas.own_values(own, self.distribute_strategy, self.workers)}
 
     def _arrays(self, state: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
         if self.workers.count == 1:

@@ -8,6 +8,7 @@ from typing import Any
 from tfdistill import checkpoints
 from tfdistill.config import RunConfig
 from tfdistill.continuing import refusal, training_flags
+from tfdistill.replicas import shared
 
 KEY = "flags"
 
@@ -34,7 +35,7 @@ def misfit(
         flags = found.metadata.get(KEY)
         if flags is not None and (said := refusal(flags, config)):
             return said
-        arrays = {name: array for name, array in found.arrays.items() if name.startswith(owners)}
+        arrays = {name: array for name, array in shared(found.arrays).items() if name.startswith(owners)}
         try:
             checkpoints.require_fit(variables, arrays)
         except checkpoints.CheckpointError as error:

@@ -18,6 +18,7 @@ from tfdistill import (
     explain,
     export,
     memory,
+    replicas,
     report,
     run_exports,
     runtime,
@@ -244,7 +245,8 @@ class Run:
         require_same_checkpoint(self.workers, self.folder, found)
         if found is None:
             return
-        checkpoints.assign(self.distiller.state(), found.arrays)
+        checkpoints.assign(self.distiller.state(), replicas.shared(found.arrays))
+        replicas.restore_own(self.distiller.state(), found.arrays, self.strategy, self.workers)
         self.distiller.steps_trained = found.step
         self.record.restore(found.metadata)
         self.checkpoints.is_saved()
