@@ -266,7 +266,13 @@ def test_networks_and_distiller_of_different_scopes_are_refused(two_replicas):
 
 
 def test_probabilities_are_seen_under_a_strategy_too(two_replicas):
+    def mean(maps, logits):
+        shares = [L.Softmax()(logits), L.Softmax()(L.Dense(3)(L.Flatten()(maps)))]
+        return {"logits": L.Average(name="mean")(shares)}
+
     with two_replicas.scope():
+        message = refusal([network(name, end=mean) for name in ("a", "b")])
+        assert message == "networks: a: layer 'mean' gives probabilities, rows that sum to 1; give logits"
         networks = [network(name, activation="softmax", norm=False) for name in ("a", "b")]
         assert refusal(networks) == "networks: a: layer 'head' applies a softmax; build it with activation=None"
 

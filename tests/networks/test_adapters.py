@@ -105,8 +105,8 @@ def test_probabilities_are_no_logits_whatever_computes_them(ends, message):
     for layer in ends:
         outputs = layer(outputs)
     with pytest.raises(ValueError) as caught:
-        network_from(keras.Model(images, outputs), {"logits": ends[-1].name})
-    assert str(caught.value) == f"taps[\"logits\"]: layer 'last' {message}"
+        network_from(keras.Model(images, outputs, name="own"), {"logits": ends[-1].name})
+    assert str(caught.value) == f"taps['logits'] of 'own': layer 'last' {message}"
 
 
 class OwnClassifier(keras.Model):

@@ -46,7 +46,7 @@ def network_from(model: keras.Model, taps: Mapping[str, str], *, name: str | Non
         raise ValueError(f'taps must name the layer of "logits", got {sorted(taps)}')
     graph = flat_graph(model)
     outputs = {tap: _layer_output(graph, tap, layer) for tap, layer in taps.items()}
-    require_logits(graph.inputs[0], outputs["logits"], 'taps["logits"]')
+    require_logits(graph.inputs[0], outputs["logits"], f"taps['logits'] of {model.name!r}")
     if outputs["logits"].dtype != "float32":
         to_float32 = keras.layers.Activation("linear", dtype="float32", name="logits_float32")
         outputs["logits"] = to_float32(outputs["logits"])

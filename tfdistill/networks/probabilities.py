@@ -7,6 +7,9 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
+
+Weights = list[tuple[keras.Variable, tf.Tensor]]
 
 EXAMPLES = 8
 SPREAD = 30.0  # of the probe's values: a softmax or sigmoid of them stays between 0 and 1, nothing linear does
@@ -33,12 +36,12 @@ def require_logits(images: keras.KerasTensor, logits: keras.KerasTensor, what: s
     last = logits
     for operation, source in _chain(logits):
         last, weights = source, getattr(operation, "weights", ())
-        kind = _kind(_probe(source, logits, weights))
+        kind = _kind(_run_on_random(source, logits, _random_weights(weights)))
         if kind:
             raise ValueError(f"{what}: layer {operation.name!r} applies a {kind}; {_remedy(operation, source)}")
         if weights:
             return
-    if len(_sources(last)) > 1 and _kind(_probe(images, logits)) == "softmax":
+    if len(_sources(last)) > 1 and _kind(_run_on_random(images, logits, _present_weights(images, logits))) == "softmax":
         joining = last._keras_history.operation.name
         raise ValueError(f"{what}: layer {joining!r} gives probabilities, rows that sum to 1; give logits")
 
@@ -58,21 +61,32 @@ def _sources(tensor: keras.KerasTensor) -> list[keras.KerasTensor]:
     return operation._inbound_nodes[node_index].input_tensors
 
 
-def _probe(
-    source: keras.KerasTensor, logits: keras.KerasTensor, weights: Sequence[keras.Variable] = ()
-) -> np.ndarray | None:
-    """`logits` for random values of `source`, and of these weights; None where it cannot be computed."""
-    draw = np.random.default_rng(0)
-    shape = [UNKNOWN_SIZE if size is None else size for size in source.shape[1:]]
-    values = draw.normal(scale=SPREAD, size=(EXAMPLES, *shape)).astype("float32")
-    # Of their own weights, which may be zeros still, a layer's outputs would show nothing.
-    drawn = []
+def _random_weights(weights: Sequence[keras.Variable]) -> Weights:
+    """Of their own weights, which may be zeros still, a layer's outputs would show nothing."""
+    draw, drawn = np.random.default_rng(1), []
     for one in weights:
         if "float" in one.dtype:
             value = draw.normal(size=one.shape)
             drawn.append((one, keras.ops.cast(np.abs(value) if "variance" in one.name else value, one.dtype)))
+    return drawn
+
+
+def _present_weights(images: keras.KerasTensor, logits: keras.KerasTensor) -> Weights:
+    """The values of the whole network, this replica's: reading them together would be a meeting of all workers."""
+    found = []
+    for operation in keras.Function(images, logits).operations:
+        for one in getattr(operation, "weights", ()):
+            distributed = isinstance(one.value, tf.distribute.DistributedValues)
+            found.append((one, tf.identity(one.value.values[0] if distributed else one.value)))
+    return found
+
+
+def _run_on_random(source: keras.KerasTensor, logits: keras.KerasTensor, weights: Weights) -> np.ndarray | None:
+    """`logits` for random values of `source`, with these weights; None where it cannot be computed."""
+    shape = [UNKNOWN_SIZE if size is None else size for size in source.shape[1:]]
+    values = np.random.default_rng(0).normal(scale=SPREAD, size=(EXAMPLES, *shape)).astype("float32")
     try:
-        with keras.StatelessScope(drawn):
+        with keras.StatelessScope(weights):
             outputs = keras.Function(source, logits)(keras.ops.cast(values, source.dtype))
         return np.asarray(keras.ops.cast(outputs, "float32"))
     except Exception:  # whatever a layer of the user's own raises for such values: there is nothing to be seen then
