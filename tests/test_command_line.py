@@ -261,6 +261,8 @@ def test_usage_has_every_flag_with_a_line_of_help():
         assert len(flags[f"--{name}"].strip()) > 5, name
     assert "train.py" in lines[0]
     assert flags["--epochs"].endswith("[a whole number in 0..1,000,000]")
+    assert not any(flags[f"--{name}"].endswith("]") for name in ("augmentation", "precision", "export", "runs_dir"))
+    assert flags["--afd.feature_milestones"].endswith("[a number in 0..1,000,000 (0 excluded)]")
     assert flags["--dml.temperature"].endswith("[a number in 0.001..1,000]")
     assert not any("%%" in line for line in lines)
     for shown in ("--networks=resnet20", "--seed=1", "--download=true", "--learning_rate=", "--precision=float32"):

@@ -60,5 +60,7 @@ def test_full_memory_is_one_line_that_names_the_flags(error, capsys):
     )
 
 
-def test_the_memory_of_this_machine_is_some():
+def test_the_memory_of_this_machine_is_what_the_process_may_have(monkeypatch):
     assert 2**28 < memory.machine_memory() < 2**50
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda kind: (2**27, 2**27))
+    assert memory.machine_memory() == 2**27

@@ -77,7 +77,7 @@ class RunConfig:
         one_of(AUGMENTATIONS),
     )
     randaugment_operations: int = _flag(2, "Operations of RandAugment per image.", Number(1, 14))
-    randaugment_magnitude: int = _flag(9, "Strength of RandAugment's operations, 0..10.", Number(0, 10))
+    randaugment_magnitude: int = _flag(9, "Strength of RandAugment's operations.", Number(0, 10))
     cutout_size: int = _flag(
         0, "Side of cut-out's square in pixels; 0: half of the image's shorter side.", Number(0, 16_384)
     )

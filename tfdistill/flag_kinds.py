@@ -24,7 +24,8 @@ def define(
     """
     bare, _ = without_none(kind)
     is_list = get_origin(bare) is tuple
-    wanted = "" if bare in (bool, str) or (is_list and bounds is None) else f" [{described(kind, bounds)}]"
+    is_number = (get_args(bare)[0] if is_list else bare) in (int, float)
+    wanted = f" [{described(kind, bounds)}]" if is_number and bounds else ""
     text = (text + wanted).replace("%", "%%")
     if bare is bool:
         flags.DEFINE_bool(name, default, text, flag_values=values)

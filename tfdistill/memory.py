@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,11 +17,13 @@ LESS = "give a smaller --batch_size, --image_size or --networks"
 
 
 def machine_memory() -> int:
-    """Bytes of main memory that this process may have: the machine's, or its container's where that is less."""
+    """Bytes of main memory that this process may have: the machine's, or its container's or its own limit if less."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in map(Path, CGROUP_LIMITS):
         text = path.read_text().strip() if path.is_file() else ""
         found += [int(text)] if text.isdecimal() else []
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    found += [limit for limit in limits if limit != resource.RLIM_INFINITY]
     return min(found)
 
 
