@@ -41,3 +41,18 @@ def tiny_network():
 @pytest.fixture(scope="session")
 def two_replicas() -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture
+def plain_decoding(monkeypatch):
+    """Exports and their proof read images in few operations: all that a file may be takes seconds to trace and save."""
+    from tfdistill.export import encoded, verify
+
+    def squeezed(content: tf.Tensor, image_shape: tuple[int, int, int], reading: object) -> tf.Tensor:
+        image = tf.io.decode_image(content, channels=image_shape[2], expand_animations=False)
+        resized = tf.image.resize(image, image_shape[:2], antialias=True)
+        return tf.ensure_shape(tf.saturate_cast(tf.round(resized), tf.uint8), image_shape)
+
+    monkeypatch.setattr(encoded, "evaluated", squeezed)
+    monkeypatch.setattr(verify, "evaluated", squeezed)
+    monkeypatch.setattr(encoded, "_fault", lambda content, reading: tf.constant("is damaged"))

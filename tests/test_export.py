@@ -18,8 +18,8 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from tfdistill.export import ExportError, export_network, load_for_scoring, verify
-from tfdistill.export.saved_model import decoded_image, normalisation, without_replicas
+from tfdistill.export import ExportError, export_network, exporter, load_for_scoring, samples, verify
+from tfdistill.export.saved_model import normalisation, without_replicas
 from tfdistill.export.serving_files import merged_card
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -143,15 +143,6 @@ def test_encoded_images_of_several_sizes_and_formats_share_a_batch(loaded):
     np.testing.assert_allclose(decoded, np.repeat(flat, 3, axis=0), rtol=0.02, atol=0.02)
 
 
-def test_resizing_is_bilinear_with_antialiasing():
-    board = np.indices((16, 16)).sum(axis=0) % 2 * 255
-    small = decoded_image(tf.io.encode_png(board[..., None].astype(np.uint8)), (4, 4, 1))
-    # Every inner pixel sees as much white as black, weighted by a triangle over 8 x 8 pixels.
-    np.testing.assert_allclose(small[1:3, 1:3, 0], np.full((2, 2), 127.5), atol=1.0)
-    ramp = decoded_image(tf.io.encode_png(np.array([[[0], [100]]], np.uint8)), (1, 4, 1))
-    np.testing.assert_allclose(ramp[0, :, 0], [0, 25, 75, 100])
-
-
 def test_empty_batches_pass_through_both_signatures(loaded):
     for outputs in (
         loaded.signatures["serving_default"](images=tf.zeros([0, *SIZE])),
@@ -209,6 +200,13 @@ def test_model_card_holds_the_facts_and_the_callers_words(exported):
     assert card["method"] == "KD" and card["accuracy"] == {"last": 0.5}
     assert card["versions"]["tfdistill"] == "0.1.0" and card["versions"]["tensorflow"] == tf.__version__
     assert card["verification"]["logits"] < card["verification"]["tolerance"] == 1e-5
+    assert card["verification"]["files"] >= 6
+    assert card["reading"]["style"] == "resize" and card["reading"]["max_pixels"] == 100_000_000
+    assert card["reading"]["bad_images"] == "fail"
+    words = (
+        "images of up to 100,000,000 pixels, in colour, turned upright as EXIF data says, squeezed as a whole to 9 x 7"
+    )
+    assert card["reading"]["words"].startswith(words)
     assert card["created"].endswith("+00:00")
     signature = card["signatures"]["encoded_images"]
     assert signature["inputs"] == {"encoded": {"dtype": "string", "shape": [None]}}
@@ -234,6 +232,7 @@ def test_card_refuses_contradictions_and_what_json_cannot_hold():
 # Folders, versions, failure
 
 
+@pytest.mark.usefixtures("plain_decoding")
 def test_versions_follow_each_other_and_are_never_overwritten(network, tmp_path, monkeypatch):
     monkeypatch.setattr(verify, "fresh_answers", same_process_answers)
     folder = tmp_path / "run" / "tiny"
@@ -295,24 +294,27 @@ def test_wrong_folders_and_networks_are_refused(network, tmp_path):
         export(network, tmp_path / "tiny")
 
 
+@pytest.mark.usefixtures("plain_decoding")
 def test_an_export_that_is_not_the_network_is_refused_and_removed(network, tmp_path, monkeypatch):
     def off_by_a_little(folder, images, encoded):
-        answers = verify.live_answers(network, images, MEAN, STD)
-        answers = {f"{kind}_{name}": value for kind in ("raw", "encoded") for name, value in answers.items()}
-        answers["encoded_logits"] = answers["encoded_logits"] * (1 + 1e-4)
-        return answers
+        answers = same_process_answers(folder, images, encoded)
+        return {**answers, "encoded_logits": answers["encoded_logits"] * (1 + 1e-4)}
 
     monkeypatch.setattr(verify, "fresh_answers", off_by_a_little)
-    with pytest.raises(ExportError, match="version 1 of tiny failed: the SavedModel's logits differ") as raised:
+    with pytest.raises(
+        ExportError, match=r"version 1 of tiny failed: the SavedModel's logits \(encoded images\) differ"
+    ) as raised:
         export(network, tmp_path / "run" / "tiny")
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("plain_decoding")
 def test_a_network_that_diverged_is_refused(tmp_path, monkeypatch):
     diverged = tiny_network()
     diverged.layers[-1].bias.assign(np.full(5, np.nan))
     monkeypatch.setattr(verify, "fresh_answers", lambda *_: {})
+    monkeypatch.setattr(exporter, "write_saved_model", lambda module, folder: folder.mkdir())
     with pytest.raises(ExportError, match="the network's logits are not finite"):
         export(diverged, tmp_path / "tiny")
     assert not (tmp_path / "tiny").exists()
@@ -326,7 +328,7 @@ def test_a_failure_of_the_fresh_process_is_one_line(tmp_path, monkeypatch):
     # A killed process would leave its scratch in the system's folder for good; beside the SavedModel it is found again.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(ExportError, match=r"a fresh process could not score the SavedModel: KeyError: lost$"):
-        verify.fresh_answers(tmp_path / "1", *verify.sample_images(SIZE))
+        verify.fresh_answers(tmp_path / "1", samples.sample_images(SIZE), samples.sample_files(SIZE))
 
 
 # Scoring
@@ -365,6 +367,7 @@ def test_load_for_scoring_refuses_other_paths(tmp_path):
 # Precision and replicas
 
 
+@pytest.mark.usefixtures("plain_decoding")
 def test_a_bfloat16_network_is_exported_as_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(verify, "fresh_answers", same_process_answers)
     network = tiny_network("mixed_bfloat16")
@@ -389,11 +392,15 @@ def test_a_mirrored_network_is_exported_as_ordinary_variables(tmp_path):
         spec = importlib.util.spec_from_file_location("test_export", {__file__!r})
         tests = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(tests)
+        from tfdistill.export import encoded
         strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
         with strategy.scope():
             network = tests.tiny_network()
         assert len(network.weights[0].value.values) == 2
         tests.verify.fresh_answers = tests.same_process_answers
+        tests.exporter.sample_files = tests.verify.sample_files = lambda image_shape: [b'']
+        encoded.evaluated = tests.verify.evaluated = lambda *_: tf.zeros(tests.SIZE, tf.uint8)
+        encoded._fault = lambda *_: tf.constant("is damaged")
         state = random.getstate()
         path = tests.export(network, pathlib.Path(sys.argv[1]))
         assert random.getstate() == state

@@ -6,13 +6,17 @@ import shlex
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tfdistill import command_line, export_run, run_exports, train
 from tfdistill.config import RunConfig
+from tfdistill.data import Augmentation, Dataset, Normalization, Split
 from tfdistill.run_folder import RunFolder
 
-SERVED = {"mean": (0.5,), "std": (0.25,), "class_names": ("a", "b", "c", "d")}
+SPLIT = Split.in_memory(np.zeros((4, 8, 8, 3), np.uint8), np.arange(4))
+AS_IT_IS = (Normalization((0.5,), (0.25,)), Augmentation(0, "zero", False))
+DATASET = Dataset("made_up", (8, 8, 3), ("a", "b", "c", "d"), SPLIT, SPLIT, *AS_IT_IS)
 
 
 def version(folder: Path, name: str, card: str) -> Path:
@@ -86,9 +90,10 @@ def test_a_folder_that_no_export_could_go_to_is_refused_at_the_start(tiny_networ
     assert sorted(tmp_path.rglob("*")) == there
 
 
-def check(tiny_network, folder, name="first", **changes) -> None:
+def check(tiny_network, folder, name="first", class_names=DATASET.class_names) -> None:
     config = RunConfig(run="mine", export_dir=str(folder))
-    run_exports.check_exports({name: tiny_network(name, seed=1)}, config, **{**SERVED, **changes})
+    dataset = dataclasses.replace(DATASET, class_names=class_names)
+    run_exports.check_exports({name: tiny_network(name, seed=1)}, config, dataset)
 
 
 @pytest.mark.parametrize(
@@ -123,8 +128,7 @@ def test_a_network_name_that_no_server_takes_is_refused(tiny_network, tmp_path):
 
 def export_all(networks, tmp_path, **changes) -> run_exports.Exports:
     config = RunConfig(run="mine", export_dir=str(tmp_path / "out"), runs_dir=str(tmp_path / "my runs"))
-    given = {**SERVED, "rows": [], "step": 10, "data": {}, **changes}
-    return run_exports.export_all(networks, config, **given)
+    return run_exports.export_all(networks, config, DATASET, **{"rows": [], "step": 10, "facts": {}, **changes})
 
 
 def test_one_failure_keeps_no_other_network_from_being_exported(tmp_path, tiny_network, monkeypatch):

@@ -161,6 +161,13 @@ class RunConfig:
     )
     export_dir: str = _flag("saved_models", "Folder of all exports.", Filled("a folder"), changes_training=False)
     export: bool = _flag(True, "Export every network at the end.", changes_training=False)
+    export_bad_images: str = _flag(
+        "fail",
+        "What an export does with image files that it cannot read: fail (the batch, naming the image) or mark (the "
+        "others are answered; the output `valid` says which).",
+        one_of(("fail", "mark")),
+        changes_training=False,
+    )
     checkpoint_seconds: float = _flag(
         60.0, "Time between checkpoints; one is written at the end in any case.", COUNT, changes_training=False
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from absl import flags
 
-from tfdistill import command_line, data, memory, runtime, scoring
+from tfdistill import command_line, data, memory, run_exports, runtime, scoring
 from tfdistill.assembly import evaluation_batch_size, normalization_of
 from tfdistill.bounds import Bounds, Filled, Number, one_of, shown
 from tfdistill.export.scoring import newest_saved_model
@@ -98,6 +99,7 @@ class Subject:
         trained_on: the flags "dataset" and "data_dir" of its training, empty where unknown.
         class_names: of its training; empty where unknown.
         dataset: the data set of its training, if it was loaded.
+        reading: how its training was scored on image files, where that is known.
     """
 
     scorer: scoring.Scorer
@@ -106,6 +108,7 @@ class Subject:
     trained_on: Mapping[str, Any]
     class_names: Sequence[str]
     dataset: data.Dataset | None = None
+    reading: data.Reading | None = None
 
 
 def trained_subject(values: flags.FlagValues) -> Subject:
@@ -123,6 +126,7 @@ def trained_subject(values: flags.FlagValues) -> Subject:
         trained.config.to_dict(),
         trained.dataset.class_names,
         trained.dataset,
+        run_exports.served_reading(trained.dataset),
     )
 
 
@@ -140,7 +144,23 @@ def saved_subject(values: flags.FlagValues) -> Subject:
     except ValueError as error:
         raise ValueError(f"saved_model: {error}") from error
     facts = {"saved_model": str(path)} | {name: card[name] for name in ("run", "step") if name in card}
-    return Subject(scorer, str(path), facts, card.get("flags", {}), card.get("class_names", ()))
+    return Subject(
+        scorer, str(path), facts, card.get("flags", {}), card.get("class_names", ()), reading=recorded_reading(card)
+    )
+
+
+def recorded_reading(card: Mapping[str, Any]) -> data.Reading | None:
+    """How an export reads image files by its model card; None where an older one does not say.
+
+    Raises:
+        ValueError: the card says what no reading can be.
+    """
+    if not (record := card.get("reading")):
+        return None
+    try:
+        return data.Reading(record["style"], margin=record["margin"], max_pixels=record["max_pixels"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the reading in model_card.json is damaged: {error}") from error
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -179,5 +199,15 @@ def chosen_data(values: flags.FlagValues, subject: Subject) -> data.Dataset:
     size = values.image_size or (subject.scorer.image_shape[0] if free_size else None)
     if values.image_size:
         memory.require_for_images(values.batch_size, values.image_size)
-    reading = subject.trained_on.get("reading", "auto") if name == trained_on else "auto"
-    return data.load(name, data_dir=folder or None, image_size=size, download=values.download, reading=reading)
+    style = subject.trained_on.get("reading", "auto") if name == trained_on else "auto"
+    if subject.reading and free_size:
+        style = subject.reading.style
+    dataset = data.load(name, data_dir=folder or None, image_size=size, download=values.download, reading=style)
+    if subject.reading and style == subject.reading.style:
+        train, test = (_read_as(subject.reading, split) for split in (dataset.train, dataset.test))
+        return dataclasses.replace(dataset, train=train, test=test)
+    return dataset
+
+
+def _read_as(reading: data.Reading, split: data.Split) -> data.Split:
+    return dataclasses.replace(split, reading=reading) if split.on_disk else split

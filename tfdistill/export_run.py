@@ -11,7 +11,7 @@ import keras
 from absl import flags
 
 from tfdistill import command_line, run_exports
-from tfdistill.assembly import facts_of, normalization_of, splits
+from tfdistill.assembly import facts_of, splits
 from tfdistill.bounds import Filled
 from tfdistill.flag_kinds import define
 from tfdistill.methods.arguments import choose
@@ -32,14 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         networks = chosen_networks(trained, values.network)
         export_dir = values.export_dir or trained.config.export_dir
         config = dataclasses.replace(trained.config, export_dir=export_dir)
-        normalization = normalization_of(config, trained.dataset)
-        run_exports.check_exports(
-            {network.name: network for network in networks},
-            config,
-            mean=normalization.mean,
-            std=normalization.std,
-            class_names=trained.dataset.class_names,
-        )
+        run_exports.check_exports({network.name: network for network in networks}, config, trained.dataset)
     print(f"{folder.path}, step {trained.step}", flush=True)
     failed = False
     for network in networks:
@@ -95,17 +88,14 @@ def export_one(
         The version's folder or what went wrong, and whether a version was written now.
     """
     config = dataclasses.replace(trained.config, export_dir=export_dir)
-    normalization = normalization_of(config, trained.dataset)
     before = set(Path(export_dir, config.run_name, network.name).glob("*"))
     found = run_exports.export_all(
         {network.name: network},
         config,
-        mean=normalization.mean,
-        std=normalization.std,
-        class_names=trained.dataset.class_names,
+        trained.dataset,
         rows=trained.rows,
         step=trained.step,
-        data=facts_of(trained.dataset, *splits(config, trained.dataset)),
+        facts=facts_of(trained.dataset, *splits(config, trained.dataset)),
         again=again,
     )
     return found, not before.issuperset(found.paths.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shlex
@@ -11,10 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 from absl import logging
 
-from tfdistill import export, runtime
+from tfdistill import data, export, runtime
+from tfdistill.assembly import normalization_of
 from tfdistill.config import RunConfig, differences
+from tfdistill.data.decoding import evaluated
+from tfdistill.data.reading import encoded_images
 from tfdistill.export.folders import first_line, versions
 from tfdistill.report import network_results
 
@@ -39,14 +45,56 @@ class Exports:
         return [*lines[:-1], *(f"{line}; once that is mended: {self.command}" for line in lines[-1:])]
 
 
-def check_exports(
-    deliverables: Mapping[str, keras.Model],
-    config: RunConfig,
-    *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    class_names: Sequence[str],
-) -> None:
+def served(config: RunConfig, dataset: data.Dataset) -> dict[str, Any]:
+    """What the exports of a run are told of its images and classes, as arguments of `export.export_network`."""
+    normalization = normalization_of(config, dataset)
+    return {
+        "mean": normalization.mean,
+        "std": normalization.std,
+        "class_names": dataset.class_names,
+        "reading": served_reading(dataset),
+        "bad_images": config.export_bad_images,
+    }
+
+
+def served_reading(dataset: data.Dataset) -> data.Reading:
+    """How image files are brought to the size of the data set's images: as those it is scored on are.
+
+    Images that lie in memory have been squeezed to the size, or had it from the beginning.
+    """
+    return dataset.test.reading or data.Reading("resize")
+
+
+def own_files(config: RunConfig, dataset: data.Dataset, count: int = 4) -> list[bytes]:
+    """Some image files of those that the run is scored on; none where they are not files, or gone.
+
+    Args:
+        config: the run.
+        dataset: its data.
+        count: how many at most.
+    """
+    split, found = dataset.test, []
+    if split.on_disk:
+        positions = np.unique(np.linspace(0, len(split) - 1, count).astype(int))
+        with contextlib.suppress(tf.errors.OpError, OSError):
+            found = list(encoded_images(split)(tf.constant(positions)).numpy())
+    elif config.dataset == "image_folder" and config.data_dir:
+        paths = [path for path in sorted(Path(config.data_dir).expanduser().glob("*/*/*.*")) if path.is_file()]
+        with contextlib.suppress(OSError):
+            found = [path.read_bytes() for path in paths[:: max(1, len(paths) // count)][:count]]
+    return [one for one in found if _is_readable(one, dataset)]
+
+
+def _is_readable(content: bytes, dataset: data.Dataset) -> bool:
+    """Whether TensorFlow itself reads an image; an export reads no others."""
+    try:
+        evaluated(tf.constant(content), dataset.image_shape, served_reading(dataset))
+    except tf.errors.OpError:
+        return False
+    return True
+
+
+def check_exports(deliverables: Mapping[str, keras.Model], config: RunConfig, dataset: data.Dataset) -> None:
     """Refuses, before anything is trained, what `export_all` would refuse at the end; leaves no trace.
 
     Raises:
@@ -54,10 +102,10 @@ def check_exports(
     """
     if not config.export_dir.strip():
         raise ValueError("export_dir: must name a folder, such as saved_models")
-    card = _card(config, data={}, accuracy={}, step=0)
+    card = _card(config, facts={}, accuracy={}, step=0)
     try:
         folder = Path(config.export_dir) / config.run_name
-        export.check_export(deliverables, folder, mean=mean, std=std, class_names=class_names, card=card)
+        export.check_export(deliverables, folder, **served(config, dataset), card=card)
     except ValueError as error:
         flag = "export_dir" if str(error).startswith("folder") else "export"
         raise ValueError(f"{flag}: {error}") from error
@@ -66,35 +114,41 @@ def check_exports(
 def export_all(
     deliverables: Mapping[str, keras.Model],
     config: RunConfig,
+    dataset: data.Dataset,
     *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    class_names: Sequence[str],
     rows: Sequence[Mapping[str, Any]],
     step: int,
-    data: Mapping[str, Any],
+    facts: Mapping[str, Any],
     again: bool = False,
 ) -> Exports:
     """Exports every deliverable to `<export_dir>/<run>/<its name>/<version>/`.
 
     A version of this training and step that is there already stays, and is not written once more unless `again`. One
     that fails leaves nothing of itself, and keeps no other from being exported.
+
+    Args:
+        deliverables: the networks by name.
+        config: the run.
+        dataset: its data.
+        rows: the record of its epochs.
+        step: the step that it has come to.
+        facts: what the card says of the data.
+        again: write a version in any case.
     """
     paths: dict[str, Path] = {}
     failures: dict[str, str] = {}
     results = {result["name"]: result for result in network_results(list(deliverables.values()), rows)}
     run_folder = Path(config.export_dir) / config.run_name
+    given = {**served(config, dataset), "samples": own_files(config, dataset)}
     for name, network in deliverables.items():
         result = results.get(name, {})
         accuracy: dict[str, Any] = {
             key: result[key] for key in ("last", "best_accuracy", "best_epoch") if key in result
         }
-        card = _card(config, data=data, accuracy=accuracy, step=step)
+        card = _card(config, facts=facts, accuracy=accuracy, step=step)
         try:
             there = None if again else exported_at(run_folder / name, step, config)
-            paths[name] = there or export.export_network(
-                network, run_folder / name, mean=mean, std=std, class_names=class_names, card=card
-            )
+            paths[name] = there or export.export_network(network, run_folder / name, **given, card=card)
         except Exception as error:  # whatever it is, the other networks and the results are to be kept
             failures[name] = _one_line(error)
     try:
@@ -115,12 +169,12 @@ def mend(run_folder: Path) -> None:
     export.repair_models_config(run_folder)
 
 
-def _card(config: RunConfig, *, data: Mapping[str, Any], accuracy: Mapping[str, Any], step: int) -> dict[str, Any]:
+def _card(config: RunConfig, *, facts: Mapping[str, Any], accuracy: Mapping[str, Any], step: int) -> dict[str, Any]:
     return {
         "run": config.run_name,
         "step": step,
         "method": config.method,
-        "data": dict(data),
+        "data": dict(facts),
         "accuracy": _finite(accuracy),
         "flags": config.to_dict(),
         "versions": {"tfdistill": runtime.versions()["tfdistill"]},

@@ -190,12 +190,7 @@ class Run:
         self.checkpoints.set_model(self.distiller)
         self._metrics = callbacks.RestoredMetrics({})
         if config.export and self.workers.is_chief:
-            run_exports.check_exports(self.distiller.deliverables(), config, **self._served())
-
-    def _served(self) -> dict[str, Any]:
-        """What the exports are told of the images and classes."""
-        mean, std = self.normalization.mean, self.normalization.std
-        return {"mean": mean, "std": std, "class_names": self.dataset.class_names}
+            run_exports.check_exports(self.distiller.deliverables(), config, self.dataset)
 
     def _start_from_given_weights(self) -> None:
         """Loads what `--networks` names, unless the run has a checkpoint to go on from."""
@@ -352,10 +347,10 @@ class Run:
         return run_exports.export_all(
             networks,
             self.config,
-            **self._served(),
+            self.dataset,
             rows=self.record.rows,
             step=self.distiller.steps_trained,
-            data=facts_of(self.dataset, self.train_split, self.monitors),
+            facts=facts_of(self.dataset, self.train_split, self.monitors),
         )
 
     def _watchers(self) -> list:

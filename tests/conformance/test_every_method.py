@@ -171,6 +171,7 @@ def test_two_replicas_with_xla_give_what_one_gives_without(method, tiny_network,
     assert_close(logs, logs_of_two, 1e-4)
 
 
+@pytest.mark.usefixtures("plain_decoding")
 def test_the_export_is_a_bare_network(trained, tiny_network, tmp_path):
     network, bare = trained.distiller.networks[0], tiny_network("bare", seed=0)
     assert [v.shape for v in network.variables] == [v.shape for v in bare.variables]

@@ -6,10 +6,13 @@ import math
 import pathlib
 import unicodedata
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
+from tfdistill.data.readings import Reading
 from tfdistill.export.asides import try_writing
+from tfdistill.export.encoded import check_bad_images, chosen_reading, described_reading
 from tfdistill.export.folders import check_network_folder, check_path, choose_version, first_line
 from tfdistill.export.saved_model import network_shapes, precision
 from tfdistill.export.serving_files import CONFIG_FILE, merged_card
@@ -23,6 +26,8 @@ def check_export(
     mean: Sequence[float],
     std: Sequence[float],
     class_names: Sequence[str],
+    reading: Reading | str = "auto",
+    bad_images: str = "fail",
     card: Mapping[str, object] | None = None,
 ) -> None:
     """Refuses what `export_network` and `write_models_config` would refuse later, and leaves no trace.
@@ -35,6 +40,8 @@ def check_export(
         mean: as for `export_network`.
         std: likewise.
         class_names: likewise.
+        reading: likewise.
+        bad_images: likewise.
         card: what is known of the card already.
 
     Raises:
@@ -52,12 +59,26 @@ def check_export(
     except OSError as error:
         raise ValueError(f"folder {run_folder} cannot be written: {first_line(error)}") from error
     for name, network in networks.items():
-        check_arguments(network, mean=mean, std=std, class_names=class_names)
-        merged_card(known_facts(network, name, mean=mean, std=std, class_names=class_names), card or {})
+        given: Any = {
+            "mean": mean,
+            "std": std,
+            "class_names": class_names,
+            "reading": reading,
+            "bad_images": bad_images,
+        }
+        check_arguments(network, **given)
+        merged_card(known_facts(network, name, **given), card or {})
 
 
 def known_facts(
-    network: keras.Model, name: str, *, mean: Sequence[float], std: Sequence[float], class_names: Sequence[str]
+    network: keras.Model,
+    name: str,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    class_names: Sequence[str],
+    reading: Reading | str,
+    bad_images: str,
 ) -> dict[str, object]:
     """What the export itself says in a network's card, before anything is written."""
     image_shape, classes = network_shapes(network)
@@ -66,6 +87,7 @@ def known_facts(
         "classes": classes,
         "class_names": list(class_names),
         "input_shape": list(image_shape),
+        "reading": described_reading(chosen_reading(reading, image_shape), image_shape, bad_images),
         "normalization": {"mean": [float(value) for value in mean], "std": [float(value) for value in std]},
         "parameters": sum(math.prod(variable.shape) for variable in network.trainable_variables),
         "precision": precision(network),
@@ -73,9 +95,15 @@ def known_facts(
 
 
 def check_arguments(
-    network: keras.Model, *, mean: Sequence[float], std: Sequence[float], class_names: Sequence[str]
+    network: keras.Model,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    class_names: Sequence[str],
+    reading: Reading | str,
+    bad_images: str,
 ) -> None:
-    """Refuses a network that cannot be served, and a normalisation or class names that do not fit it.
+    """Refuses a network that cannot be served, and what does not fit it.
 
     A network whose logits are probabilities already would be served with a softmax of a softmax.
 
@@ -86,6 +114,8 @@ def check_arguments(
     require_logits(network.inputs[0], network.output["logits"], "network")
     _check_normalisation(mean, std, channels=image_shape[2])
     _check_class_names(class_names, classes)
+    chosen_reading(reading, image_shape)
+    check_bad_images(bad_images)
 
 
 def _check_normalisation(mean: Sequence[float], std: Sequence[float], *, channels: int) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tfdistill.data.readings import Reading
 from tfdistill.export.asides import written_aside
 from tfdistill.export.checks import check_arguments, known_facts
+from tfdistill.export.encoded import chosen_reading
 from tfdistill.export.folders import ExportError, check_network_folder, choose_version, first_line
+from tfdistill.export.samples import sample_files, sample_images
 from tfdistill.export.saved_model import (
     LABELS_FILE,
     ServingModule,
@@ -20,7 +24,7 @@ from tfdistill.export.saved_model import (
     write_saved_model,
 )
 from tfdistill.export.serving_files import merged_card, write_card, write_models_config, write_warmup_requests
-from tfdistill.export.verify import sample_images, verify
+from tfdistill.export.verify import verify
 
 
 def export_network(
@@ -30,6 +34,9 @@ def export_network(
     mean: Sequence[float],
     std: Sequence[float],
     class_names: Sequence[str],
+    reading: Reading | str = "auto",
+    bad_images: str = "fail",
+    samples: Sequence[bytes] = (),
     version: int | None = None,
     card: Mapping[str, object] | None = None,
 ) -> pathlib.Path:
@@ -39,7 +46,8 @@ def export_network(
     logits = network((images / 255 - mean) / std). Its signatures are `serving_default`, from `images`
     (float32 [None, height, width, channels], values in 0..255), and `encoded_images`, from `encoded` (string
     [None], the bytes of image files of any size). Both return `logits` and `probabilities` (float32 [None,
-    classes]) and `classes` (int64 [None]). It is written aside, loaded by a fresh process that has neither
+    classes]) and `classes` (int64 [None]). Encoded images are read by the functions that evaluation reads them with. It
+    is written aside, loaded by a fresh process that has neither
     Keras nor this package, compared with the live network, and only then renamed to its version.
 
     A network trained in mixed precision is exported as it is: it computes in bfloat16 when served too.
@@ -52,6 +60,13 @@ def export_network(
         mean: one value per channel, or one for all, on the scale 0..1.
         std: likewise, positive.
         class_names: one line each, in the order of the logits.
+        reading: how evaluation brings image files to the network's size: a `data.Reading`, which has the limit of
+            pixels too, or a style. The default is that of `data.load`: "crop" (the centre of the image) for networks
+            that take more than 64 pixels, "resize" (the whole image, squeezed) for others; up to 100 million pixels.
+        bad_images: what `encoded_images` does where an image of a batch cannot be read. "fail": the batch fails, and
+            the error names the image's place and fault. "mark": the others are answered, there is a further output
+            `valid` (bool [None]), and an image that is not valid has class -1, and zeros elsewhere.
+        samples: image files of one's own, their bytes, that the proof is made with too.
         version: an integer from 1 on whose folder does not exist yet; None takes the next free one.
         card: what the model card shall say beside what the export knows itself (for example data, method,
             flags, accuracy); anything JSON can hold.
@@ -66,17 +81,15 @@ def export_network(
     """
     folder = pathlib.Path(folder)
     check_network_folder(folder)
-    check_arguments(network, mean=mean, std=std, class_names=class_names)
+    given: Any = {"mean": mean, "std": std, "class_names": class_names, "reading": reading, "bad_images": bad_images}
+    check_arguments(network, **given)
     if tf.distribute.has_strategy():
         raise ValueError("network must be exported outside of strategy.scope(), which would distribute a copy too")
     version = choose_version(folder, version)
-    facts = known_facts(network, folder.name, mean=mean, std=std, class_names=class_names)
-    facts = merged_card(facts, card or {})
+    facts = merged_card(known_facts(network, folder.name, **given), card or {})
     try:
         with written_aside(folder) as aside:
-            written = _write_version(
-                network, aside, name=folder.name, mean=mean, std=std, class_names=class_names, card=facts
-            )
+            written = _write_version(network, aside, name=folder.name, samples=samples, card=facts, **given)
             os.rename(written, folder / str(version))
     except Exception as error:
         raise ExportError(f"version {version} of {folder.name} failed: {first_line(error)}") from error
@@ -95,16 +108,22 @@ def _write_version(
     mean: Sequence[float],
     std: Sequence[float],
     class_names: Sequence[str],
+    reading: Reading | str,
+    bad_images: str,
+    samples: Sequence[bytes],
     card: Mapping[str, object],
 ) -> pathlib.Path:
     """Writes and verifies the version inside `aside`, where all scratch files go too; returns its folder."""
     labels_file = aside / LABELS_FILE
     labels_file.write_text("".join(f"{label}\n" for label in class_names), encoding="utf-8")
-    module = ServingModule(without_replicas(network), mean=mean, std=std, labels_file=labels_file)
+    chosen = chosen_reading(reading, tuple(network.input_shape[1:]))
+    module = ServingModule(
+        without_replicas(network), mean=mean, std=std, labels_file=labels_file, reading=chosen, bad_images=bad_images
+    )
     folder = aside / "version"
     write_saved_model(module, folder)
-    differences = verify(folder, network, mean=mean, std=std)
-    images, encoded = sample_images(network.input_shape[1:], batch=1)
-    write_warmup_requests(folder, name, images, encoded)
+    differences = verify(folder, network, mean=mean, std=std, reading=chosen, samples=samples)
+    image_shape = network.input_shape[1:]
+    write_warmup_requests(folder, name, sample_images(image_shape, batch=1), sample_files(image_shape)[:1])
     write_card(folder, {**card, "signatures": describe_signatures(module), "verification": differences})
     return folder

@@ -10,6 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.data.readings import Reading
+from tfdistill.export.encoded import chosen_reading, read_batch, refuse_bad
+
 RAW_SIGNATURE = "serving_default"
 ENCODED_SIGNATURE = "encoded_images"
 LABELS_FILE = "labels.txt"
@@ -96,7 +99,14 @@ class ServingModule(tf.Module):
     """
 
     def __init__(
-        self, network: keras.Model, *, mean: Sequence[float], std: Sequence[float], labels_file: pathlib.Path
+        self,
+        network: keras.Model,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        labels_file: pathlib.Path,
+        reading: Reading | str = "auto",
+        bad_images: str = "fail",
     ) -> None:
         super().__init__(name="serving")
         image_shape, _ = network_shapes(network)
@@ -118,18 +128,21 @@ class ServingModule(tf.Module):
                 "classes": tf.argmax(logits, axis=-1, output_type=tf.int64),
             }
 
+        chosen = chosen_reading(reading, image_shape)
+
         def score_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-            images = tf.map_fn(
-                lambda content: decoded_image(content, image_shape),
-                encoded,
-                fn_output_signature=tf.TensorSpec(image_shape, tf.float32),
-            )
-            return score(images)
+            images, valid = read_batch(encoded, image_shape, chosen)
+            if bad_images == "mark":
+                return _marked(score(tf.cast(images, tf.float32)), valid)
+            with tf.control_dependencies([refuse_bad(encoded, valid, chosen)]):
+                return score(tf.cast(images, tf.float32))
 
         images_spec = tf.TensorSpec([None, *image_shape], tf.float32, name="images")
-        self.score = tf.function(score, input_signature=[images_spec], jit_compile=False)
+        self.score = tf.function(score, input_signature=[images_spec], jit_compile=False, autograph=False)
         encoded_spec = tf.TensorSpec([None], tf.string, name="encoded")
-        self.score_encoded = tf.function(score_encoded, input_signature=[encoded_spec], jit_compile=False)
+        self.score_encoded = tf.function(
+            score_encoded, input_signature=[encoded_spec], jit_compile=False, autograph=False
+        )
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Returns the concrete function of each signature by the signature's name."""
@@ -139,22 +152,10 @@ class ServingModule(tf.Module):
         }
 
 
-def decoded_image(content: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
-    """Decodes one image file's bytes and resizes it, bilinear with antialiasing, to values in 0..255.
-
-    Args:
-        content: string scalar, the bytes of a JPEG, PNG, BMP or (three channels only) GIF file; of an
-            animation the first frame counts.
-        image_shape: (height, width, channels) of the result.
-
-    Returns:
-        float32 [height, width, channels]; an image that has this size already keeps its values exactly.
-    """
-    height, width, channels = image_shape
-    image = tf.io.decode_image(content, channels=channels, expand_animations=False)
-    image.set_shape([None, None, channels])
-    image = tf.image.resize(image, (height, width), method="bilinear", antialias=True)
-    return tf.ensure_shape(tf.cast(image, tf.float32), image_shape)
+def _marked(outputs: dict[str, tf.Tensor], valid: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The outputs with an image that could not be read at zeros and class -1, which no name belongs to."""
+    zeroed = {name: tf.where(valid[:, None], outputs[name], 0.0) for name in ("logits", "probabilities")}
+    return {**zeroed, "classes": tf.where(valid, outputs["classes"], -1), "valid": valid}
 
 
 def describe_signatures(module: ServingModule) -> dict[str, dict[str, dict[str, dict[str, object]]]]:

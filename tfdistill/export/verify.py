@@ -13,10 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.data.decoding import evaluated
+from tfdistill.data.readings import Reading
 from tfdistill.export.folders import ExportError
+from tfdistill.export.samples import sample_files, sample_images
 from tfdistill.export.saved_model import normalisation, precision
 
-BATCH = 4
 FLOAT32_TOLERANCE = 1e-5
 # A bfloat16 number has eight significant bits: one rounding errs by up to 2^-9, and a graph that fuses
 # operations otherwise than eager execution does moves a logit by some such roundings.
@@ -27,14 +29,6 @@ TIME_LIMIT_SECONDS = 600
 def tolerance(network: keras.Model) -> float:
     """Returns the bound on an export's differences from this network, relative to max(1, |value|)."""
     return FLOAT32_TOLERANCE if precision(network) == "float32" else LOW_PRECISION_TOLERANCE
-
-
-def sample_images(image_shape: Sequence[int], batch: int = BATCH) -> tuple[np.ndarray, list[bytes]]:
-    """Makes fixed random images: float32 [batch, *image_shape] in 0..255, and the same ones as PNG files."""
-    images = np.random.default_rng(0).integers(0, 256, size=(batch, *image_shape), dtype=np.uint8)
-    with tf.device("CPU:0"):
-        encoded = [tf.io.encode_png(image).numpy() for image in images]
-    return images.astype(np.float32), encoded
 
 
 def live_answers(
@@ -48,6 +42,12 @@ def live_answers(
     with tf.device("CPU:0"):
         logits = tf.cast(network(tf.constant(images * scale + shift), training=False)["logits"], tf.float32)
         return {"logits": logits.numpy(), "probabilities": tf.nn.softmax(logits).numpy()}
+
+
+def evaluated_images(files: Sequence[bytes], image_shape: tuple[int, int, int], reading: Reading) -> np.ndarray:
+    """Image files as evaluation reads them, float32 [files, *image_shape], in this process."""
+    with tf.device("CPU:0"):
+        return np.stack([evaluated(tf.constant(one), image_shape, reading) for one in files]).astype(np.float32)
 
 
 def fresh_answers(saved_model: pathlib.Path, images: np.ndarray, encoded: Sequence[bytes]) -> dict[str, np.ndarray]:
@@ -91,32 +91,47 @@ def fresh_answers(saved_model: pathlib.Path, images: np.ndarray, encoded: Sequen
 
 
 def verify(
-    saved_model: pathlib.Path, network: keras.Model, *, mean: Sequence[float], std: Sequence[float]
+    saved_model: pathlib.Path,
+    network: keras.Model,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    reading: Reading,
+    samples: Sequence[bytes] = (),
 ) -> dict[str, float]:
-    """Compares a SavedModel, both its signatures, with the live network on a fixed random batch.
+    """Compares a SavedModel, both its signatures, with the live network.
+
+    The raw signature gets fixed random images; the other one gets image files of several kinds, and those given, which
+    this process reads as evaluation does.
 
     Returns:
-        {"tolerance", "logits", "probabilities"}: the tolerance, and the largest differences found, each
-        relative to max(1, |value|).
+        {"tolerance", "logits", "probabilities", "files"}: the tolerance, the largest differences found, each relative
+        to max(1, |value|), and how many image files were compared.
 
     Raises:
         ExportError: the fresh process failed, a difference is not below the tolerance, or logits are not
             finite.
     """
-    images, encoded = sample_images(network.input_shape[1:])
-    expected, answers = live_answers(network, images, mean, std), fresh_answers(saved_model, images, encoded)
-    if not np.isfinite(expected["logits"]).all():
-        raise ExportError("the network's logits are not finite")
-    limit, found = tolerance(network), {}
-    for name, value in expected.items():
-        differences = [_difference(answers[f"{kind}_{name}"], value) for kind in ("raw", "encoded")]
-        found[name] = max(differences)
-        if not found[name] < limit:
-            raise ExportError(f"the SavedModel's {name} differ from the network's by {found[name]:.3g}, over {limit:g}")
-    for kind in ("raw", "encoded"):
+    image_shape = tuple(network.input_shape[1:])
+    images, files = sample_images(image_shape), [*sample_files(image_shape), *samples]
+    read = {"raw": images, "encoded": evaluated_images(files, image_shape, reading)}
+    answers = fresh_answers(saved_model, images, files)
+    limit = tolerance(network)
+    found = {"logits": 0.0, "probabilities": 0.0}
+    for kind, pixels in read.items():
+        for name, expected in live_answers(network, pixels, mean, std).items():
+            if not np.isfinite(expected).all():
+                raise ExportError(f"the network's {name} are not finite")
+            difference = _difference(answers[f"{kind}_{name}"], expected)
+            found[name] = max(found[name], difference)
+            if not difference < limit:
+                raise ExportError(
+                    f"the SavedModel's {name} ({kind} images) differ from the network's by {difference:.3g}, "
+                    f"over {limit:g}"
+                )
         if not np.array_equal(answers[f"{kind}_classes"], answers[f"{kind}_logits"].argmax(axis=-1)):
             raise ExportError(f"the SavedModel's classes ({kind} images) are not those of its highest logits")
-    return {"tolerance": limit, **found}
+    return {"tolerance": limit, **found, "files": len(files)}
 
 
 def _difference(actual: np.ndarray, expected: np.ndarray) -> float:
