@@ -74,12 +74,23 @@ def test_a_folder_trains_with_one_command(folder, tmp_path, monkeypatch, capsys,
 
 def test_an_error_that_is_not_the_images_keeps_its_traceback(folder, tmp_path, monkeypatch):
     def fail(run):
-        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        raise tf.errors.InternalError(None, None, "a kernel has failed")
 
     monkeypatch.setattr(train.Run, "train", fail)
     arguments = [f"--runs_dir={tmp_path / 'runs'}", "--networks=resnet8", "--strategy=one"]
-    with pytest.raises(tf.errors.ResourceExhaustedError, match="out of memory"):
+    with pytest.raises(tf.errors.InternalError, match="a kernel has failed"):
         train.main(arguments)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")])
+def test_a_training_that_finds_no_memory_left_says_which_flags_take_it(folder, tmp_path, monkeypatch, capsys, error):
+    def fail(run):
+        raise error
+
+    monkeypatch.setattr(train.Run, "train", fail)
+    assert train.main([f"--runs_dir={tmp_path / 'runs'}", "--networks=resnet8", "--strategy=one"]) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("train.py: error: batch_size, image_size, networks: out of memory (")
 
 
 CIFAR100_COPY = Path(os.environ.get("TFDS_DATA_DIR", "nowhere")) / "cifar100"

@@ -87,7 +87,7 @@ def refused(main, arguments: list[str], capsys) -> str:
         ("--validation_share=0.0001", ["validation_share", "0.0001"]),
         ("--learning_rate=-1", ["learning_rate", "-1"]),
         ("--seed=-1", ["seed", "-1"]),
-        ("--run=..", ["run", "'..'"]),
+        ("--run=..", ["run: must be a name", "not .."]),
         ("--dml.temperature=2", ["dml.temperature", "supervised"]),
         ("--method=dml --networks=resnet8", ["networks", "two"]),
         ("--method=dml --networks=resnet8,resnet8 --dml.temperature=-1", ["dml.temperature", "-1"]),
