@@ -5,7 +5,8 @@ python benchmarks/first_steps.py --torch_python=PATH --kernel_std=0.4714   # fro
 
 Both start from the same weights and see the same batches. The kernel stands before a normalization, so that only its
 direction matters: the angle to where it began is how much it has learned. `--kernel_std` scales the first kernel; the
-authors draw it from N(0, 2 / (3 · 3 · 128)).
+authors draw it from N(0, 2 / (3 · 3 · 128)). Rounding alone parts two runs: how far, PyTorch's float64 says of its own
+float32. At the authors' rate a last bit grows to the size of the way within ten steps, at 0.001 it takes hundreds.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def batches_of(name: str, data_dir: str | None, batch_size: int, steps: int) -> 
     return {key: np.stack([one[key] for one in found]) for key in ("images", "labels")}
 
 
-def train(network: str, batches: dict[str, np.ndarray], folder: pathlib.Path, kernel_std: float) -> np.ndarray:
+def train(
+    network: str, batches: dict[str, np.ndarray], folder: pathlib.Path, kernel_std: float = 0.0, rate: float = 0.0
+) -> np.ndarray:
     """Trains with tfdistill; leaves the case for the other side, and gives the kernel before and after every step."""
     classes = 100 if batches["labels"].max() >= 10 else 10
     shape = batches["images"].shape[2:]
@@ -70,7 +73,8 @@ def train(network: str, batches: dict[str, np.ndarray], folder: pathlib.Path, ke
     kernel = distiller.fusion.get_layer("depthwise").kernel
     if kernel_std:
         kernel.assign(kernel * (kernel_std / np.std(kernel)))
-    recipe = distiller.recipe(PROTOCOLS["ffl"].settings)
+    settings = PROTOCOLS["ffl"].settings
+    recipe = distiller.recipe(dataclasses.replace(settings, learning_rate=rate or settings.learning_rate))
     case = {"network": network, "classes": classes, "temperature": distiller.temperature}
     case["recipe"] = {group: dataclasses.asdict(one) for group, one in recipe.items()}
     (folder / "case.json").write_text(json.dumps(case))
@@ -97,23 +101,33 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--kernel_std", type=float, default=0.0, help="of the first kernel; 0: as it is drawn")
+    parser.add_argument("--learning_rate", type=float, default=0.0, help="of both optimizers; 0: the authors'")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder = pathlib.Path(made)
         batches = batches_of(flags.dataset, flags.data_dir, flags.batch_size, flags.steps)
-        ours = train(flags.network, batches, folder, flags.kernel_std)
-        theirs = None
+        ours = train(flags.network, batches, folder, flags.kernel_std, flags.learning_rate)
+        theirs = exact = None
         if flags.torch_python:
             here = pathlib.Path(__file__).parent
             subprocess.run([flags.torch_python, "-m", "peer.ffl", made], cwd=here, check=True)
-            theirs = np.load(folder / "theirs.npy")
+            theirs, exact = np.load(folder / "theirs.npy"), np.load(folder / "exact.npy")
     print(f"standard deviation of the first kernel: {ours[0].std():.4f}")
     for step in sorted({*(one for one in SHOWN if one < flags.steps), flags.steps}):
         line = f"step {step:4}: tfdistill has turned it by {angle(ours[step], ours[0]):6.2f}°"
-        if theirs is not None:
-            line += f", PyTorch by {angle(theirs[step], theirs[0]):6.2f}°"
-            line += f"; they are apart by {100 * apart(ours[step], theirs[step], ours[0]):.3g} % of the way"
+        if theirs is not None and exact is not None:
+            line += (
+                f", PyTorch by {angle(theirs[step], ours[0]):6.2f}°, in float64 by {angle(exact[step], ours[0]):6.2f}°"
+            )
+            own, other = (100 * apart(one[step], exact[step], ours[0]) for one in (ours, theirs))
+            line += f"; from float64 {own:.3g} % of the way, PyTorch {other:.3g} %"
         print(line)
+    if theirs is not None and exact is not None:
+        far = [
+            max(apart(one, other, ours[0]) for one, other in zip(run[1:], exact[1:], strict=True))
+            for run in (ours, theirs)
+        ]
+        print(f"farthest from float64: tfdistill {100 * far[0]:.3g} % of the way, PyTorch {100 * far[1]:.3g} %")
 
 
 if __name__ == "__main__":

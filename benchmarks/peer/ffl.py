@@ -101,19 +101,25 @@ class FFL:
             optimizer.step()
 
 
-def main(folder: pathlib.Path) -> None:
-    case = json.loads((folder / "case.json").read_text())
-    torch.manual_seed(0)
+def trajectory(folder: pathlib.Path, dtype: torch.dtype) -> np.ndarray:
+    """The depthwise kernel before and after every step, `[steps + 1, height, width, channels, 1]`."""
+    torch.set_default_dtype(dtype)
+    case, batches = json.loads((folder / "case.json").read_text()), np.load(folder / "batches.npz")
     model = FFL(case["network"], case["classes"], case["recipe"], case["temperature"], math.exp(-5.0))
     weights.load(model.models, dict(np.load(folder / "before.npz")))
-    batches = np.load(folder / "batches.npz")
     kernels = [model.fusion.depthwise.weight.detach().numpy().copy()]
     for images, labels in zip(batches["images"], batches["labels"], strict=True):
-        model.step(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), torch.from_numpy(labels).long())
+        images = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(dtype)
+        model.step(images, torch.from_numpy(labels).long())
         kernels.append(model.fusion.depthwise.weight.detach().numpy().copy())
     # From (1, channels, height, width) to tfdistill's (height, width, channels, 1).
-    np.save(folder / "theirs.npy", np.stack(kernels).transpose(0, 3, 4, 2, 1))
-    np.savez(folder / "after_theirs.npz", **weights.save(model.models))
+    return np.stack(kernels).transpose(0, 3, 4, 2, 1)
+
+
+def main(folder: pathlib.Path) -> None:
+    """Trains in float32, and in float64, which says how far rounding alone takes a run."""
+    np.save(folder / "theirs.npy", trajectory(folder, torch.float32))
+    np.save(folder / "exact.npy", trajectory(folder, torch.float64))
 
 
 if __name__ == "__main__":

@@ -63,11 +63,11 @@ def stage(block: type[nn.Module], channels: int, filters: int, blocks: int, stri
 
 
 class Classifier(nn.Module):
-    """What networks and heads end with: global average and linear layer, both in float32."""
+    """What networks and heads end with: global average and linear layer, both in float32 at least."""
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:
         with torch.autocast(features.device.type, enabled=False):
-            return self.logits(features.float().mean((2, 3)))
+            return self.logits((features if features.dtype is torch.float64 else features.float()).mean((2, 3)))
 
 
 class Network(Classifier):
