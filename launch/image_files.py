@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import quietly  # noqa: F401  (before TensorFlow)
 import tensorflow as tf
 
@@ -17,7 +18,12 @@ except ImportError:
 
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
-    *(".avif", ".heic", ".heif", ".jp2", ".jxl", ".ppm", ".pgm", ".tga"),
+    *(".avif", ".heic", ".heif", ".jp2", ".jxl", ".ppm", ".pgm", ".tga", ".qoi"),
+)
+# What Pillow may try: pictures that need no other program (as EPS does).
+FORMATS = (
+    *("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "PCX", "ICO", "QOI"),
+    *("SGI", "DDS", "PSD", "XBM", "XPM"),
 )
 # What the network decodes itself, by its first bytes.
 DECODED = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8|BM|RIFF....WEBP", re.DOTALL)
@@ -45,15 +51,15 @@ def image_files(paths: Iterable[Path], passed_over: Callable[[Path, str], None])
             passed_over(Path(error.filename), error.strerror or str(error))
 
 
-def image_bytes(path: Path, max_pixels: int) -> bytes:
-    """A file's content, as PNG where the network does not decode its format."""
+def image_bytes(path: Path, max_pixels: int, made: str) -> bytes:
+    """A file's content, or an image of the format `made` where the network does not decode its own."""
     if not path.exists():
         raise Unreadable("there is no such file")
     if not path.is_file():
         raise Unreadable("it is no file")
     content = path.read_bytes()
     if not DECODED.match(content):
-        return converted(content, max_pixels)
+        return converted(content, max_pixels, made)
     height, width = claimed_size(content)
     require_few(height, width, max_pixels)
     return content
@@ -81,16 +87,22 @@ def require_few(height: int, width: int, max_pixels: int) -> None:
         raise Unreadable(f"its {height} x {width} pixels are more than --max_pixels={max_pixels}")
 
 
-def converted(content: bytes, max_pixels: int) -> bytes:
-    """An image that Pillow reads as a PNG that the network does: upright, RGB, the first one of several."""
+def converted(content: bytes, max_pixels: int, made: str) -> bytes:
+    """An image that Pillow reads as one that the network does: upright, RGB, 8 bits, the first one of several.
+
+    Args:
+        content: the file's.
+        max_pixels: more are refused by the header; 0 for any number.
+        made: "bmp", which exports decode to the same greys as evaluation, or "png", which older ones need.
+    """
     if Image is None:
         raise Unreadable("it is no JPEG, PNG, GIF, BMP or WebP image; for others install Pillow: pip install Pillow")
     Image.MAX_IMAGE_PIXELS = None  # the limit here is ours
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             require_few(image.height, image.width, max_pixels)
             written = io.BytesIO()
-            ImageOps.exif_transpose(image).convert("RGB").save(written, "png", compress_level=0)
+            eight_bits(ImageOps.exif_transpose(image)).save(written, made)
             return written.getvalue()
     except Unreadable:
         raise
@@ -99,10 +111,22 @@ def converted(content: bytes, max_pixels: int) -> bytes:
         raise Unreadable(f"Pillow cannot read it: {said}") from error
 
 
-def read(path: Path, max_pixels: int) -> bytes | Unreadable:
+def eight_bits(image: "Image.Image") -> "Image.Image":
+    """RGB of any image; 16 bits are reduced to 8 by their upper half, as TensorFlow does it."""
+    if image.mode == "F":
+        raise Unreadable("its pixels are fractions of no known range")
+    if not image.mode.startswith("I"):
+        return image.convert("RGB")
+    values = np.asarray(image).astype(np.int64)
+    if values.min(initial=0) < 0 or values.max(initial=0) >= 2**16:
+        raise Unreadable("its pixels have more than 16 bits")
+    return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+
+
+def read(path: Path, max_pixels: int, made: str) -> bytes | Unreadable:
     """A file's image, or why there is none."""
     try:
-        return image_bytes(path, max_pixels)
+        return image_bytes(path, max_pixels, made)
     except Unreadable as error:
         return error
     except (OSError, ValueError) as error:

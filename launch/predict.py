@@ -51,12 +51,14 @@ class Network:
         model: what TensorFlow loads; its signatures do not keep its variables alive.
         classes: their names, or their numbers where none were exported.
         max_pixels: what an image may have, at most; 0 for any number.
+        made: format in which it gets images that Pillow reads.
     """
 
     version: Path
     model: object = field(repr=False)
     classes: list[str] = field(repr=False)
     max_pixels: int
+    made: str = "png"
 
     @classmethod
     def load(cls, folder: Path, max_pixels: int | None) -> "Network":
@@ -64,8 +66,9 @@ class Network:
         model = tf.saved_model.load(str(version))
         signature = signature_of(model, "serving_default", version)
         count = signature.structured_outputs["probabilities"].shape[1]
-        limit = recorded_limit(version) if max_pixels is None else max_pixels
-        return cls(version, model, class_names(version, count), limit)
+        reading = recorded_reading(version)
+        limit = recorded_limit(reading) if max_pixels is None else max_pixels
+        return cls(version, model, class_names(version, count), limit, "bmp" if reading else "png")
 
     def signature(self, name: str) -> Callable[..., dict[str, tf.Tensor]]:
         return signature_of(self.model, name, self.version)
@@ -90,11 +93,17 @@ def class_names(version: Path, count: int) -> list[str]:
     return names if len(names) == count else [str(number) for number in range(count)]
 
 
-def recorded_limit(version: Path) -> int:
-    """The most pixels that the export itself allows, by its card; the usual number for exports that have none."""
+def recorded_reading(version: Path) -> dict:
+    """How the export reads images by its card; empty for those that have no such record."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return int(json.loads((version / CARD_FILE).read_text("utf-8"))["reading"]["max_pixels"])
-    return MAX_PIXELS
+        return dict(json.loads((version / CARD_FILE).read_text("utf-8"))["reading"])
+    return {}
+
+
+def recorded_limit(reading: dict) -> int:
+    """The most pixels that the export itself allows; the usual number where it does not say."""
+    limit = reading.get("max_pixels")
+    return limit if isinstance(limit, int) and limit >= 0 else MAX_PIXELS
 
 
 def probabilities_of(network: Network, contents: list[bytes]) -> list[np.ndarray | Unreadable]:
@@ -126,7 +135,9 @@ def answers(network: Network, contents: dict[Path, bytes]) -> dict[Path, np.ndar
     for path, outcome in found.items():
         if isinstance(outcome, Unreadable):
             with contextlib.suppress(Unreadable):
-                found[path] = probabilities_of(network, [converted(contents[path], network.max_pixels)])[0]
+                found[path] = probabilities_of(network, [converted(contents[path], network.max_pixels, network.made)])[
+                    0
+                ]
     return found
 
 
@@ -149,7 +160,7 @@ def predict_files(network: Network, paths: list[Path], batch_size: int) -> int:
 
     files = image_files(paths, passed_over)
     while batch := list(itertools.islice(files, batch_size)):
-        contents = {path: read(path, network.max_pixels) for path in batch}
+        contents = {path: read(path, network.max_pixels, network.made) for path in batch}
         readable = {path: content for path, content in contents.items() if isinstance(content, bytes)}
         found = answers(network, readable) if readable else {}
         for path in batch:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfdistill.data import Reading, Split
+from tfdistill.data.decoding import evaluated
 from tfdistill.data.reading import make_reader
 from tfdistill.export import ExportError, encoded, export_network, exporter, samples, saved_model, verify
 
@@ -49,12 +50,12 @@ def test_files_come_out_as_a_run_evaluates_them(tmp_path):
         Path(paths[-1]).write_bytes(content)
     reading = Reading("crop", margin=1.25)
     split = Split.of_files(paths, np.zeros(len(paths), np.int32), SHAPE, reading)
-    evaluated = make_reader(split, training=False)(tf.range(len(paths), dtype=tf.int64))["images"]
+    scored = make_reader(split, training=False)(tf.range(len(paths), dtype=tf.int64))["images"]
     served, valid = tf.function(lambda files: encoded.read_batch(files, SHAPE, reading), autograph=False)(
         tf.constant(pictures())
     )
     assert valid.numpy().all()
-    np.testing.assert_array_equal(served, evaluated)
+    np.testing.assert_array_equal(served, scored)
 
 
 def test_the_samples_of_the_proof_tell_the_readings_and_sides_apart():
@@ -121,6 +122,21 @@ def test_marked_images_leave_the_others_as_they_are(tmp_path):
     assert empty["valid"].shape == (0,) and empty["logits"].shape == (0, 3)
     specs = score.get_concrete_function().structured_outputs
     assert {name: spec.shape.as_list()[0] for name, spec in specs.items()} == dict.fromkeys(specs)
+
+
+@pytest.mark.parametrize("shape", [(8, 20, 3), (20, 8, 3), (9, 7, 1)])
+def test_the_centre_fills_shapes_that_are_no_squares(shape):
+    for height, width in ((30, 31), (10, 60), (60, 10), (9, 7), (3, 3)):
+        ramp = np.broadcast_to(np.linspace(0, 250, width).astype(np.uint8)[:, None], (height, width, 3))
+        content = tf.io.encode_png(ramp)
+        row = evaluated(content, shape, Reading("crop", margin=1.25)).numpy()[shape[0] // 2, :, 0].astype(int)
+        assert np.all(np.diff(row) >= 0) and abs(row.mean() - 125) < 26, "the middle of the ramp, upright"
+
+
+def test_a_header_that_claims_more_than_64_bits_count_is_over_the_limit():
+    claim = picture(10, 10)[:16] + b"\xff\xff\x00\x00" * 2 + picture(10, 10)[24:]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="more than max_pixels=5"):
+        evaluated(tf.constant(claim), SHAPE, Reading("resize", max_pixels=5))
 
 
 @pytest.mark.usefixtures("plain_decoding")

@@ -161,18 +161,42 @@ def test_an_export_that_marks_its_bad_images_is_asked_once(predict, monkeypatch,
 
 
 def test_the_limit_is_that_of_the_exports_card(predict, tmp_path):
-    assert predict.recorded_limit(tmp_path) == predict.MAX_PIXELS
-    for text, limit in (('{"reading": {"max_pixels": 7}}', 7), ('{"reading": "so"}', predict.MAX_PIXELS), ("{", None)):
+    def limit() -> int:
+        return predict.recorded_limit(predict.recorded_reading(tmp_path))
+
+    assert limit() == predict.MAX_PIXELS
+    for text, expected in (
+        ('{"reading": {"max_pixels": 7}}', 7),
+        ('{"reading": "so"}', None),
+        ("{", None),
+        ("[]", None),
+    ):
         (tmp_path / "model_card.json").write_text(text)
-        assert predict.recorded_limit(tmp_path) == (limit or predict.MAX_PIXELS)
+        assert limit() == (expected or predict.MAX_PIXELS)
+
+
+@pytest.mark.parametrize("made", ["bmp", "png"])
+def test_what_pillow_reads_has_eight_bits_and_stands_upright(predict, made):
+    values = np.arange(6, dtype=np.uint16).reshape(2, 3) * 10000 + 255
+    lying = Image.Exif()
+    lying[0x0112] = 6
+    written = io.BytesIO()
+    Image.fromarray(values).save(written, "tiff", exif=lying)
+    decoded = tf.io.decode_image(predict.converted(written.getvalue(), 6, made), 3, expand_animations=False).numpy()
+    np.testing.assert_array_equal(decoded[..., 0], np.rot90(values >> 8, -1))
+    for pixels, words in ((np.float32([[0.5]]), "no known range"), (np.int32([[70000]]), "more than 16 bits")):
+        written = io.BytesIO()
+        Image.fromarray(pixels).save(written, "tiff")
+        with pytest.raises(predict.Unreadable, match=words):
+            predict.converted(written.getvalue(), 0, made)
 
 
 @pytest.mark.parametrize(("format", "options"), [("png", {}), ("gif", {}), ("bmp", {}), ("jpeg", {}), ("tiff", {})])
 def test_sizes_are_refused_by_the_header_alone(predict, tmp_path, format, options):
     path = tmp_path / "image"
     path.write_bytes(image("red", format, 30, 40, **options))
-    assert isinstance(predict.read(path, 1200), bytes)
-    refused = predict.read(path, 1199)
+    assert isinstance(predict.read(path, 1200, "bmp"), bytes)
+    refused = predict.read(path, 1199, "bmp")
     assert str(refused) == "its 30 x 40 pixels are more than --max_pixels=1199"
 
 

@@ -101,6 +101,8 @@ def centre(
 ) -> tf.Tensor:
     """The centre of the image once its shorter side measures `margin` sizes, uint8 `image_shape`.
 
+    Where the shape is no square, the shorter side is the one that is short in proportion to it.
+
     Of an image that is much longer than wide no more is enlarged than what lies around its centre: a line of a million
     pixels would otherwise become an image of some hundred times as many.
     """
@@ -109,9 +111,11 @@ def centre(
     kept = tf.minimum(size, LONGEST * tf.reduce_min(size))
     (top, left), (height, width) = tf.unstack((size - kept) // 2), tf.unstack(kept)
     image, size = image[top : top + height, left : left + width], kept
-    shorter = round(min(image_shape[:2]) * margin)
+    # The side that is shorter than the result's shape would have it; of a square result, the shorter side.
+    side = tf.where(height * image_shape[1] <= width * image_shape[0], 0, 1)
+    shorter = tf.constant([round(length * margin) for length in image_shape[:2]])[side]
     # Integers all the way: the longer side is rounded down, as PyTorch's is.
-    enlarged = size * shorter // tf.reduce_min(size)
+    enlarged = size * shorter // size[side]
     resized = _rounded(tf.image.resize(image, enlarged, antialias=True))
     return _part(resized, (enlarged - image_shape[:2]) // 2, image_shape)
 
@@ -217,7 +221,9 @@ def _within(contents: tf.Tensor, max_pixels: int) -> tuple[tf.Tensor, tf.Tensor]
     if max_pixels:
         height, width = tf.unstack(image_size_of_header(contents))
         text = f"{{}} x {{}} pixels are more than max_pixels={max_pixels}"
-        checks.append(require(height * width <= max_pixels, text, width, height))
+        # A header may claim more pixels than 64 bits count.
+        pixels = tf.cast(height, tf.float64) * tf.cast(width, tf.float64)
+        checks.append(require(pixels <= max_pixels, text, width, height))
     with tf.control_dependencies(checks):
         return tf.identity(contents), kind
 
