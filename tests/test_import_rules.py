@@ -37,10 +37,12 @@ RULES: dict[str, set[str] | None] = {
     "passes": {"updates"},
     "network_checks": {"keras_settings", "networks", "updates"},
     "tasks": {"losses"},
+    "logged": {"updates"},
     "update_optimizers": {"optimizers", "updates"},
     "watch": {"tasks", "workers"},
     "distiller": {
         "batches",
+        "logged",
         "loops",
         "network_checks",
         "passes",

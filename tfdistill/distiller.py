@@ -12,12 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdistill import batches, loops, replicas
+from tfdistill import batches, logged, loops, replicas
 from tfdistill import optimizers as optimizer_settings
 from tfdistill.network_checks import check_networks, check_shared_layers, require_strategy, require_unchanged
 from tfdistill.passes import ForwardPasses
 from tfdistill.state import keyed, network_state
-from tfdistill.tasks import Classification, complaint, first_wrong
+from tfdistill.tasks import Classification, require_classes
 from tfdistill.update_optimizers import Choice, UpdateOptimizers
 from tfdistill.updates import Phase, Round, Taps, check_plan, owned_by_update, without_idle_updates
 from tfdistill.watch import Watch, require_finite
@@ -135,10 +135,9 @@ class Distiller(keras.Model):
             plan = without_idle_updates(self._table)
             check_shared_layers(self.networks, plan)
             with tf.init_scope(), self._scope():
-                self._trackers = {key: keras.metrics.Mean(name=_flat(key)) for key in self._training_keys(plan)}
-                self._evaluation_trackers = {
-                    key: keras.metrics.Mean(name="val_" + _flat(key)) for key in self._evaluation_keys()
-                }
+                names = logged.training_names(plan, self.networks, self.task.training_metric_names)
+                self._trackers = logged.means(names)
+                self._evaluation_trackers = logged.means(self.metrics_names, "val_")
             self._plan = plan
         return self._plan
 
@@ -333,7 +332,7 @@ class Distiller(keras.Model):
             gradients.append(update.require_all(tape.gradient(means[update.name], owned)))
         values = {f"{name}/loss": total for name, total in totals.items()}
         values |= {f"{name}/{term}": value for name, named in terms.items() for term, value in named.items()}
-        for network in self._moved_in(this_round):
+        for network in logged.moved_in(this_round, self.networks):
             metrics = self.task.training_metrics(batch, taps[network.name])
             values |= {f"{network.name}/{metric}": value for metric, value in metrics.items()}
         return values, gradients
@@ -378,7 +377,9 @@ class Distiller(keras.Model):
         if not self.update_optimizers and known_steps is None:
             raise ValueError("steps_per_epoch: the data does not tell its length; give it, the schedules need it")
         self.prepare(steps_per_epoch=known_steps or 1, epochs=epochs)
-        self._require_classes(y, keras_arguments.get("validation_data"))
+        require_classes(y, self.classes)
+        if isinstance(scored := keras_arguments.get("validation_data"), tuple) and len(scored) > 1:
+            require_classes(scored[1], self.classes, "validation example")
         self.phases_trained.clear()
         self.watch.begin()
         if self.optimizers.begin(initial_epoch, epochs):
@@ -404,7 +405,7 @@ class Distiller(keras.Model):
             The scores by name, or as a list in the order of `metrics_names`.
         """
         self.synchronize()
-        self._require_classes(y)
+        require_classes(y, self.classes)
         self.watch.begin_scoring()
         with batches.one_line_errors():
             scores = super().evaluate(x, y, return_dict=True, **keras_arguments)
@@ -423,14 +424,6 @@ class Distiller(keras.Model):
             ValueError: always.
         """
         raise ValueError("train_on_batch: phases and schedules need the epoch; use fit(), which takes any data set")
-
-    def _require_classes(self, labels: Any, validation_data: Any = None) -> None:
-        """Refuses arrays of labels that are no classes, before anything is computed."""
-        scored = validation_data[1] if isinstance(validation_data, tuple) and len(validation_data) > 1 else None
-        for array, place in ((labels, "example"), (scored, "validation example")):
-            if hasattr(array, "shape") and (wrong := first_wrong(array, self.classes)) is not None:
-                label = float(np.ravel(np.asarray(array))[wrong])
-                raise ValueError(complaint(label, f"{place} {wrong}", self.classes))
 
     def start_epoch(self, epoch: int, steps: int | None) -> None:
         """Chooses the phase of `epoch` (from 0) and says how many steps it has."""
@@ -454,12 +447,12 @@ class Distiller(keras.Model):
     def make_train_function(self, force: bool = False) -> None:
         """Keras' own fails with several replicas and several steps per execution; see `loops.training`."""
         if self.train_function is None or force:
-            self.train_function = loops.training(self, self._results_of(self._trackers))
+            self.train_function = loops.training(self, logged.results_of(self._trackers))
 
     def make_test_function(self, force: bool = False) -> None:
         """As `make_train_function`; see `loops.evaluation`."""
         if self.test_function is None or force:
-            self.test_function = loops.evaluation(self, self._results_of(self._evaluation_trackers))
+            self.test_function = loops.evaluation(self, logged.results_of(self._evaluation_trackers))
 
     def _maybe_symbolic_build(self, *arguments: Any, **keywords: Any) -> None:
         """Everything is built already; Keras' symbolic build fails under several replicas."""
@@ -480,27 +473,7 @@ class Distiller(keras.Model):
     @property
     def metrics_names(self) -> list[str]:
         """The scores that `evaluate` gives, in its order; without the prefix `val_` that `fit` gives them."""
-        return self._evaluation_keys()
-
-    def _results_of(self, trackers: Mapping[str, keras.metrics.Mean]) -> Callable[[], dict[str, tf.Tensor]]:
-        return tf.function(lambda: {key: tracker.result() for key, tracker in trackers.items()}, autograph=False)
-
-    def _training_keys(self, plan: Sequence[Phase]) -> list[str]:
-        keys: list[str] = []
-        for this_round in (this_round for phase in plan for this_round in phase.rounds):
-            for update in this_round.updates:
-                keys += [f"{update.name}/loss", *(f"{update.name}/{term}" for term in update.terms)]
-            moved = self._moved_in(this_round)
-            keys += [f"{network.name}/{metric}" for network in moved for metric in self.task.training_metric_names]
-        return list(dict.fromkeys(keys))
-
-    def _evaluation_keys(self) -> list[str]:
-        names = [network.name for network in self.networks] + (["ensemble"] if len(self.networks) > 1 else [])
-        return [f"{name}/{metric}" for name in names for metric in self.task.metric_names]
-
-    def _moved_in(self, this_round: Round) -> list[keras.Model]:
-        moved = Phase((this_round,))
-        return [network for network in self.networks if moved.moves(network)]
+        return logged.score_names(self.networks, self.task.metric_names)
 
     def _scope(self) -> contextlib.AbstractContextManager:
         return self.distribute_strategy.scope()
@@ -520,7 +493,3 @@ def _is_summed_on_read(variable: tf.Variable) -> bool:
     """Whether it is the sum of what each replica has, such as a metric's."""
     on_read = variable.synchronization == tf.VariableSynchronization.ON_READ
     return on_read and variable.aggregation == tf.VariableAggregation.SUM
-
-
-def _flat(key: str) -> str:
-    return key.replace("/", "_")

@@ -62,3 +62,19 @@ def complaint(label: float, place: str, classes: int) -> str:
     """
     remedy = "; labels numbered from 1 need 1 subtracted" if label == classes else ""
     return f"labels: {label:g} at {place} is no class, the {classes} classes are 0 to {classes - 1}{remedy}"
+
+
+def require_classes(labels: Any, classes: int, place: str = "example") -> None:
+    """Refuses an array of labels of which one is no class; what is no array is looked at in its batches.
+
+    Args:
+        labels: of all examples, in a form that `class_labels` takes.
+        classes: how many there are.
+        place: what an entry is, for the message.
+
+    Raises:
+        ValueError: names the first label that is no class, and its place.
+    """
+    if hasattr(labels, "shape") and (wrong := first_wrong(labels, classes)) is not None:
+        label = float(np.ravel(np.asarray(labels))[wrong])
+        raise ValueError(complaint(label, f"{place} {wrong}", classes))
