@@ -288,12 +288,12 @@ def test_again_writes_a_new_version(run, exported, monkeypatch, capsys):
     asked = []
 
     def instead_of_exporting(network, folder, **arguments):
-        asked.append((network.name, folder, arguments["card"]["step"]))
+        asked.append((network.name, folder, arguments["card"]["step"], arguments["bad_images"]))
         return folder / "2"
 
     monkeypatch.setattr(export_run.run_exports.export, "export_network", instead_of_exporting)
-    assert export_run.main(["--run=small", f"--runs_dir={run.runs}", "--again"]) == 0
-    assert asked == [("resnet8", exported.parent, 2)]
+    assert export_run.main(["--run=small", f"--runs_dir={run.runs}", "--again", "--export_bad_images=mark"]) == 0
+    assert asked == [("resnet8", exported.parent, 2, "mark")]
     assert f"resnet8: {exported.parent / '2'}\n" in capsys.readouterr().out
 
 
@@ -336,6 +336,8 @@ def test_evaluate_refuses_in_one_line(run, arguments, words, tmp_path, capsys):
         ("", ["run"]),
         ("--run=small --network=resnet9", ["network", "nearest: resnet8"]),
         ("--run=small --networks=resnet8", ["networks", "network"]),
+        ("--run=small --export_bad_images=skip", ["export_bad_images", "fail", "mark"]),
+        ("--run=small --export_dir=/proc/nowhere", ["export_dir", "/proc/nowhere"]),
     ],
 )
 def test_export_refuses_in_one_line(run, arguments, words, tmp_path, capsys):

@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 from absl import flags
@@ -13,6 +14,7 @@ from absl import flags
 from tfdistill import command_line, run_exports
 from tfdistill.assembly import facts_of, splits
 from tfdistill.bounds import Filled
+from tfdistill.config import RunConfig
 from tfdistill.flag_kinds import define
 from tfdistill.methods.arguments import choose
 from tfdistill.run_folder import existing
@@ -30,13 +32,15 @@ def main(arguments: Sequence[str]) -> int:
         folder = existing(values.runs_dir, values.run)
         trained = load_trained(folder)
         networks = chosen_networks(trained, values.network)
-        export_dir = values.export_dir or trained.config.export_dir
-        config = dataclasses.replace(trained.config, export_dir=export_dir)
+        said: dict[str, Any] = {
+            name: values[name].value for name in ("export_dir", "export_bad_images") if values[name].value
+        }
+        config = dataclasses.replace(trained.config, **said)
         run_exports.check_exports({network.name: network for network in networks}, config, trained.dataset)
     print(f"{folder.path}, step {trained.step}", flush=True)
     failed = False
     for network in networks:
-        found, written = export_one(trained, network, export_dir, again=values.again)
+        found, written = export_one(trained, config, network, again=values.again)
         for name, path in found.paths.items():
             print(
                 f"{name}: {path}" + ("" if written else " is of this step already; --again writes another"), flush=True
@@ -54,6 +58,7 @@ def export_flags() -> flags.FlagValues:
         "run": ("", "The run to export, finished or not."),
         "runs_dir": ("runs", "Folder of all runs."),
         "export_dir": ("", "Folder of all exports; the run's own --export_dir if empty."),
+        "export_bad_images": ("", "fail or mark, as in train.py --help; the run's own if empty."),
         "network": ("", "Export this one only; every network of the run if empty."),
     }
     for name, (default, text) in texts.items():
@@ -74,21 +79,20 @@ def chosen_networks(trained: Trained, name: str) -> list[keras.Model]:
 
 
 def export_one(
-    trained: Trained, network: keras.Model, export_dir: str, *, again: bool
+    trained: Trained, config: RunConfig, network: keras.Model, *, again: bool
 ) -> tuple[run_exports.Exports, bool]:
     """Exports a network of a run as the end of its training does.
 
     Args:
         trained: the run.
+        config: its flags, as this export is to have them.
         network: one of its networks.
-        export_dir: the version goes to `<export_dir>/<run>/<network>/`.
         again: write a new version even if there is one of this step.
 
     Returns:
         The version's folder or what went wrong, and whether a version was written now.
     """
-    config = dataclasses.replace(trained.config, export_dir=export_dir)
-    before = set(Path(export_dir, config.run_name, network.name).glob("*"))
+    before = set(Path(config.export_dir, config.run_name, network.name).glob("*"))
     found = run_exports.export_all(
         {network.name: network},
         config,
