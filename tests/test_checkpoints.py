@@ -1,4 +1,5 @@
 import errno
+import importlib.util
 import json
 from pathlib import Path
 
@@ -303,3 +304,14 @@ def test_assign_checks_everything_before_it_touches_anything(changes, message):
         assign(variables, arrays)
     np.testing.assert_array_equal(variables["a"].numpy(), [1.0, 2.0])
     np.testing.assert_array_equal(variables["b"].numpy(), np.zeros((2, 2)))
+
+
+def test_no_damage_is_read_as_something_else():
+    """Part of the campaign: tests/damage_checkpoints.py."""
+    path = Path(__file__).with_name("damage_checkpoints.py")
+    spec = importlib.util.spec_from_file_location("damage_checkpoints", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    counts, wrong = script.try_all(60)
+    assert wrong == []
+    assert counts[script.NAMED] > 100 and counts[script.ONE_LINE] > 100 and counts.total() > 300
