@@ -390,7 +390,7 @@ def test_a_file_that_cannot_be_written_is_one_line_and_the_run_goes_on_later(com
         assert error.count("\n") == 0, error
         assert f"{command.folder / file}: cannot be written: {os.strerror(number)}" in error
         if file == "epochs.csv":
-            assert "step 4 was saved; make room, and the same command goes on from there" in error
+            assert "step 4 was saved; once that is mended, the same command goes on from there" in error
             assert steps_of(command.folder) == [4]
         assert not [path for path in command.folder.glob(".*") if path.name != ".lock"]
     monkeypatch.setattr(os, "replace", replace)
@@ -413,3 +413,34 @@ def test_events_that_cannot_be_written_stop_the_run_with_what_it_trained_saved(h
     assert half() == 0
     events = EventAccumulator(str(half.folder / "logs" / "evaluation")).Reload()
     assert [point.step for point in events.Tensors("resnet8/accuracy")] == [4, 8], "the cut off epoch is made up for"
+
+
+def test_an_output_that_nobody_reads_any_more_stops_the_run_with_what_it_trained_saved(half, monkeypatch, capsys):
+    def closed(*arguments, **keywords):
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    monkeypatch.setattr(train.watching.Progress, "on_epoch_end", closed)
+    assert half("--checkpoint_seconds=1000") == 1
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("train.py: error: the output: Broken pipe; step 8 was saved; ") and error.count("\n") == 0
+
+
+# Numbers that are none.
+
+
+def test_a_variable_that_is_no_number_is_never_saved(half, monkeypatch, capsys):
+    """One that no loss has met yet: the momentum of a bias."""
+    real = train.callbacks.Record.on_train_batch_end
+
+    def spoil(record, batch, logs=None):
+        real(record, batch, logs)
+        if record.model.steps_trained == 6:
+            variables = [one for name, one in record.model.state().items() if name.startswith("optimizers/")]
+            slot = next(one for one in variables if tuple(one.shape) == (10,))
+            slot.assign(np.full(10, np.nan, "float32"))
+
+    monkeypatch.setattr(train.callbacks.Record, "on_train_batch_end", spoil)
+    assert half() == 1
+    error = capsys.readouterr().err.strip()
+    assert error.count("\n") == 0 and "optimizer resnet8: variable" in error and "not finite at step 6" in error
+    assert steps_of(half.folder) == [4, 5]

@@ -38,6 +38,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.received, self.patient, self.doing = 0, False, "starting"
+        self._handled = False
 
     @contextlib.contextmanager
     def handled(self) -> Iterator[Signals]:
@@ -46,10 +47,12 @@ class Signals:
             yield self  # where Python lets nobody handle them
             return
         before = {number: signal.getsignal(number) for number in SIGNALS}
+        self._handled = True
         self.listen()
         try:
             yield self
         finally:
+            self._handled = False
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -57,6 +60,11 @@ class Signals:
         """Handles the signals from here on."""
         for number in SIGNALS:
             signal.signal(number, self._receive)
+
+    def listen_again(self) -> None:
+        """Within `handled`: takes the signals back from TensorFlow, which takes SIGTERM where several workers meet."""
+        if self._handled and not self.received:
+            self.listen()
 
     def be_impatient(self, doing: str) -> None:
         """From here on a signal stops at once, as nothing is left to save.

@@ -103,7 +103,7 @@ def _train(run: Run) -> int:
         print(f"\ntrain.py: error: {memory.out_of_memory(error)}", file=sys.stderr)
         return 1
     except OSError as error:
-        if not isinstance(error, FileError) and error.errno not in NO_ROOM:
+        if not isinstance(error, FileError | BrokenPipeError) and error.errno not in NO_ROOM:
             raise
         print(f"\ntrain.py: error: {_in_one_line(error)}; {run.rescue()}", file=sys.stderr)
         return 1
@@ -258,6 +258,7 @@ class Run:
             Stopped: a signal asked for it.
             FloatingPointError: a loss is no longer finite.
         """
+        self.signals.listen_again()
         # Several workers stop at the same step, whenever the signal came.
         self.signals.patient, self.signals.doing = self.workers.count > 1, "it prepared to train"
         watchers = self._watchers()
@@ -283,7 +284,7 @@ class Run:
 
         Several workers would have to meet for it, of which the others know nothing.
         """
-        step, remedy = self.distiller.steps_trained, "make room, and the same command goes on from there"
+        step, remedy = self.distiller.steps_trained, "once that is mended, the same command goes on from there"
         if self.workers.count == 1 and step:
             self.record.forget_unfinished(step)
             try:

@@ -109,7 +109,9 @@ def connect(cluster: Cluster) -> tf.distribute.Strategy:
         f"{MINUTES_TO_CONNECT} minutes at most",
         flush=True,
     )
-    handlers = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGALRM)}
+    handlers = {
+        number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    }
     signal.alarm(60 * MINUTES_TO_CONNECT)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
