@@ -32,6 +32,7 @@ def load_data(config: RunConfig) -> data.Dataset:
             image_size=config.image_size or None,
             download=config.download,
             reading=config.reading,
+            max_pixels=config.max_pixels,
         )
     except data.DataUnavailable as error:
         raise ValueError(f"{error}; configs/quickstart.flags runs on data that comes with the installation") from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 from tfdistill.bounds import Bounds, Filled, Number, annotated, check, one_of, shown
-from tfdistill.data import AUGMENTATIONS, NORMALIZATIONS, READINGS, TFDS_PATTERN, source_of
+from tfdistill.data import AUGMENTATIONS, MAX_PIXELS, NORMALIZATIONS, READINGS, TFDS_PATTERN, source_of
 from tfdistill.methods import METHODS
 from tfdistill.methods.arguments import choose
 from tfdistill.networks import Specification, architecture_of
@@ -59,9 +59,15 @@ class RunConfig:
     image_size: int = _flag(0, "Height and width that images of many sizes are brought to.", Number(0, 16_384))
     reading: str = _flag(
         "auto",
-        "How they are: resize (whole, squeezed), crop (random crops in training, the centre in evaluation), or auto: "
-        "crop above 64 pixels.",
+        "How they are: resize (whole, squeezed), crop (random crops in training, the centre in evaluation), "
+        "resize_crop (whole, squeezed to size x 256/224; a random part of that in training, the centre in evaluation), "
+        "or auto: crop above 64 pixels, else resize.",
         one_of(READINGS),
+    )
+    max_pixels: int = _flag(
+        MAX_PIXELS,
+        "Images of more pixels (height times width) are left out, unseen, and counted in a warning; 0: no limit.",
+        COUNT,
     )
     normalization: str = _flag(
         "", f"Mean and standard deviation: {', '.join(NORMALIZATIONS)}; the data set's if empty."

@@ -1,12 +1,14 @@
 """Image folders: what is found, what is refused, and that decoding agrees with the pixels written."""
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tfdistill.data import DataUnavailable, evaluation_batches, load, training_batches
+from tfdistill.data import NORMALIZATIONS, DataUnavailable, evaluation_batches, load, training_batches
 
 COLOURS = {"red": (200, 10, 20), "green": (10, 180, 30)}
 
@@ -39,6 +41,79 @@ def test_classes_and_files(folder):
     assert dataset.image_shape == (12, 12, 3)
     assert np.bincount(dataset.train.labels).tolist() == [6, 5]
     assert dataset.test.images[:, 0, 0].tolist() == [list(COLOURS["green"]), list(COLOURS["red"])]
+
+
+def test_what_is_passed_over_is_counted_in_one_warning_and_what_systems_leave_is_not(folder, caplog):
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._0.png", "__MACOSX/0.png", ".ipynb_checkpoints/1.png"):
+        (folder / "train" / "red" / name).parent.mkdir(exist_ok=True)
+        (folder / "train" / "red" / name).write_bytes(b"junk")
+    (folder / "train" / "__MACOSX" / "red").mkdir(parents=True)
+    (folder / "train" / "$RECYCLE.BIN").mkdir()
+    load("image_folder", data_dir=folder, image_size=8)
+    assert not caplog.records
+    (folder / "train" / "red" / "labels.csv").write_text("0,1")
+    (folder / "train" / "green" / "notes.txt").write_text("BM is no bitmap here")
+    (folder / "train" / "green" / "0.png").write_bytes(b"")
+    write_colour(folder / "train" / "red" / "large.png", "red", 40)
+    dataset = load("image_folder", data_dir=folder, image_size=8, max_pixels=1599)
+    assert (dataset.class_names, len(dataset.train)) == (("green", "red"), 9)
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"{folder / 'train'}: 2 of 11 images cannot be read and are left out; the first is "
+        f"{folder / 'train' / 'green' / '0.png'} (not an image that TensorFlow or Pillow can read), then "
+        f"{folder / 'train' / 'red' / 'large.png'}; 2 files are no images: "
+        f"{folder / 'train' / 'green' / 'notes.txt'}, {folder / 'train' / 'red' / 'labels.csv'}"
+    )
+
+
+def test_folders_within_a_class_count_for_it(folder):
+    (folder / "train" / "red" / "more").mkdir()
+    write_colour(folder / "train" / "red" / "more" / "again" / "0.png", "red")
+    (folder / "train" / "red" / "more" / "back").symlink_to(folder / "train" / "red")
+    train = load("image_folder", data_dir=folder, image_size=80).train
+    assert train.labels.tolist() == [0] * 5 + [1] * 6
+    assert [str(Path(path).relative_to(folder / "train" / "red")) for path in train.images[5:]] == [
+        *("0.png", "1.png", "2.png", "3.png", "4.png", "more/again/0.png"),
+    ]
+
+
+def test_images_of_every_format_by_their_content(folder):
+    pixels = np.full((8, 8, 3), COLOURS["red"], np.uint8)
+    image = Image.fromarray(pixels)
+    path = folder / "train" / "red"
+    for number in range(5):
+        (path / f"{number}.png").unlink()
+    for name, form in (
+        ("a.webp", "webp"),
+        ("b.tiff", "tiff"),
+        ("c.avif", "avif"),
+        ("d.jfif", "jpeg"),
+        ("e.tga", "tga"),
+    ):
+        image.save(path / name, form, **({"lossless": True} if form == "webp" else {}))
+    image.save(path / "f.jpg", "webp", lossless=True)
+    image.save(path / "g.png", "tiff")
+    image.save(path / "h", "png")
+    image.convert("P", palette=Image.Palette.ADAPTIVE).save(path / "i.bmp")
+    found = load("image_folder", data_dir=folder, image_size=8).train
+    red = found.images[found.labels == 1].astype(int)
+    assert len(red) == 9
+    np.testing.assert_allclose(red, np.broadcast_to(pixels, red.shape), atol=3)
+
+
+def test_names_in_latin_1(folder):
+    place = os.fsencode(folder / "train" / "red") + b"/caf\xe9.png"
+    shutil.copy(folder / "train" / "red" / "0.png", place)
+    train = load("image_folder", data_dir=folder, image_size=80).train
+    assert len(train) == 11 and train.place(10) == f"{folder / 'train' / 'red'}/caf\\xe9.png"
+    (batch,) = evaluation_batches(train, batch_size=11, normalization=NORMALIZATIONS["none"]).as_numpy_iterator()
+    np.testing.assert_allclose(batch["images"][10, 40, 40] * 255, COLOURS["red"], atol=1e-3)
+    os.mkdir(os.fsencode(folder / "train") + b"/caf\xe9")
+    with pytest.raises(
+        ValueError, match=r"folder .*train/caf\\xe9 is no UTF-8.* convmv -f latin1 -t utf8 -r"
+    ) as caught:
+        load("image_folder", data_dir=folder, image_size=8)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("name", ["test", "val", "validation"])
@@ -113,7 +188,8 @@ def empty_class(root: Path) -> None:
 
 
 def class_without_images(root: Path) -> None:
-    (root / "val" / "red" / "one.png").rename(root / "val" / "red" / "one.txt")
+    (root / "val" / "red" / "one.png").unlink()
+    (root / "val" / "red" / "one.txt").write_text("not an image")
 
 
 def no_test_split(root: Path) -> None:

@@ -65,9 +65,9 @@ def assert_equal(left: list[dict], right: list[dict]) -> None:
             np.testing.assert_array_equal(one[key], other[key])
 
 
-@pytest.mark.parametrize("kind", ["files", "records"])
-def test_random_crops_resume_at_any_step(folder, kind):
-    split = split_of(folder, kind)
+@pytest.mark.parametrize(("kind", "style"), [("files", "crop"), ("records", "crop"), ("files", "resize_crop")])
+def test_random_crops_resume_at_any_step(folder, kind, style):
+    split = split_of(folder, kind, style)
     whole = arrays(training_batches(split, **SETTINGS, steps=7))
     for first_step in (2, 5):
         late = training_batches(split, **SETTINGS, first_step=first_step, steps=7 - first_step)
@@ -78,7 +78,9 @@ def test_random_crops_resume_at_any_step(folder, kind):
         for index, image in zip(batch["index"].tolist(), batch["images"], strict=True):
             by_example.setdefault(index, []).append(image)
     assert all(len(images) >= 2 for images in by_example.values())
-    assert not any(np.array_equal(images[0], images[1]) for images in by_example.values()), "crops differ by epoch"
+    same = [np.array_equal(images[0], images[1]) for images in by_example.values()]
+    # Of a squeezed image there are few parts, some of which come again.
+    assert not (any if style == "crop" else all)(same), "crops differ by epoch"
 
 
 @pytest.mark.parametrize("style", ["crop", "resize"])

@@ -7,13 +7,14 @@ from tfdistill.data.labels import corrupt_labels, smooth_labels
 from tfdistill.data.mixing import Cutout, Mixing
 from tfdistill.data.pipeline import evaluation_batches, training_batches
 from tfdistill.data.randaugment import RandAugment
-from tfdistill.data.readings import READINGS, Reading
+from tfdistill.data.readings import MAX_PIXELS, READINGS, Reading
 from tfdistill.data.selection import hold_out, take_subset
 from tfdistill.data.sources import DATASETS, TFDS_PATTERN, TFDS_SUMMARY, load, source_of
 
 __all__ = [
     "AUGMENTATIONS",
     "DATASETS",
+    "MAX_PIXELS",
     "NORMALIZATIONS",
     "READINGS",
     "TFDS_PATTERN",

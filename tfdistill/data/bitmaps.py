@@ -11,6 +11,9 @@ COLOURS = 256
 # Masks of red, green and blue in 32 bits, as the bytes blue, green, red lie in a file.
 USUAL_MASKS = (0xFF0000, 0xFF00, 0xFF)
 PLAIN, BIT_FIELDS = 0, 3
+BITS = (1, 4, 8, 24, 32)
+# Bytes of the header of OS/2 and Windows 2.
+OLD_HEADER = 12
 
 
 def decode_bitmap(contents: tf.Tensor) -> tf.Tensor:
@@ -28,18 +31,11 @@ def decode_bitmap(contents: tf.Tensor) -> tf.Tensor:
 
     Source: Microsoft's BITMAPINFOHEADER and its predecessors and successors ("Bitmap Storage", Win32).
     """
-    begin, header, rows, old_bits, bits, compression, *masks = numbers(
-        head_of(contents), (10, 4), (14, 4), (22, 4), (24, 2), (28, 2), (30, 4), (54, 4), (58, 4), (62, 4)
-    )
-    old = header == 12
+    begin, header, rows, bits, compression, known = _header(contents)
+    old = header == OLD_HEADER
     height, width = tf.unstack(image_size_of_header(contents))
-    bits = tf.where(old, old_bits, bits)
-    compression = tf.where(old, tf.zeros_like(compression), compression)
     # Rows are filled up to multiples of 4 bytes.
     row = (width * bits + 31) // 32 * 4
-    usual = tf.reduce_all(tf.stack(masks) == USUAL_MASKS)
-    known = (compression == PLAIN) | ((compression == BIT_FIELDS) & (bits == 32) & usual)
-    known &= tf.reduce_any(bits == tf.constant([1, 4, 8, 24, 32], tf.int64))
     size = tf.cast(tf.strings.length(contents), tf.int64)
     whole = (height > 0) & (width > 0) & (begin + row * height <= size)
     checks = [
@@ -63,6 +59,23 @@ def decode_bitmap(contents: tf.Tensor) -> tf.Tensor:
         return pixels[..., 2::-1]
 
     return tf.ensure_shape(tf.cond(bits <= 8, with_palette, with_colours), [None, None, 3])
+
+
+def is_plain_bitmap(contents: tf.Tensor) -> tf.Tensor:
+    """Whether `decode_bitmap` reads this kind of BMP file, by its header."""
+    return _header(contents)[-1]
+
+
+def _header(contents: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """Place of the pixels, length of the header, rows, bits, compression; whether bits and compression are known."""
+    begin, header, rows, old_bits, bits, compression, *masks = numbers(
+        head_of(contents), (10, 4), (14, 4), (22, 4), (24, 2), (28, 2), (30, 4), (54, 4), (58, 4), (62, 4)
+    )
+    bits = tf.where(header == OLD_HEADER, old_bits, bits)
+    compression = tf.where(header == OLD_HEADER, tf.zeros_like(compression), compression)
+    usual = tf.reduce_all(tf.stack(masks) == USUAL_MASKS)
+    known = (compression == PLAIN) | ((compression == BIT_FIELDS) & (bits == 32) & usual)
+    return begin, header, rows, bits, compression, known & tf.reduce_any(bits == tf.constant(BITS, tf.int64))
 
 
 def _unpacked(lines: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:

@@ -14,9 +14,12 @@ from tfdistill.data.dataset import Split
 from tfdistill.data.decoding import decode, try_decoding
 from tfdistill.data.reading import encoded_images
 
+# So many of what is left out are named in a warning.
+NAMED = 5
 
-def without_unreadable(split: Split, title: str) -> Split:
-    """A split on disk without the images that cannot be read, which one warning counts.
+
+def without_unreadable(split: Split, title: str, passed_over: Sequence[str] = ()) -> Split:
+    """A split on disk without the images that cannot be read; one warning counts them, and what was passed over.
 
     Every image is decoded once, on all cores; JPEG at an eighth of its size, which looks at every byte and takes a
     fraction of the time. So each that passes here can be decoded in training too.
@@ -24,21 +27,37 @@ def without_unreadable(split: Split, title: str) -> Split:
     Args:
         split: a whole split; what remains of it is numbered anew.
         title: what the warning calls it.
+        passed_over: names of files that were found beside the images, and are none.
     """
     unreadable = unreadable_positions(split)
+    texts = [unreadable_text(split, unreadable)] if len(unreadable) else []
+    if passed_over:
+        one = len(passed_over) == 1
+        texts.append(f"{len(passed_over)} {'file is no image' if one else 'files are no images'}: {some(passed_over)}")
+    if texts:
+        logging.warning("%s: %s", title, "; ".join(texts))
     if not len(unreadable):
         return split
     left = split.take(np.setdiff1d(np.arange(len(split)), unreadable))
-    warn_of(title, len(unreadable), len(split), f"{split.place(unreadable[0])} ({reason(split, unreadable[0])})")
     return dataclasses.replace(left, index=np.arange(len(left)))
 
 
-def warn_of(title: str, unreadable: int, images: int, first: str) -> None:
-    """The warning that images are left out."""
-    which = "the first is" if unreadable > 1 else "it is"
-    logging.warning(
-        "%s: %d of %d images cannot be read and are left out; %s %s", title, unreadable, images, which, first
+def unreadable_text(split: Split, positions: np.ndarray) -> str:
+    """How many images of a split are left out and why, with some names: the middle of a warning."""
+    first = positions[0]
+    which = "the first is" if len(positions) > 1 else "it is"
+    more = [split.place(one) for one in positions[1:NAMED]]
+    then = f", then {some(more, len(positions) - 1)}" if more else ""
+    return (
+        f"{len(positions)} of {len(split)} images cannot be read and are left out; "
+        f"{which} {split.place(first)} ({reason(split, first)}){then}"
     )
+
+
+def some(names: Sequence[str], count: int | None = None) -> str:
+    """Some names of so many."""
+    shown, count = names[:NAMED], len(names) if count is None else count
+    return ", ".join(shown) + (f" and {count - len(shown)} more" if count > len(shown) else "")
 
 
 def unreadable_positions(split: Split) -> np.ndarray:
@@ -72,15 +91,27 @@ def survivors(count: int, probe: Callable[[tf.Tensor], tuple[tf.Tensor, ...]]) -
 def reason(split: Split, position: int) -> str:
     """Why an image cannot be decoded, in a few words."""
     assert split.reading is not None
+    limit = split.reading.max_pixels
     try:
-        decode(encoded_images(split)(tf.constant([position], tf.int64))[0], max_pixels=split.reading.max_pixels)
+        # As a graph, whose messages begin with what failed.
+        tf.function(lambda one: tf.shape(decode(encoded_images(split)(one)[0], max_pixels=limit)), autograph=False)(
+            tf.constant([position], tf.int64)
+        )
     except UnicodeDecodeError:
         # TensorFlow's message quotes the bytes of a damaged record.
         return "damaged"
     except tf.errors.OpError as error:
-        words = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error.message).splitlines()[0])
-        return " ".join(words.split())[:200]
+        return _in_a_few_words(str(error.message))
     return "damaged"
+
+
+def _in_a_few_words(message: str) -> str:
+    """What is wrong, out of a message of TensorFlow with places in the code before and names of nodes behind."""
+    if said := re.search(r"assertion failed: \[(.*?)\]\n", message) or re.search(r"ValueError: (.*)", message):
+        return said.group(1)[:200]
+    text = re.split(r"\n\t ?\[\[|\[Op:", message)[0].strip().splitlines()
+    words = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", text[-1] if text else "damaged")
+    return " ".join(words.split())[:200]
 
 
 def describe_unreadable(splits: Sequence[Split]) -> str:

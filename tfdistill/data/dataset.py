@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -128,9 +129,14 @@ class Split:
         if not self.on_disk:
             return f"example {position}"
         if self.records is None:
-            return str(self.images[position])
+            return shown_path(self.images[position])
         number, offset, _ = self.images[position]
         return f"the record at byte {offset} of {self.records.paths[number]}"
+
+
+def shown_path(path: str) -> str:
+    """A path as text that any terminal or file takes; bytes that are no UTF-8 are written as \\xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _labels_and_index(labels: np.ndarray, examples: int) -> tuple[np.ndarray, np.ndarray]:

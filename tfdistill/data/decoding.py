@@ -19,7 +19,17 @@ import tensorflow as tf
 
 from tfdistill.data.bitmaps import decode_bitmap
 from tfdistill.data.first_frames import first_frame
-from tfdistill.data.headers import BMP, GIF, JPEG, UNKNOWN, WEBP, format_of, head_of, image_size_of_header, require
+from tfdistill.data.headers import (
+    BMP,
+    GIF,
+    JPEG,
+    UNKNOWN,
+    WEBP,
+    format_of,
+    image_size_of_header,
+    is_moving_webp,
+    require,
+)
 from tfdistill.data.orientation import orientation_of, stored_box, turned, upright_size
 from tfdistill.data.readings import MAX_PIXELS, RESOLUTION, Reading, random_box
 
@@ -241,9 +251,7 @@ def _still(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
 
 def _decoded_webp(contents: tf.Tensor) -> tf.Tensor:
     """Pixels of a WebP file that does not move, uint8 [height, width, 3]; alpha is dropped."""
-    head = head_of(contents)
-    moves = (head[15] == ord("X")) & (head[20] // 2 % 2 == 1)
-    with tf.control_dependencies([require(~moves, "a moving WebP is read by Pillow only")]):
+    with tf.control_dependencies([require(~is_moving_webp(contents), "a moving WebP is read by Pillow only")]):
         return tf.ensure_shape(tf.io.decode_webp(tf.identity(contents))[0, ..., :3], [None, None, 3])
 
 

@@ -84,6 +84,12 @@ def format_of(contents: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(matches, tf.int32) * np.arange(1, 1 + len(padded), dtype=np.int32))
 
 
+def is_moving_webp(contents: tf.Tensor) -> tf.Tensor:
+    """Whether a WebP file has several pictures, by its header."""
+    head = head_of(contents, length=21)
+    return (head[15] == ord("X")) & (head[20] // 2 % 2 == 1)
+
+
 def image_size_of_header(contents: tf.Tensor) -> tf.Tensor:
     """Height and width in pixels that an encoded image claims, without decoding it; pure TensorFlow.
 

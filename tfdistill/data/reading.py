@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from tfdistill.data.dataset import RecordFiles, Split
 from tfdistill.data.decoding import evaluated, random_crop, random_part
+from tfdistill.data.other_formats import readable
 from tfdistill.data.readings import crop_draws
 from tfdistill.data.rows import Rows, drawn
 
@@ -48,19 +50,24 @@ def make_reader(split: Split, *, training: bool) -> Callable[..., Batch]:
 
 
 def encoded_images(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function from positions [B] to the encoded images of a split on disk, strings [B]."""
+    """A function from positions [B] to the encoded images of a split on disk, strings [B].
+
+    They are in formats that the graph decodes: Pillow has converted the others.
+    """
+    assert split.reading is not None
+    records, limit = split.records, split.reading.max_pixels
+    # Names of files are bytes, and need not be UTF-8.
+    found = split.images if records else [os.fsencode(path) for path in split.images]
     with tf.init_scope(), tf.device("CPU:0"):
-        places = tf.constant(split.images, tf.string if split.records is None else tf.int64)
-    records = split.records
+        places = tf.constant(found, tf.int64 if records else tf.string)
 
     def fetch(positions: tf.Tensor) -> tf.Tensor:
         chosen = tf.gather(places, positions)
         if records is None:
-            return tf.map_fn(tf.io.read_file, chosen)
-        examples = read_records(records, chosen)
-        return tf.io.parse_example(examples, {records.image_key: tf.io.FixedLenFeature([], tf.string)})[
-            records.image_key
-        ]
+            return tf.map_fn(lambda path: readable(tf.io.read_file(path), limit), chosen)
+        kinds = {records.image_key: tf.io.FixedLenFeature([], tf.string)}
+        contents = tf.io.parse_example(read_records(records, chosen), kinds)[records.image_key]
+        return tf.map_fn(lambda one: readable(one, limit), contents)
 
     return fetch
 

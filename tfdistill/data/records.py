@@ -13,7 +13,9 @@ import tensorflow as tf
 from tfdistill.data.checking import survivors
 from tfdistill.data.dataset import RecordFiles
 from tfdistill.data.decoding import try_decoding
+from tfdistill.data.other_formats import readable
 from tfdistill.data.reading import read_records
+from tfdistill.data.readings import MAX_PIXELS
 
 # A record is framed by its length (8 bytes) and a checksum of that (4) before, and a checksum of itself (4) after.
 HEADER, FOOTER = 12, 4
@@ -38,7 +40,9 @@ def record_spans(paths: Sequence[str]) -> np.ndarray:
     return np.concatenate([numbers[:, None], np.concatenate([*found, np.empty((0, 2), np.int64)])], axis=1)
 
 
-def readable_examples(records: RecordFiles, spans: np.ndarray, label_key: str) -> tuple[np.ndarray, np.ndarray]:
+def readable_examples(
+    records: RecordFiles, spans: np.ndarray, label_key: str, max_pixels: int = MAX_PIXELS
+) -> tuple[np.ndarray, np.ndarray]:
     """Positions in `spans` of the records whose image can be decoded, ascending, and their labels, int64."""
     features = {
         records.image_key: tf.io.FixedLenFeature([], tf.string),
@@ -49,7 +53,7 @@ def readable_examples(records: RecordFiles, spans: np.ndarray, label_key: str) -
 
     def probe(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         example = tf.io.parse_single_example(read_records(records, places[position][None])[0], features)
-        return position, example[label_key], try_decoding(example[records.image_key])
+        return position, example[label_key], try_decoding(readable(example[records.image_key], max_pixels), max_pixels)
 
     positions, labels, _ = survivors(len(spans), probe)
     return positions, labels

@@ -13,6 +13,7 @@ from tfdistill.data.cifar import load_cifar
 from tfdistill.data.dataset import Dataset, Split
 from tfdistill.data.digits import load_digits
 from tfdistill.data.image_folder import load_image_folder
+from tfdistill.data.readings import MAX_PIXELS
 from tfdistill.data.tfds_sets import load_imagenet, load_tfds
 
 
@@ -24,6 +25,7 @@ class Request:
     image_size: int | None
     download: bool
     reading: str
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,16 @@ DATASETS = {
     ),
     "image_folder": Source(
         summary="your images: train/<class>/*.jpg and test/<class>/*.jpg in data_dir, brought to image_size",
-        loader=lambda asked: load_image_folder(asked.data_dir, asked.image_size, asked.reading),
+        loader=lambda asked: load_image_folder(asked.data_dir, asked.image_size, asked.reading, asked.max_pixels),
         image_size=None,
         normalization="imagenet",
         augmentation=PAD_4,
     ),
     "imagenet2012": Source(
         summary="ImageNet: 1,281,167 + 50,000 photographs, 1,000 classes, from TensorFlow Datasets; fetched by hand",
-        loader=lambda asked: load_imagenet(asked.data_dir, asked.image_size, asked.download, asked.reading),
+        loader=lambda asked: load_imagenet(
+            asked.data_dir, asked.image_size, asked.download, asked.reading, asked.max_pixels
+        ),
         image_size=None,
         normalization="imagenet",
         augmentation=PAD_4,
@@ -101,7 +105,12 @@ def source_of(name: str) -> Source:
         return Source(
             summary=TFDS_SUMMARY,
             loader=lambda asked: load_tfds(
-                name.removeprefix("tfds:"), asked.data_dir, asked.image_size, asked.download, asked.reading
+                name.removeprefix("tfds:"),
+                asked.data_dir,
+                asked.image_size,
+                asked.download,
+                asked.reading,
+                asked.max_pixels,
             ),
             image_size=None,
             normalization="imagenet",
@@ -120,6 +129,7 @@ def load(
     image_size: int | None = None,
     download: bool = False,
     reading: str = "auto",
+    max_pixels: int = MAX_PIXELS,
 ) -> Dataset:
     """Loads a dataset by name.
 
@@ -132,7 +142,10 @@ def load(
             have one size have no other.
         download: whether absent data may be downloaded.
         reading: how images are brought to `image_size`: "resize" squeezes them whole, "crop" trains on random crops
-            and evaluates the centre, "auto" is "crop" above 64 pixels.
+            and evaluates the centre, "resize_crop" does so with the whole image squeezed to a somewhat larger size,
+            "auto" is "crop" above 64 pixels and else "resize".
+        max_pixels: height times width of an encoded image, at most; what has more is left out, and counted in a
+            warning; 0 for no limit.
 
     Returns:
         The dataset, with its default normalisation and augmentation.
@@ -144,12 +157,14 @@ def load(
     source = source_of(name)
     if source.image_size and image_size not in (None, source.image_size):
         raise ValueError(f"image_size of {name} is {source.image_size}, got {image_size}; leave it out")
-    if source.image_size and reading == "crop":
+    if max_pixels < 0:
+        raise ValueError(f"max_pixels must be 1 or more, or 0 for no limit, got {max_pixels}")
+    if source.image_size and reading not in ("auto", "resize"):
         raise ValueError(f"reading: the images of {name} are {source.image_size}x{source.image_size}; leave it out")
     train, test, class_names = source.loader(
-        Request(Path(data_dir) if data_dir else None, image_size, download, reading)
+        Request(Path(data_dir) if data_dir else None, image_size, download, reading, max_pixels)
     )
-    cropped = train.reading is not None and train.reading.style == "crop"
+    cropped = train.reading is not None and train.reading.style in ("crop", "resize_crop")
     normalization = NORMALIZATIONS[source.normalization]
     if len(normalization.mean) not in (1, train.image_shape[-1]):
         normalization = NORMALIZATIONS["none"]

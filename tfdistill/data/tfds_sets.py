@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from absl import logging
 
-from tfdistill.data.checking import reason, warn_of
+from tfdistill.data.checking import unreadable_text
 from tfdistill.data.dataset import RecordFiles, Split
 from tfdistill.data.prepared import prepared_builder
 from tfdistill.data.reading import into_memory
-from tfdistill.data.readings import reading_of
+from tfdistill.data.readings import MAX_PIXELS, Reading, reading_of
 from tfdistill.data.records import readable_examples, record_spans
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ UNLABELLED = -1
 
 
 def load_tfds(
-    name: str, data_dir: Path | None, image_size: int | None, download: bool, reading: str
+    name: str, data_dir: Path | None, image_size: int | None, download: bool, reading: str, max_pixels: int = MAX_PIXELS
 ) -> tuple[Split, Split, tuple[str, ...]]:
     """Finds the examples of a data set by name; the splits are "train" and "test", or else "validation".
 
@@ -36,7 +37,8 @@ def load_tfds(
             TensorFlow Datasets' own default.
         image_size: height and width of a batch's images; the data set's own if not given and all have one size.
         download: whether to download and prepare the data if it is absent.
-        reading: "auto", "resize" or "crop".
+        reading: one of `READINGS`.
+        max_pixels: of an image, at most; 0 for any.
 
     Returns:
         (train, test, class names).
@@ -46,14 +48,14 @@ def load_tfds(
         ValueError: if there is no such data set, it is damaged, has no image or no class label, lacks a split, has a
             label out of range, or needs an `image_size`.
     """
-    return _load(name, data_dir, image_size, download, reading, TEST_SPLITS)
+    return _load(name, data_dir, image_size, download, reading, max_pixels, TEST_SPLITS)
 
 
 def load_imagenet(
-    data_dir: Path | None, image_size: int | None, download: bool, reading: str
+    data_dir: Path | None, image_size: int | None, download: bool, reading: str, max_pixels: int = MAX_PIXELS
 ) -> tuple[Split, Split, tuple[str, ...]]:
     """As `load_tfds`, for ImageNet (ILSVRC 2012): tested on its validation split, at 224 pixels if none are given."""
-    return _load("imagenet2012", data_dir, image_size or IMAGENET_SIZE, download, reading, ("validation",))
+    return _load("imagenet2012", data_dir, image_size or IMAGENET_SIZE, download, reading, max_pixels, ("validation",))
 
 
 def _load(
@@ -62,6 +64,7 @@ def _load(
     image_size: int | None,
     download: bool,
     reading: str,
+    max_pixels: int,
     test_splits: tuple[str, ...],
 ) -> tuple[Split, Split, tuple[str, ...]]:
     builder = prepared_builder(name, data_dir, download)
@@ -70,12 +73,13 @@ def _load(
     keys = image_key, label_key
     # Images that are of the right size already are not cropped unless that is asked for.
     style = "resize" if image_size is None and reading == "auto" else reading
+    chosen = reading_of(style, min(shape[:2]), max_pixels)
     splits = builder.info.splits
     if "train" not in splits:
         raise ValueError(f"{name} has no train split; it has: {', '.join(splits) or 'none'}")
-    train = _split(builder, name, "train", keys, shape, style)
+    train = _split(builder, name, "train", keys, shape, chosen)
     for test_name in test_splits:
-        if test_name in splits and (test := _split(builder, name, test_name, keys, shape, style)) is not None:
+        if test_name in splits and (test := _split(builder, name, test_name, keys, shape, chosen)) is not None:
             break
     else:
         raise ValueError(f"{name} has no labelled {' or '.join(test_splits)} split; it has: {', '.join(splits)}")
@@ -124,7 +128,7 @@ def _split(
     split_name: str,
     keys: tuple[str, str],
     image_shape: tuple[int, int, int],
-    style: str,
+    reading: Reading,
 ) -> Split | None:
     """A split on disk, or None if it has no labels."""
     info = builder.info.splits[split_name]
@@ -135,13 +139,11 @@ def _split(
         raise ValueError(
             f"{builder.data_dir}: the {split_name} split is damaged: {len(spans)} of {info.num_examples} examples"
         )
-    positions, labels = readable_examples(records, spans, label_key)
-    reading = reading_of(style, min(image_shape[:2]))
+    positions, labels = readable_examples(records, spans, label_key, reading.max_pixels)
     if len(positions) < len(spans):
-        first = np.setdiff1d(np.arange(len(spans)), positions)[:1]
-        lost = Split.of_records(records, spans[first], first, image_shape, reading)
-        text = f"{lost.place(0)} ({reason(lost, 0)})"
-        warn_of(f"{name}, {split_name}", len(spans) - len(positions), len(spans), text)
+        everything = Split.of_records(records, spans, np.zeros(len(spans), np.int32), image_shape, reading)
+        lost = np.setdiff1d(np.arange(len(spans)), positions)
+        logging.warning("%s, %s: %s", name, split_name, unreadable_text(everything, lost))
     if not len(positions):
         raise ValueError(f"{builder.data_dir}: the {split_name} split has no images that can be read")
     if np.all(labels == UNLABELLED):
