@@ -263,6 +263,7 @@ def test_differences_ignore_what_does_not_change_training():
         runs_dir="others",
         export_dir="exports",
         export=False,
+        export_bad_images="mark",
         check_terms=False,
         checkpoint_seconds=1.0,
     )
