@@ -125,12 +125,12 @@ def test_an_older_export_says_nothing_and_is_scored_as_its_flags_say():
 
 
 def test_a_run_serves_as_it_is_scored(wide, cropped):
-    assert run_exports.served_reading(cropped) == cropped.test.reading
+    config = RunConfig(dataset="image_folder", data_dir=str(wide), image_size=SIZE, max_pixels=9999)
+    assert run_exports.served_reading(config, cropped) == cropped.test.reading
     squeezed = dataclasses.replace(
         cropped, test=data.Split.in_memory(np.zeros((8, SIZE, SIZE, 3), np.uint8), np.arange(8))
     )
-    assert run_exports.served_reading(squeezed).style == "resize"
-    config = RunConfig(dataset="image_folder", data_dir=str(wide), image_size=SIZE)
+    assert run_exports.served_reading(config, squeezed) == data.Reading("resize", max_pixels=9999)
     files = run_exports.own_files(config, squeezed)
     assert len(files) == 4 and {path.read_bytes() for path in wide.rglob("*.jpg")}.issuperset(files)
     assert run_exports.own_files(RunConfig(), squeezed) == []

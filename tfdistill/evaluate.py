@@ -126,7 +126,7 @@ def trained_subject(values: flags.FlagValues) -> Subject:
         trained.config.to_dict(),
         trained.dataset.class_names,
         trained.dataset,
-        run_exports.served_reading(trained.dataset),
+        run_exports.served_reading(trained.config, trained.dataset),
     )
 
 
@@ -202,7 +202,10 @@ def chosen_data(values: flags.FlagValues, subject: Subject) -> data.Dataset:
     style = subject.trained_on.get("reading", "auto") if name == trained_on else "auto"
     if subject.reading and free_size:
         style = subject.reading.style
-    dataset = data.load(name, data_dir=folder or None, image_size=size, download=values.download, reading=style)
+    limit = {"max_pixels": subject.reading.max_pixels} if subject.reading else {}
+    dataset = data.load(
+        name, data_dir=folder or None, image_size=size, download=values.download, reading=style, **limit
+    )
     if subject.reading and style == subject.reading.style:
         train, test = (_read_as(subject.reading, split) for split in (dataset.train, dataset.test))
         return dataclasses.replace(dataset, train=train, test=test)

@@ -52,17 +52,17 @@ def served(config: RunConfig, dataset: data.Dataset) -> dict[str, Any]:
         "mean": normalization.mean,
         "std": normalization.std,
         "class_names": dataset.class_names,
-        "reading": served_reading(dataset),
+        "reading": served_reading(config, dataset),
         "bad_images": config.export_bad_images,
     }
 
 
-def served_reading(dataset: data.Dataset) -> data.Reading:
+def served_reading(config: RunConfig, dataset: data.Dataset) -> data.Reading:
     """How image files are brought to the size of the data set's images: as those it is scored on are.
 
     Images that lie in memory have been squeezed to the size, or had it from the beginning.
     """
-    return dataset.test.reading or data.Reading("resize")
+    return dataset.test.reading or data.Reading("resize", max_pixels=config.max_pixels)
 
 
 def own_files(config: RunConfig, dataset: data.Dataset, count: int = 4) -> list[bytes]:
@@ -82,13 +82,13 @@ def own_files(config: RunConfig, dataset: data.Dataset, count: int = 4) -> list[
         paths = [path for path in sorted(Path(config.data_dir).expanduser().glob("*/*/*.*")) if path.is_file()]
         with contextlib.suppress(OSError):
             found = [path.read_bytes() for path in paths[:: max(1, len(paths) // count)][:count]]
-    return [one for one in found if _is_readable(one, dataset)]
+    return [one for one in found if _is_readable(one, config, dataset)]
 
 
-def _is_readable(content: bytes, dataset: data.Dataset) -> bool:
+def _is_readable(content: bytes, config: RunConfig, dataset: data.Dataset) -> bool:
     """Whether TensorFlow itself reads an image; an export reads no others."""
     try:
-        evaluated(tf.constant(content), dataset.image_shape, served_reading(dataset))
+        evaluated(tf.constant(content), dataset.image_shape, served_reading(config, dataset))
     except tf.errors.OpError:
         return False
     return True
