@@ -417,7 +417,7 @@ def make_scratch(scratch: Path) -> None:
     (scratch / "broken_model" / "1" / "saved_model.pb").write_bytes(b"\xff\x00no model")
     folder = os.fsencode(scratch / "latin1_images")
     shutil.copytree(scratch / "images", scratch / "latin1_images")
-    os.rename(folder + b"/train/a/0.png", folder + b"/train/a/caf\xe9.png")
+    os.rename(folder + b"/train/a", folder + b"/train/caf\xe9")
     make_weights(scratch)
     status, _, error = call("train", (*TINY, "--run=whole", f"--runs_dir={scratch / 'runs'}"), scratch)
     assert status == 0, error
