@@ -173,7 +173,7 @@ def _pixels(
 ) -> tf.Tensor:
     """The upright image, or what `box_in` cuts out of one with this height and width, int32 [2]."""
     contents, kind = _within(contents, max_pixels)
-    orientation = orientation_of(contents)
+    orientation = orientation_of(contents, kind)
 
     def box_of(size: tf.Tensor) -> tf.Tensor:
         assert box_in is not None
@@ -229,7 +229,7 @@ def _within(contents: tf.Tensor, max_pixels: int) -> tuple[tf.Tensor, tf.Tensor]
     kind = format_of(contents)
     checks = [require(kind > 0, "not a JPEG, PNG, GIF, BMP or WebP image")]
     if max_pixels:
-        height, width = tf.unstack(image_size_of_header(contents))
+        height, width = tf.unstack(image_size_of_header(contents, kind))
         text = f"{{}} x {{}} pixels are more than max_pixels={max_pixels}"
         # A header may claim more pixels than 64 bits count.
         pixels = tf.cast(height, tf.float64) * tf.cast(width, tf.float64)

@@ -90,11 +90,12 @@ def is_moving_webp(contents: tf.Tensor) -> tf.Tensor:
     return (head[15] == ord("X")) & (head[20] // 2 % 2 == 1)
 
 
-def image_size_of_header(contents: tf.Tensor) -> tf.Tensor:
+def image_size_of_header(contents: tf.Tensor, kind: tf.Tensor | None = None) -> tf.Tensor:
     """Height and width in pixels that an encoded image claims, without decoding it; pure TensorFlow.
 
     Args:
         contents: the bytes of an image, a scalar string.
+        kind: its format, if that is known already.
 
     Returns:
         int64 [2], as the pixels are stored, before any orientation is applied; (0, 0) where the format is none of
@@ -103,7 +104,7 @@ def image_size_of_header(contents: tf.Tensor) -> tf.Tensor:
     Raises:
         tf.errors.OpError: when run on a JPEG whose header is damaged.
     """
-    kind = format_of(contents)
+    kind = format_of(contents) if kind is None else kind
     return tf.cond(
         kind == JPEG,
         lambda: tf.cast(tf.image.extract_jpeg_shape(contents)[:2], tf.int64),

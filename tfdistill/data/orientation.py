@@ -20,7 +20,7 @@ STARTS = {JPEG: 2, PNG: 8, WEBP: 12}
 PREFIXES = {JPEG: 10, PNG: 8, WEBP: 8}
 
 
-def orientation_of(contents: tf.Tensor) -> tf.Tensor:
+def orientation_of(contents: tf.Tensor, kind: tf.Tensor | None = None) -> tf.Tensor:
     """The orientation in the EXIF data of a JPEG, PNG or WebP file, int32, 1..8.
 
     1 stands for upright. It is returned too where there is no such data or it is damaged, which never fails an image.
@@ -28,10 +28,11 @@ def orientation_of(contents: tf.Tensor) -> tf.Tensor:
 
     Args:
         contents: the bytes of an image, a scalar string.
+        kind: its format, if that is known already.
 
     Source: CIPA DC-008 (Exif 2.32), sections 4.5 and 4.6; TIFF 6.0, section 2.
     """
-    kind = format_of(contents)
+    kind = format_of(contents) if kind is None else kind
     # Most files without EXIF data do not have its name anywhere, and are spared the walk.
     mark = tf.constant([MARKS.get(number, b"") for number in range(WEBP + 1)])[kind]
     parts = tf.raw_ops.StringSplitV2(input=contents[None], sep=mark, maxsplit=1).values
@@ -41,9 +42,9 @@ def orientation_of(contents: tf.Tensor) -> tf.Tensor:
 
 def turned(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """An image [H, W, C] upright, given how it is stored; [W, H, C] where the orientation is above 4."""
-    rows, columns, swapped = _moves(orientation)
 
     def moved() -> tf.Tensor:
+        rows, columns, swapped = _moves(orientation)
         flipped = tf.reverse(image, tf.where([rows, columns])[:, 0])
         return tf.transpose(flipped, tf.where(swapped, [1, 0, 2], [0, 1, 2]))
 
@@ -66,10 +67,13 @@ def stored_box(box: tf.Tensor, size: tf.Tensor, orientation: tf.Tensor) -> tf.Te
     Returns:
         The same four of the stored image; what is cut out there and then `turned` is the rectangle.
     """
-    rows, columns, swapped = _moves(orientation)
-    box = tf.where(swapped, tf.gather(box, [1, 0, 3, 2]), box)
-    place, extent = box[:2], box[2:]
-    return tf.concat([tf.where([rows, columns], size - place - extent, place), extent], axis=0)
+
+    def moved() -> tf.Tensor:
+        rows, columns, swapped = _moves(orientation)
+        place, extent = tf.split(tf.where(swapped, tf.gather(box, [1, 0, 3, 2]), box), 2)
+        return tf.concat([tf.where([rows, columns], size - place - extent, place), extent], axis=0)
+
+    return tf.cond(orientation > 1, moved, lambda: tf.identity(box))
 
 
 def _moves(orientation: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
