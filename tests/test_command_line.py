@@ -86,6 +86,7 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
         runs_dir="there",
         export_dir="here",
         export=False,
+        max_pixels=1000,
         export_bad_images="mark",
         checkpoint_seconds=1.5,
         hyperparameters={"temperature": 3.0},
