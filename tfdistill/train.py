@@ -292,7 +292,9 @@ class Run:
                 return f"step {step} was saved; {remedy}"
             except (checkpoints.CheckpointError, FloatingPointError):
                 pass
-        return f"its last checkpoint is from before; {remedy}"
+        return (
+            f"{'no checkpoint was written yet' if self._is_fresh() else 'its last checkpoint is from before'}; {remedy}"
+        )
 
     def finish(self) -> int:
         """Scores on data not yet scored, exports, writes results.json, and prints the table.
