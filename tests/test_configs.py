@@ -258,3 +258,8 @@ def test_dcms_protocols():
     mobile = config_of(CONFIGS / "dcm_table2" / "dcm_mobilenet_v2_mobilenet_v2.flags").chosen_protocol()
     assert (mobile.epochs, mobile.batch_size, mobile.settings.schedule) == (150, 256, "cosine")
     assert (mobile.settings.learning_rate, mobile.settings.weight_decay) == (0.05, 4e-5)
+
+
+def test_dcm_reads_imagenet_as_its_paper_says():
+    paths = [path for path in RUNNABLE if path.parent.name == "dcm_table2"]
+    assert len(paths) > 5 and {config_of(path).reading for path in paths} == {"resize_crop"}

@@ -214,3 +214,12 @@ def test_an_unknown_name_is_said_in_one_line(tmp_path, name, message):
     with pytest.raises(ValueError, match=message) as caught:
         load(name, data_dir=tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_images_of_too_many_pixels_are_left_out_and_counted(tmp_path, caplog):
+    prepare(tmp_path, {"train": [0, 1, 2, 1, 0], "validation": [2, 0]})
+    dataset = load("tfds:toys", data_dir=tmp_path, image_size=12, max_pixels=30 * 22)
+    assert dataset.train.labels.tolist() == [0, 1, 2] and len(dataset.test) == 2
+    (record,) = caplog.records
+    assert record.getMessage().startswith("toys, train: 2 of 5 images")
+    assert "(30 x 23 pixels are more than max_pixels=660)" in record.getMessage()
