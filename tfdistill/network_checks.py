@@ -74,7 +74,9 @@ def check_shared_layers(networks: Sequence[keras.Model], plan: Sequence[Phase]) 
             if id(variable) not in theirs:
                 continue
             for phase in plan:
-                moving = [one.name for one in phase.updates() if any(variable is own for own in one.variables())]
+                # Of a network as a whole: a method that moves a trunk by itself knows whose it is.
+                whole = [one for one in phase.updates() if any(model in (first, second) for model in one.models)]
+                moving = [one.name for one in whole if any(variable is own for own in one.variables())]
                 if len(moving) > 1:
                     raise ValueError(
                         f"networks: {first.name} and {second.name} share {variable.path}, which the updates "
