@@ -10,8 +10,9 @@ from tfdistill.config import RunConfig
 
 def network():
     images = keras.Input((8, 8, 3))
-    maps = keras.layers.ReLU()(keras.layers.Conv2D(4, 3, padding="same", use_bias=False)(images))
-    return keras.Model(images, {"maps": maps, "logits": keras.layers.Dense(5)(keras.layers.Flatten()(maps))})
+    maps = keras.layers.ReLU()(keras.layers.Conv2D(4, 3, padding="same", use_bias=False, name="conv")(images))
+    logits = keras.layers.Dense(5, name="logits")(keras.layers.Flatten()(maps))
+    return keras.Model(images, {"maps": maps, "logits": logits})
 
 
 def test_counted_are_weights_and_what_layers_with_weights_give():
@@ -19,10 +20,14 @@ def test_counted_are_weights_and_what_layers_with_weights_give():
     assert memory.training_memory([network()], 10) == 12 * weights + 10 * 4 * (8 * 8 * 4 + 5)
 
 
-def test_shared_weights_are_counted_once():
+def test_layers_that_models_share_are_counted_once():
+    """Their weights, and what they give: the trunk of several networks runs once."""
     one = network()
-    both = memory.training_memory([one, one], 0)
-    assert both == memory.training_memory([one], 0)
+    maps = one.get_layer("conv").output
+    other = keras.Model(one.inputs[0], {"logits": keras.layers.Dense(5)(keras.layers.Flatten()(maps))})
+    own = 8 * 8 * 4 * 5 + 5
+    both, alone = (memory.training_memory(models, 10) for models in ([one, other], [one]))
+    assert both - alone == 12 * own + 10 * 4 * 5
 
 
 def test_what_does_not_fit_is_refused_with_both_sizes(monkeypatch):

@@ -54,7 +54,7 @@ def require_for_training(networks: Sequence[keras.Model], batch_size: int, helpe
 
     Args:
         networks: of the run.
-        batch_size: the examples of a step.
+        batch_size: the examples of a step that this machine computes.
         helpers: models that the method trains beside them.
 
     Raises:
@@ -75,7 +75,9 @@ def training_memory(models: Sequence[keras.Model], batch_size: int) -> int:
     """Bytes, as `require_for_training` counts them."""
     bytes_of_value = 2 if keras.config.dtype_policy().compute_dtype in ("bfloat16", "float16") else 4
     variables = {id(one): math.prod(one.shape) for model in models for one in model.trainable_variables}
-    kept = sum(_values(layer) for model in models for layer in model.layers if layer.weights)
+    # A trunk that networks share runs once for all of them.
+    layers = {id(layer): layer for model in models for layer in model.layers if layer.weights}
+    kept = sum(map(_values, layers.values()))
     return 3 * 4 * sum(variables.values()) + batch_size * bytes_of_value * kept
 
 

@@ -167,7 +167,8 @@ class Run:
         self.planned_steps = self.steps_per_epoch * self.protocol.epochs
         self.total_steps = min(config.steps or self.planned_steps, self.planned_steps)
         self.distiller = build_distiller(config, self.dataset, self.strategy)
-        memory.require_for_training(self.distiller.networks, self.batch_size, tuple(self.distiller.helpers.values()))
+        own_share = self.batch_size // self.workers.count
+        memory.require_for_training(self.distiller.networks, own_share, tuple(self.distiller.helpers.values()))
         folder.check(config, self.distiller.recipe)
         self._start_from_given_weights()
         self.distiller.compile(
