@@ -37,6 +37,12 @@ def test_an_export_is_found_by_its_step_and_training(tmp_path):
     assert run_exports.exported_at(tmp_path, 20, config) == tmp_path / "2"
     assert run_exports.exported_at(tmp_path, 10, config) == tmp_path / "9", "the newest; 10 is another training's"
     assert run_exports.exported_at(tmp_path, 30, config) is None
+    marking = dataclasses.replace(config, export_bad_images="mark")
+    assert run_exports.exported_at(tmp_path, 20, marking) is None, "all of these fail for a bad image"
+    card = {"step": 20, "flags": config.to_dict(), "reading": {"bad_images": "mark"}}
+    version(tmp_path, "11", json.dumps(card))
+    assert run_exports.exported_at(tmp_path, 20, marking) == tmp_path / "11"
+    assert run_exports.exported_at(tmp_path, 20, config) == tmp_path / "2"
     assert run_exports.exported_at(tmp_path / "absent", 10, config) is None
 
 
