@@ -51,6 +51,24 @@ def test_every_step_before_the_end_of_the_data_counts_and_no_other(cut):
     assert ("data: it ended 4 steps before the epoch did, at step 6" in told) == (per_execution > 1)
 
 
+def test_an_execution_that_failed_adds_to_no_later_count():
+    """Two batches of four are taken before the third fails; the stream of the next `fit` has six."""
+    distiller = Supervised([network("one")])
+    distiller.compile({"networks": optimizers.OptimizerSettings(learning_rate=0.1)}, xla="off", steps_per_execution=4)
+
+    def failing():
+        yield from stream(2).as_numpy_iterator()
+        raise OSError("the disk is gone")
+
+    broken = tf.data.Dataset.from_generator(failing, output_signature=stream(1).element_spec)
+    with pytest.raises(tf.errors.OpError, match="the disk is gone"):
+        distiller.fit(broken, steps_per_epoch=10, shuffle=False, verbose=0)
+    before = distiller.steps_trained
+    with pytest.warns(UserWarning, match=r"^data: it ended 4 steps before"):
+        distiller.fit(stream(6), steps_per_epoch=10, shuffle=False, verbose=0)
+    assert distiller.steps_trained - before == 6
+
+
 def test_what_needs_no_batch_does_not_run_without_one(cut):
     """Counters of metrics, optimizers and generators of masks."""
     distiller, history, *_ = cut

@@ -26,10 +26,8 @@ def training(distiller: keras.Model, results: Results) -> Callable[[Any], dict[s
     """
     functions: dict[int, Callable] = {}
     taken = _host_counter()
-    counted = 0
 
     def train(iterator: Any) -> dict[str, tf.Tensor]:
-        nonlocal counted
         steps = distiller.steps_per_execution
         if distiller.steps_left is not None:
             steps = min(steps, distiller.steps_left)
@@ -39,11 +37,10 @@ def training(distiller: keras.Model, results: Results) -> Callable[[Any], dict[s
             functions[distiller.phase_index](iterator, tf.constant(steps))
         except tf.errors.OutOfRangeError:
             # The steps before the end of the data have moved weights: they count. The next call finds nothing left.
-            steps = int(taken.numpy()) - counted
+            steps = int(taken.numpy())
             if steps == 0:
                 raise
             _say_where_data_ended(distiller, steps)
-        counted += steps
         if distiller.steps_left is not None:
             distiller.steps_left -= steps
         distiller.steps_trained += steps
@@ -92,6 +89,7 @@ def _steps_in_graph(distiller: keras.Model, taken: tf.Variable) -> Callable[[Any
                 distiller.distribute_strategy.run(train, args=(data,))
             return [done + 1]
 
+        taken.assign(0)  # whatever an execution that failed has left
         tf.while_loop(lambda done: done < steps, step, [tf.constant(0)], parallel_iterations=1)
 
     return run
@@ -102,7 +100,7 @@ def _after(data: Any) -> contextlib.AbstractContextManager:
 
 
 def _host_counter() -> tf.Variable:
-    """Counts the batches taken, beside the processor: to read it waits for no device."""
+    """Counts the batches that an execution has taken, in main memory: reading it waits for no other device."""
     with tf.init_scope(), tf.device("CPU:0"):
         return tf.Variable(0, trainable=False, dtype=tf.int64)
 
