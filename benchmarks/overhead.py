@@ -28,7 +28,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdistill import data, train
+from tfdistill import data
+from tfdistill import run as running
 from tfdistill.assembly import build_distiller
 from tfdistill.config import RunConfig
 from tfdistill.run_folder import RunFolder
@@ -53,7 +54,7 @@ def main() -> int:
         arguments.networks, arguments.batch_size = "resnet8,resnet8", 16
         arguments.steps, arguments.epochs, arguments.evaluation_examples = 2, 3, 256
     # The run takes made-up data: its time does not depend on what is in the pictures.
-    train.load_data = lambda config: made_up(arguments)
+    running.load_data = lambda config: made_up(arguments)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.first_step:
             measure_first_step(arguments, pathlib.Path(folder))
@@ -77,7 +78,7 @@ def made_up(arguments: argparse.Namespace) -> data.Dataset:
     return data.Dataset("made-up", (32, 32, 3), names, *splits, normalization, source.augmentation)
 
 
-def run_of(arguments: argparse.Namespace, folder: pathlib.Path, *watchers: keras.callbacks.Callback) -> train.Run:
+def run_of(arguments: argparse.Namespace, folder: pathlib.Path, *watchers: keras.callbacks.Callback) -> running.Run:
     """The run that is measured, with more callbacks, last of all."""
     config = RunConfig(
         method=arguments.method,
@@ -93,7 +94,7 @@ def run_of(arguments: argparse.Namespace, folder: pathlib.Path, *watchers: keras
         checkpoint_seconds=arguments.checkpoint_seconds,
     )
 
-    class Watched(train.Run):
+    class Watched(running.Run):
         def _watchers(self) -> list:
             return [*super()._watchers(), *watchers]
 
@@ -151,7 +152,7 @@ def measure(arguments: argparse.Namespace, folder: pathlib.Path) -> Turns:
     return turns
 
 
-def twin_of(run: train.Run) -> tuple[Callable[[int], None], Callable[[], None]]:
+def twin_of(run: running.Run) -> tuple[Callable[[int], None], Callable[[], None]]:
     """Bare steps and bare forward passes of the same method and networks, on batches that lie ready."""
     twin = build_distiller(run.config, run.dataset, run.strategy)
     twin.compile(run.config.optimizers(twin.recipe), xla=run.config.xla)

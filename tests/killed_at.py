@@ -49,7 +49,7 @@ def replaced(named: str, *, after: bool = False, call: int = 1) -> Place:
 
 # In the order in which a run comes to them.
 PLACES: dict[str, Place] = {
-    "data": Place("tfdistill.train.load_data"),
+    "data": Place("tfdistill.run.load_data"),
     "folder": Place("tfdistill.run_folder.RunFolder.lock", after=True),
     "flags, written aside": replaced("flags.json"),
     "flags": replaced("flags.json", after=True),
@@ -66,7 +66,7 @@ PLACES: dict[str, Place] = {
     "checkpoint moved for another of its step": renamed(".replaced", after=True),
     "second epoch's first step": Place("tfdistill.callbacks.Record.on_train_batch_end", call=2, after=True),
     "last save": Place("tfdistill.callbacks.Checkpoints.save_what_is_new", after=True),
-    "scoring of the other data": Place("tfdistill.train.Run._scores"),
+    "scoring of the other data": Place("tfdistill.run.Run._scores"),
     "first export, no SavedModel": Place("tfdistill.export.exporter.write_saved_model"),
     "first export, being verified": Place("tfdistill.export.exporter.verify"),
     "first export, verified": Place("tfdistill.export.exporter.verify", after=True),

@@ -12,8 +12,8 @@ from tfdistill.config import RunConfig
 from tfdistill.distiller import network_state
 from tfdistill.initial_weights import load_initial_weights
 from tfdistill.networks.weights import weights_of
+from tfdistill.run import Run
 from tfdistill.run_folder import RunFolder
-from tfdistill.train import Run
 
 
 def built(name="resnet8", *, model_name=None, seed=1, classes=4):

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from tfdistill import assembly, callbacks, checkpoints, replicas, train
+from tfdistill import assembly, callbacks, checkpoints, replicas
 from tfdistill.config import RunConfig
 from tfdistill.interruption import Interrupted
 from tfdistill.networks.layers import BatchNormalization
+from tfdistill.run import Run
 from tfdistill.run_folder import RunFolder
 
 
@@ -27,7 +28,7 @@ def run(folder, *, stopped_at=(), **changes):
     fields = {"strategy": "mirrored", "replicas": 2, "train_examples": 64, "batch_size": 16, "epochs": 2}
     config = RunConfig(networks=("resnet8",), check_terms=False, **{**fields, **changes})
     for stop in [*stopped_at, 0]:
-        one = train.Run(config, RunFolder(folder))
+        one = Run(config, RunFolder(folder))
         one.open()
         real = one.checkpoints.on_train_batch_end
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from absl import logging
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfdistill import assembly, checkpoints, distiller, report, run_exports, train
+from tfdistill import assembly, checkpoints, distiller, report, run, run_exports, train
 from tfdistill.run_folder import RunFolder
 
 
@@ -320,8 +320,8 @@ def signalled_in(monkeypatch, owner, name: str, number: int) -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "number"),
     [
-        (train, "load_data", signal.SIGINT),
-        (train, "build_distiller", signal.SIGTERM),
+        (run, "load_data", signal.SIGINT),
+        (run, "build_distiller", signal.SIGTERM),
         (distiller.Distiller, "train_step", signal.SIGINT),
     ],
     ids=["data", "networks", "tracing"],
@@ -339,11 +339,11 @@ def test_a_signal_after_the_last_step_stops_at_once(half, monkeypatch, capsys):
     (half.folder / "results.json").unlink()
     shutil.rmtree(half.root / "exports")
     for owner, name, doing in (
-        (train.Run, "_scores", "it scored at step 4, which was saved"),
+        (run.Run, "_scores", "it scored at step 4, which was saved"),
         (run_exports.export, "export_network", "it exported step 4, which was saved"),
         (report, "network_results", "it exported step 4, which was saved"),
     ):
-        monkeypatch.setattr(train.Run, "monitors", property(twice, lambda run, value: None), raising=False)
+        monkeypatch.setattr(run.Run, "monitors", property(twice, lambda run, value: None), raising=False)
         signalled_in(monkeypatch, owner, name, signal.SIGTERM)
         assert half("--steps=4") == 143
         error = capsys.readouterr().err.strip()
@@ -353,9 +353,9 @@ def test_a_signal_after_the_last_step_stops_at_once(half, monkeypatch, capsys):
     assert set(half.results()["other_scores"]) == {"again"}
 
 
-def twice(run: train.Run) -> dict:
+def twice(one: run.Run) -> dict:
     """The test data under two names, so that a split is scored once, at the end."""
-    return {"test": run.dataset.test, "again": run.dataset.test}
+    return {"test": one.dataset.test, "again": one.dataset.test}
 
 
 def test_the_second_signal_ends_the_process(command, monkeypatch):
@@ -367,7 +367,7 @@ def test_the_second_signal_ends_the_process(command, monkeypatch):
         finally:
             handlers.extend(signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT))
 
-    monkeypatch.setattr(train, "load_data", look)
+    monkeypatch.setattr(run, "load_data", look)
     assert command() == 130
     assert handlers == [signal.SIG_DFL, signal.SIG_DFL]
 
@@ -419,7 +419,7 @@ def test_an_output_that_nobody_reads_any_more_stops_the_run_with_what_it_trained
     def closed(*arguments, **keywords):
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
-    monkeypatch.setattr(train.watching.Progress, "on_epoch_end", closed)
+    monkeypatch.setattr(run.watching.Progress, "on_epoch_end", closed)
     assert half("--checkpoint_seconds=1000") == 1
     error = capsys.readouterr().err.strip()
     assert error.startswith("train.py: error: the output: Broken pipe; step 8 was saved; ") and error.count("\n") == 0
@@ -430,7 +430,7 @@ def test_an_output_that_nobody_reads_any_more_stops_the_run_with_what_it_trained
 
 def test_a_variable_that_is_no_number_is_never_saved(half, monkeypatch, capsys):
     """One that no loss has met yet: the momentum of a bias."""
-    real = train.callbacks.Record.on_train_batch_end
+    real = run.callbacks.Record.on_train_batch_end
 
     def spoil(record, batch, logs=None):
         real(record, batch, logs)
@@ -439,7 +439,7 @@ def test_a_variable_that_is_no_number_is_never_saved(half, monkeypatch, capsys):
             slot = next(one for one in variables if tuple(one.shape) == (10,))
             slot.assign(np.full(10, np.nan, "float32"))
 
-    monkeypatch.setattr(train.callbacks.Record, "on_train_batch_end", spoil)
+    monkeypatch.setattr(run.callbacks.Record, "on_train_batch_end", spoil)
     assert half() == 1
     error = capsys.readouterr().err.strip()
     assert error.count("\n") == 0 and "optimizer resnet8: variable" in error and "not finite at step 6" in error

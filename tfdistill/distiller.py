@@ -14,13 +14,13 @@ import tensorflow as tf
 
 from tfdistill import batches, logged, loops, replicas
 from tfdistill import optimizers as optimizer_settings
+from tfdistill.guard import Guard, require_finite
 from tfdistill.network_checks import check_networks, check_shared_layers, require_strategy, require_unchanged
 from tfdistill.passes import ForwardPasses
 from tfdistill.state import keyed, network_state
 from tfdistill.tasks import Classification, require_classes
 from tfdistill.update_optimizers import Choice, UpdateOptimizers
 from tfdistill.updates import Phase, Round, Taps, check_plan, owned_by_update, without_idle_updates
-from tfdistill.watch import Watch, require_finite
 from tfdistill.workers import Workers
 
 
@@ -66,7 +66,7 @@ class Distiller(keras.Model):
         self.steps_left: int | None = None
         self._made_under = self.distribute_strategy
         self.workers = Workers(self._made_under)
-        self.watch = Watch(self)
+        self.guard = Guard(self)
         self._epoch = tf.Variable(0.0, trainable=False, name="epoch")
         self._table: tuple[Phase, ...] | None = None
         self._plan: tuple[Phase, ...] | None = None
@@ -221,12 +221,7 @@ class Distiller(keras.Model):
 
     def _means(self) -> list[tuple[keras.Variable, np.ndarray]]:
         """What `synchronize` assigns; with several workers all have to call it."""
-        strategy = self.distribute_strategy
-        if strategy.num_replicas_in_sync == 1:
-            return []
-        kept = [variable for variable in self._kept_by_replicas() if tf.as_dtype(variable.dtype).is_floating]
-        means = [replicas.mean(replicas.copies(variable, strategy)) for variable in kept]
-        return list(zip(kept, self.workers.mean(means), strict=True))
+        return replicas.means(self._kept_by_replicas(), self.distribute_strategy, self.workers)
 
     def _kept_by_replicas(self) -> list[keras.Variable]:
         """What no optimizer moves: running statistics, and the state of generators."""
@@ -242,29 +237,14 @@ class Distiller(keras.Model):
         Raises:
             FloatingPointError: a variable, or a loss since the last look, is not finite: that is never saved.
         """
-        self.watch.look()
+        self.guard.look()
         means = {id(variable): mean for variable, mean in self._means()}
         state = self.state()
-        arrays = self._arrays(state)
+        arrays = replicas.values(state, self.distribute_strategy, self.workers)
         arrays |= {name: means[id(variable)] for name, variable in state.items() if id(variable) in means}
         require_finite(arrays, state, f"at step {self.steps_trained}")
         own = {name: one for name, one in state.items() if id(one) in means or name.startswith("metrics/")}
         return {**arrays, **replicas.own_values(own, self.distribute_strategy, self.workers)}
-
-    def _arrays(self, state: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
-        if self.workers.count == 1:
-            return {name: np.asarray(variable.numpy()) for name, variable in state.items()}
-        # Read by itself, each sum over replicas would be a meeting of its own.
-        arrays: dict[str, np.ndarray] = {}
-        sums: dict[str, np.ndarray] = {}
-        for name, variable in state.items():
-            copies = [one.numpy() for one in self.distribute_strategy.experimental_local_results(variable.value)]
-            if _is_summed_on_read(variable.value):
-                sums[name] = sum(copies)
-            else:
-                arrays[name] = copies[0]
-        totals = dict(zip(sums, self.workers.sum(list(sums.values())), strict=True))
-        return {name: totals[name] if name in totals else arrays[name] for name in state}
 
     # --- one step
 
@@ -279,7 +259,7 @@ class Distiller(keras.Model):
             raise ValueError("data: 'weight' is for evaluation; training weighs every example alike")
         batch, wrong = self.task.readied(given, self.classes)
         if wrong is not None:
-            self.watch.labels.note(given["labels"], wrong)
+            self.guard.labels.note(given["labels"], wrong)
         share = batches.share_of(batch, self.distribute_strategy.num_replicas_in_sync)
         compute = self._compiled_round if self._xla else functools.partial(self._round, self._passes(self.phase.rounds))
         with share.keeping(self._kept_by_replicas()):
@@ -343,7 +323,7 @@ class Distiller(keras.Model):
         batch, wrong = self.task.readied(given, self.classes)
         if wrong is not None:
             counted = wrong if "weight" not in batch else wrong & (tf.reshape(batch["weight"], [-1]) != 0)
-            self.watch.scored_labels.note(given["labels"], counted)
+            self.guard.scored_labels.note(given["labels"], counted)
         share = batches.share_of(batch, self.distribute_strategy.num_replicas_in_sync, summed=False)
         taps = self(share.batch["images"], training=False)
         scored: dict[str, Taps] = {network.name: taps[network.name] for network in self.networks}
@@ -381,7 +361,7 @@ class Distiller(keras.Model):
         if isinstance(scored := keras_arguments.get("validation_data"), tuple) and len(scored) > 1:
             require_classes(scored[1], self.classes, "validation example")
         self.phases_trained.clear()
-        self.watch.begin()
+        self.guard.begin()
         if self.optimizers.begin(initial_epoch, epochs):
             self.train_function = None
         self.make_train_function()
@@ -406,10 +386,10 @@ class Distiller(keras.Model):
         """
         self.synchronize()
         require_classes(y, self.classes)
-        self.watch.begin_scoring()
+        self.guard.begin_scoring()
         with batches.one_line_errors():
             scores = super().evaluate(x, y, return_dict=True, **keras_arguments)
-        self.watch.look_at_scored()
+        self.guard.look_at_scored()
         return scores if return_dict else [scores[name] for name in self.metrics_names]
 
     def test_on_batch(self, x: Any, y: Any = None, *, return_dict: bool = False, **keras_arguments: Any) -> Any:
@@ -487,9 +467,3 @@ def _resolve_xla(xla: str | bool) -> bool:
     if xla == "auto":
         return bool(tf.config.list_logical_devices("GPU"))
     raise ValueError(f"xla: {xla!r} is none of 'auto', 'on', 'off'")
-
-
-def _is_summed_on_read(variable: tf.Variable) -> bool:
-    """Whether it is the sum of what each replica has, such as a metric's."""
-    on_read = variable.synchronization == tf.VariableSynchronization.ON_READ
-    return on_read and variable.aggregation == tf.VariableAggregation.SUM

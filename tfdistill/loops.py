@@ -46,7 +46,7 @@ def training(distiller: keras.Model, results: Results) -> Callable[[Any], dict[s
         distiller.steps_trained += steps
         distiller.phases_trained.add(distiller.phase_index)
         logs = results()
-        distiller.watch.executed(logs)
+        distiller.guard.executed(logs)
         return logs
 
     return train
@@ -67,7 +67,7 @@ def evaluation(distiller: keras.Model, results: Results) -> Callable[[Any], dict
                     raise StopIteration
                 break
             run(data)
-        distiller.watch.scored()
+        distiller.guard.scored()
         return results()
 
     return test
@@ -129,5 +129,5 @@ class EpochClock(keras.callbacks.Callback):
         self.model.start_epoch(epoch, self.steps)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self.model.watch.look()
-        self.model.watch.look_at_variables(f"at step {self.model.steps_trained}, the end of epoch {epoch + 1}")
+        self.model.guard.look()
+        self.model.guard.look_at_variables(f"at step {self.model.steps_trained}, the end of epoch {epoch + 1}")

@@ -42,7 +42,7 @@ def sound(distiller):
     yield distiller
     for name, variable in state.items():
         variable.assign(before[name])
-    distiller.watch.begin()
+    distiller.guard.begin()
 
 
 def spoil(variable, value=np.nan):

@@ -70,7 +70,7 @@ class WrongLabels:
         return batch, f"example {example}" + (f" of replica {replica}" if len(copies) > 1 else ""), float(label)
 
 
-class Watch:
+class Guard:
     """Looks after the training of a distiller.
 
     Args:
