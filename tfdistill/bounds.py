@@ -85,7 +85,7 @@ def choose(argument: str, value: str, choices: Mapping[str, T]) -> T:
     """
     if value in choices:
         return choices[value]
-    near = difflib.get_close_matches(value[:LONGEST_SHOWN], choices, n=1, cutoff=0.0)
+    near = difflib.get_close_matches(str(value)[:LONGEST_SHOWN], choices, n=1, cutoff=0.0)
     raise ValueError(f"{argument}: {_cut(repr(value))} is none of {', '.join(choices)}; nearest: {near[0]}")
 
 

@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
-from tfdistill.bounds import Bounds, Filled, Number, annotated, check, one_of, shown
+from tfdistill.bounds import Bounds, Filled, Number, annotated, check, choose, one_of, shown
 from tfdistill.data import AUGMENTATIONS, MAX_PIXELS, NORMALIZATIONS, READINGS, TFDS_PATTERN, source_of
 from tfdistill.methods import METHODS
-from tfdistill.methods.arguments import choose
 from tfdistill.networks import Specification, architecture_of
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings, Protocol
 from tfdistill.optimizers.checks import DECAY_ON, SCHEDULES

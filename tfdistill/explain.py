@@ -17,12 +17,12 @@ from absl import flags
 
 from tfdistill import data
 from tfdistill.assembly import build_distiller
+from tfdistill.bounds import choose
 from tfdistill.command_line import run_config
 from tfdistill.config import RunConfig, hyperparameters
 from tfdistill.distiller import Distiller
 from tfdistill.flagfiles import expand_flagfiles
 from tfdistill.methods import METHODS
-from tfdistill.methods.arguments import choose
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.updates import Round, Update, Weight
 

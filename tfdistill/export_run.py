@@ -13,10 +13,9 @@ from absl import flags
 
 from tfdistill import command_line, run_exports
 from tfdistill.assembly import facts_of, splits
-from tfdistill.bounds import Filled
+from tfdistill.bounds import Filled, choose
 from tfdistill.config import RunConfig
 from tfdistill.flag_kinds import define
-from tfdistill.methods.arguments import choose
 from tfdistill.run_folder import existing
 from tfdistill.trained import Trained, load_trained
 

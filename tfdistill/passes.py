@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfdistill.networks.graphs import layers_of
 from tfdistill.updates import Phase, Round, Update
 
 
@@ -119,18 +120,10 @@ def _recorded_on(tapes: Sequence[tf.GradientTape]) -> Iterator[None]:
 def _running_statistics(model: keras.Model) -> list[tuple[keras.Variable, float]] | None:
     """Batch normalization's running statistics, each with the share that a move keeps; `None`: there is more state."""
     found = []
-    for layer in _layers(model):
+    for layer in layers_of(model):
         if isinstance(layer, keras.layers.BatchNormalization) and not getattr(layer, "renorm", False):
             found += [(variable, layer) for variable in (layer.moving_mean, layer.moving_variance)]
     known = {id(variable) for variable, _ in found}
     if any(id(variable) not in known for variable in model.non_trainable_variables):
         return None
     return [(variable, float(layer.momentum)) for variable, layer in found if layer.trainable]
-
-
-def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import platform
 from importlib import metadata
@@ -12,6 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfdistill import startup, workers
+from tfdistill.bounds import choose
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
@@ -33,10 +33,7 @@ def make_strategy(name: str = "auto", replicas: int = 0) -> tf.distribute.Strate
         RuntimeError: logical CPU devices, or several workers, after TensorFlow has started; ask for the strategy
             first.
     """
-    if name not in STRATEGIES:
-        raise ValueError(
-            f"strategy: {name!r} is none of {', '.join(STRATEGIES)}; nearest: {_nearest(name, STRATEGIES)}"
-        )
+    choose("strategy", name, dict.fromkeys(STRATEGIES))
     if replicas < 0:
         raise ValueError(f"replicas: must be 0 or more, not {replicas}")
     if replicas and name != "mirrored":
@@ -73,10 +70,7 @@ def set_precision(name: str) -> None:
     Raises:
         ValueError: an unknown name.
     """
-    if name not in PRECISIONS:
-        raise ValueError(
-            f"precision: {name!r} is none of {', '.join(PRECISIONS)}; nearest: {_nearest(name, PRECISIONS)}"
-        )
+    choose("precision", name, dict.fromkeys(PRECISIONS))
     keras.config.set_dtype_policy(name)
 
 
@@ -112,7 +106,3 @@ def versions() -> dict[str, str]:
         # Whether NVIDIA GPUs from Ampere on may round the factors of float32 products to 10 bits; TensorFlow's default.
         "tensor_float_32": "enabled" if tf.config.experimental.tensor_float_32_execution_enabled() else "disabled",
     }
-
-
-def _nearest(name: str, choices: tuple[str, ...]) -> str:
-    return difflib.get_close_matches(name, choices, n=1, cutoff=0.0)[0]

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from tfdistill import optimizers
+from tfdistill.networks.graphs import layers_of
 from tfdistill.updates import Phase, Update
 
 Choice: TypeAlias = keras.optimizers.Optimizer | optimizers.OptimizerSettings
@@ -62,7 +63,7 @@ class UpdateOptimizers:
 
     def _add(self, update: Update, optimizer: keras.optimizers.Optimizer, replicas: int) -> None:
         optimizers.require_optimizer(optimizer, update.name)
-        if any(layer.compute_dtype == "float16" for model in update.models for layer in _layers(model)):
+        if any(layer.compute_dtype == "float16" for model in update.models for layer in layers_of(model)):
             optimizer = optimizers.with_loss_scale(optimizer)
         optimizer.build(update.variables())
         if replicas > 1 and optimizers.fit_for_replicas(optimizer, update.name, replicas):
@@ -146,11 +147,3 @@ class UpdateOptimizers:
         if not self._told:
             warnings.warn(line, stacklevel=4)
         self._told = True
-
-
-def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer

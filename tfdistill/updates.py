@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
+
+from tfdistill.bounds import choose
 
 Batch = Mapping[str, tf.Tensor]
 Taps = Mapping[str, tf.Tensor]
@@ -176,7 +177,4 @@ def rounds_in_order(order: str, parts: Sequence[Part]) -> tuple[Round, ...]:
     Raises:
         ValueError: another order.
     """
-    if order not in ORDERS:
-        nearest = difflib.get_close_matches(order, ORDERS, n=1, cutoff=0.0)[0]
-        raise ValueError(f"update: {order!r} is none of {', '.join(ORDERS)}; nearest: {nearest}")
-    return ORDERS[order](parts)
+    return choose("update", order, ORDERS)(parts)

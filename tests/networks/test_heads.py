@@ -150,8 +150,8 @@ def test_mixed_precision():
     [
         ("vgg13", {}, "there are no auxiliary heads for 'vgg13'; there are for CIFAR and ImageNet ResNets"),
         ("mobilenet", {}, "there are no auxiliary heads for 'mobilenet'; there are for .* mobilenet_dcm"),
-        ("resnet8", {"places": ["C1"]}, "places: 'C1' is none of C2, C3, C4; nearest: 'C"),
-        ("resnet8", {"kind": "narow"}, "kind: 'narow' is none of default, narrow, pooled; nearest: 'narrow'"),
+        ("resnet8", {"places": ["C1"]}, "places: 'C1' is none of C2, C3, C4; nearest: C"),
+        ("resnet8", {"kind": "narow"}, "kind: 'narow' is none of default, narrow, pooled; nearest: narrow"),
         ("resnet8", {"seed": -1}, "seed must be None or an integer of at least 0, got -1"),
         ("densenet_7_4", {}, "network 'peer' has no tap 'transition2', which C2 of densenet_7_4 reads"),
     ],

@@ -149,5 +149,5 @@ def test_a_bottleneck_is_the_sum_of_its_residual_and_its_shortcut():
 
 
 def test_refuses_another_way_to_count():
-    with pytest.raises(ValueError, match=r"^counted_as must be one of \['basic', 'bottleneck'\], got 'one'; nearest: "):
+    with pytest.raises(ValueError, match=r"^counted_as: 'one' is none of bottleneck, basic; nearest: "):
         cifar_bottleneck_resnet(56, classes=10, counted_as="one")

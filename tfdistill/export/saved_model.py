@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfdistill.data.readings import Reading
 from tfdistill.export.encoded import chosen_reading, read_batch, refuse_bad
+from tfdistill.networks.graphs import layers_of
 
 RAW_SIGNATURE = "serving_default"
 ENCODED_SIGNATURE = "encoded_images"
@@ -42,16 +43,9 @@ def network_shapes(network: keras.Model) -> tuple[tuple[int, int, int], int]:
 
 def precision(network: keras.Model) -> str:
     """Returns the lowest precision that a layer computes in: "bfloat16" or "float16", otherwise "float32"."""
-    used = {layer.compute_dtype for layer in _layers(network)}
+    used = {layer.compute_dtype for layer in layers_of(network)}
     return next((dtype for dtype in ("bfloat16", "float16") if dtype in used), "float32")
 
-
-def _layers(network: keras.Model) -> Iterator[keras.layers.Layer]:
-    for layer in network.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer
 
 
 def without_replicas(network: keras.Model) -> keras.Model:

@@ -44,6 +44,15 @@ def closed_models(model: keras.Model) -> Iterator[keras.Model]:
             yield from closed_models(layer)
 
 
+def layers_of(model: keras.Model) -> Iterator[keras.Layer]:
+    """The layers of a model and of the models in it, which are not among them."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from layers_of(layer)
+        else:
+            yield layer
+
+
 def outputs_by_layer(model: keras.Model) -> dict[str, list[list[keras.KerasTensor]]]:
     """The tensors that each layer of a functional model gives, by its name; one list for each call of the layer."""
     found: dict[str, list[list[keras.KerasTensor]]] = {}

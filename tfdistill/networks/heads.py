@@ -18,12 +18,12 @@ Neither has ResNet-164, MobileNetV2 or any C4: these are read by analogy.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
 
+from tfdistill.bounds import choose
 from tfdistill.networks.head_designs import Design, has_designs, head_designs, stage_designs
 from tfdistill.networks.initialization import LayerSeeds
 from tfdistill.networks.layers import classify
@@ -83,9 +83,7 @@ def auxiliary_heads(
     """
     LayerSeeds(seed)  # refuses what is no seed
     for argument, value, choices in [("kind", kind, KINDS), *(("places", place, PLACES) for place in places)]:
-        if value not in choices:
-            nearest = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)[0]
-            raise ValueError(f"{argument}: {value!r} is none of {', '.join(choices)}; nearest: {nearest!r}")
+        choose(argument, value, dict.fromkeys(choices))
     designs = _designs(network, architecture, kind) if places else {}
     heads = {}
     for place in places:

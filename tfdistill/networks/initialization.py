@@ -9,16 +9,13 @@ channels`; PyTorch counts them the other way round. The functions here say what 
 
 from __future__ import annotations
 
-import difflib
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import keras
 import numpy as np
 
-T = TypeVar("T")
 Draw = Callable[[int | None], keras.initializers.Initializer]
 
 
@@ -96,18 +93,6 @@ IE_KD_MOBILENET = replace(SMALL_CLASSIFIER, depthwise=depthwise_channel_normal)
 DCM_WIDE_RESNET = Initialization(
     convolution=fan_in_normal, classifier=fan_in_normal, zero_bias=True, scale=unit_uniform
 )
-
-
-def choose(argument: str, value: str, choices: Mapping[str, T]) -> T:
-    """`choices[value]`, or one line that names a builder's argument and the nearest choice.
-
-    Raises:
-        ValueError: `value` is none of the choices.
-    """
-    if value not in choices:
-        nearest = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)[0]
-        raise ValueError(f"{argument} must be one of {sorted(choices)}, got {value!r}; nearest: {nearest!r}")
-    return choices[value]
 
 
 class LayerSeeds(Iterator[int | None]):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import keras
 
-from tfdistill.networks.initialization import IE_KD_MOBILENET, PYTORCH, LayerSeeds, choose
+from tfdistill.bounds import choose
+from tfdistill.networks.initialization import IE_KD_MOBILENET, PYTORCH, LayerSeeds
 from tfdistill.networks.layers import classify, conv, depthwise_conv, image_input, norm_relu
 from tfdistill.networks.taps import tapped
 

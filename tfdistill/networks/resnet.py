@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-
 import keras
 
-from tfdistill.networks.initialization import IE_KD_RESNET, USUAL, LayerSeeds, choose
+from tfdistill.bounds import choose
+from tfdistill.networks.initialization import IE_KD_RESNET, USUAL, LayerSeeds
 from tfdistill.networks.layers import (
     BatchNormalization,
     SubsampledShortcut,
@@ -118,12 +117,8 @@ def cifar_bottleneck_resnet(
     Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, Figure 5; Lan et al.,
     "Knowledge Distillation by On-the-Fly Native Ensemble", NeurIPS 2018, for the other count.
     """
-    if counted_as not in LAYERS_COUNTED:
-        nearest = difflib.get_close_matches(str(counted_as), LAYERS_COUNTED, n=1, cutoff=0.0)[0]
-        raise ValueError(
-            f"counted_as must be one of {sorted(LAYERS_COUNTED)}, got {counted_as!r}; nearest: {nearest!r}"
-        )
-    blocks = blocks_per_stage(depth, convolutions=LAYERS_COUNTED[counted_as], others=2)
+    layers = choose("counted_as", counted_as, LAYERS_COUNTED)
+    blocks = blocks_per_stage(depth, convolutions=layers, others=2)
     seeds = LayerSeeds(seed)
     images = image_input(image_shape, classes, smallest=4)
     x = norm_relu(conv(images, 16, 3, seeds=seeds, name="stem"), name="stem")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from tfdistill.networks.graphs import layers_of
 from tfdistill.networks.torch_names import from_torch
 from tfdistill.networks.weight_files import READERS, UNREADABLE
 
@@ -23,7 +24,7 @@ def weights_of(network: keras.Model) -> dict[str, keras.Variable]:
     Raises:
         ValueError: two layers have one name.
     """
-    named = {f"{layer.name}/{one.name}": one for layer in _layers(network) for one in layer.weights}
+    named = {f"{layer.name}/{one.name}": one for layer in layers_of(network) for one in layer.weights}
     if len(named) != len(network.weights):
         raise ValueError(f"the layers of {network.name} that have weights must have different names")
     return named
@@ -98,7 +99,7 @@ def read_weights(path: Path, network: keras.Model, architecture: str) -> dict[st
 def _shapes(network: keras.Model) -> dict[str, tuple[int, ...]]:
     """Of every variable, by its name, and by its place among its layer's variables, as files name them."""
     shapes: dict[str, tuple[int, ...]] = {}
-    for layer in _layers(network):
+    for layer in layers_of(network):
         for position, one in enumerate(layer.weights):
             shapes |= dict.fromkeys((f"{layer.name}/{one.name}", f"{layer.name}/{position}"), tuple(one.shape))
     return shapes
@@ -141,17 +142,9 @@ def _more(names: Sequence[str]) -> str:
     return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
 
 
-def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """The layers of a model, and of models in it."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer
-
 
 def _named_as_in(network: keras.Model, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     names: dict[str, str] = {}
-    for layer in _layers(network):
+    for layer in layers_of(network):
         names |= {f"{layer.name}/{position}": f"{layer.name}/{one.name}" for position, one in enumerate(layer.weights)}
     return {names.get(name, name): array for name, array in arrays.items()}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import keras
 
-from tfdistill.networks.initialization import DCM_WIDE_RESNET, ZERO_BIAS, LayerSeeds, choose
+from tfdistill.bounds import choose
+from tfdistill.networks.initialization import DCM_WIDE_RESNET, ZERO_BIAS, LayerSeeds
 from tfdistill.networks.layers import Dropout, classify, conv, image_input, norm_relu
 from tfdistill.networks.resnet import blocks_per_stage
 from tfdistill.networks.taps import tapped
