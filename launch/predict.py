@@ -156,7 +156,10 @@ def predict_files(network: Network, paths: list[Path], batch_size: int) -> int:
         print(f"predict.py: {shown(path)}: {why}", file=sys.stderr, flush=True)
 
     def passed_over(path: Path, why: str) -> None:
-        others.append(path) if not why else report(path, why)
+        if why:
+            report(path, why)
+        else:
+            others.append(path)
 
     files = image_files(paths, passed_over)
     while batch := list(itertools.islice(files, batch_size)):
@@ -247,9 +250,6 @@ def main(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
-        print("predict.py: interrupted", file=sys.stderr)
-        return 130
     except Exception as error:
         said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         print(f"predict.py: error: {said}", file=sys.stderr)

@@ -69,7 +69,7 @@ RULES: dict[str, set[str] | None] = {
     },
     "config": {"bounds", "methods", "networks", "data", "optimizers", "runtime"},
     "command_line": {"bounds", "config", "flag_kinds", "flagfiles", "memory", "methods", "networks", "data", "export"},
-    "stored_flags": {"bounds", "config"},
+    "stored_flags": {"bounds", "config", "files"},
     "files": set(),
     "interruption": set(),
     "continuing": {"config", "optimizers"},

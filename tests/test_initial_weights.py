@@ -183,8 +183,8 @@ def test_a_config_refuses_what_no_network_is(text, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "{flags} is no JSON any more: "),
-        ("[]", "{flags}: must hold flags by name, not []"),
+        ("{", "{flags}: is damaged: "),
+        ("[]", "{flags}: is damaged: it is no JSON object; write back what was edited"),
         ('{"networks": "resnet8"}', "{flags}: networks: must be a list, not resnet8"),
         ('{"networks": ["resnt8", "resnet8"]}', "{flags}: networks: unknown network 'resnt8'; nearest: 'resnet8'"),
     ],

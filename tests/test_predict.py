@@ -11,6 +11,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tfdistill import data
+from tfdistill.data import image_folder, other_formats
+
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 NAMES = ("red", "green", "blue")
 
@@ -134,6 +137,13 @@ def test_good_files_alone_end_with_status_0_whatever_the_batch_size(predict, sav
             0,
             {name: GOOD[name] for name in ("c.gif", "d.bmp", "e.tiff", "f.webp", "a.png")},
         )
+
+
+def test_a_folder_is_searched_for_all_that_a_training_takes(predict):
+    """The script stands alone, so what it has in common with the package is said twice."""
+    alone = sys.modules["image_files"]
+    assert set(image_folder.EXTENSIONS) <= set(alone.EXTENSIONS)
+    assert alone.FORMATS == other_formats.FORMATS and predict.MAX_PIXELS == data.MAX_PIXELS
 
 
 def test_without_pillow_other_formats_are_named_with_the_remedy(predict, saved, photos, capsys, monkeypatch):

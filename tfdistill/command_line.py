@@ -159,7 +159,7 @@ def _require_utf8_folder() -> None:
 def _require_text(argument: str) -> None:
     """Refuses what no file or text can be called, or what TensorFlow, which wants UTF-8, could not open."""
     name, _, value = argument.removeprefix("--").partition("=")
-    if not argument.isprintable() and re.search("[\0-\x1f\x7f]", argument):
+    if re.search("[\0-\x1f\x7f]", argument):
         raise ValueError(f"{shown(name)}: {shown(value)} has a control character")
     if any("\ud800" <= character <= "\udfff" for character in argument):
         written = os.fsencode(argument).decode("latin-1")

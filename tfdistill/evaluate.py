@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from tfdistill import command_line, data, memory, run_exports, runtime, scoring
 from tfdistill.assembly import evaluation_batch_size, normalization_of
 from tfdistill.bounds import Bounds, Filled, Number, one_of, shown
 from tfdistill.export.scoring import newest_saved_model
-from tfdistill.files import write_json
+from tfdistill.files import read_json, write_json
 from tfdistill.flag_kinds import define
 from tfdistill.run_folder import existing
 from tfdistill.trained import load_trained
@@ -169,12 +168,7 @@ def read_card(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is no JSON, or not of the kind that a model card is.
     """
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON any more: {error}") from error
-    if not isinstance(card, dict):
-        raise ValueError(f"{path}: must hold a model card, not {shown(card)}")
+    card = read_json(path, "write back what was edited")
     kinds: dict[str, type] = {"network": str, "flags": dict, "class_names": list}
     for name, kind in kinds.items():
         if name in card and not isinstance(card[name], kind):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tfdistill.bounds import shown
 from tfdistill.config import RunConfig
+from tfdistill.files import read_json
 
 NEEDED = {"method": str, "networks": list, "hyperparameters": dict}
 NOUNS = {str: "text", list: "a list", dict: "values by name"}
@@ -27,14 +27,7 @@ def read_flags(path: Path, needed: Sequence[str] = tuple(NEEDED)) -> dict[str, A
         ValueError: it is no JSON, no object, lacks what every run has, or has a name that no flag has. The line has
             the file's name and the key.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # no JSON, no text, or nested too deep
-        raise ValueError(f"{path} is no JSON any more: {error}; write back what was edited") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: must hold flags by name, not {shown(values)}")
+    values = read_json(path, "write back what was edited")
     names = [one.name for one in dataclasses.fields(RunConfig)]
     for name in values:
         if name not in names:

@@ -164,9 +164,7 @@ def test_heads_start_from_what_their_network_starts_from(name, no_draws):
 
 
 def test_a_builder_names_the_nearest_initialization():
-    with pytest.raises(
-        ValueError, match=r"^initialization: 'dmc' is none of usual, dcm; nearest: dcm$"
-    ):
+    with pytest.raises(ValueError, match=r"^initialization: 'dmc' is none of usual, dcm; nearest: dcm$"):
         networks.wide_resnet(10, 1, classes=4, initialization="dmc")
     with pytest.raises(ValueError, match=r"^initialization: 'dcm' is none of usual, ie_kd;"):
         networks.cifar_resnet(8, classes=4, initialization="dcm")

@@ -47,7 +47,6 @@ def precision(network: keras.Model) -> str:
     return next((dtype for dtype in ("bfloat16", "float16") if dtype in used), "float32")
 
 
-
 def without_replicas(network: keras.Model) -> keras.Model:
     """Returns the network, or where a strategy has distributed its variables, a copy that has ordinary ones.
 
