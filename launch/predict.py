@@ -122,10 +122,16 @@ def probabilities_of(network: Network, contents: list[bytes]) -> list[np.ndarray
 
 def reason(error: tf.errors.OpError) -> str:
     """What the network says of one image, without the places of its graph."""
-    lines = [line.strip() for line in str(error.message).splitlines()]
-    said = next((line for line in lines if line and not line.startswith(("Graph execution", "Detected at"))), "")
-    text = re.sub(r"^assertion failed: |\[Op:.*|\[?\{\{node.*|^\(\d+\) \w+:\s*", "", said)
-    text = re.sub(r"^\W*(encoded\[\d+\]:? ?)?", "", text).rstrip(" \t\"']")
+    message = str(error.message)
+    # What an export says of an image stands in an assertion of its graph, behind the graph's own places.
+    asserted = re.search(r"assertion failed: (.+)", message)
+    lines = [asserted[1]] if asserted else [line.strip() for line in message.splitlines()]
+    places = ("Graph execution", "Detected at", "<stack traces")
+    said = next((line for line in lines if line and not line.startswith(places)), "")
+    text = re.sub(r"; unreadable are \d+ of \d+|\[Op:.*|\[?\{\{node.*|^\(\d+\) \w+:\s*", "", said)
+    text = re.sub(r"^\W*(encoded\[\d+\]:? ?)?", "", text).rstrip(" \t\"'].")
+    if asserted:
+        text = f"it {text}"
     return f"the network cannot read it: {text or type(error).__name__}"
 
 

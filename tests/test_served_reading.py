@@ -10,11 +10,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image, ImageDraw
 
 from tfdistill import data, evaluate, run_exports
 from tfdistill.config import RunConfig
 from tfdistill.export import exporter, verify
+from tfdistill.export.encoded import read_batch, refuse_bad
 
 SIZE, SIDES = 16, ("disc", "ellipse")
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
@@ -75,13 +77,19 @@ def exported(wide, cropped, tmp_path_factory) -> Path:
     return found.paths["edges"]
 
 
-def predicted(version: Path, files: Path, capsys) -> dict[str, str]:
-    """The class that predict.py prints of each file."""
+def program():
+    """The module of `launch/predict.py`."""
     sys.path.insert(0, str(LAUNCH))
     try:
         import predict
     finally:
         sys.path.remove(str(LAUNCH))
+    return predict
+
+
+def predicted(version: Path, files: Path, capsys) -> dict[str, str]:
+    """The class that predict.py prints of each file."""
+    predict = program()
     capsys.readouterr()
     assert predict.main([str(version), str(files)]) == 0
     lines = [line.strip() for line in capsys.readouterr().out.splitlines() if " with probability " in line]
@@ -98,6 +106,28 @@ def test_evaluate_and_predict_are_right_of_every_file(exported, wide, tmp_path, 
     scores = tmp_path / "scores.json"
     assert evaluate.main([f"--saved_model={exported}", f"--json={scores}", "--batch_size=3"]) == 0
     assert json.loads(scores.read_text())["scores"]["edges"]["accuracy"] == 1.0
+
+
+def test_predict_says_in_the_exports_words_what_is_wrong_with_a_file(wide, cropped):
+    class Served(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
+        def answer(self, encoded):
+            _, valid = read_batch(encoded, cropped.image_shape, cropped.test.reading)
+            with tf.control_dependencies([refuse_bad(encoded, valid, cropped.test.reading)]):
+                return {"valid": tf.identity(valid)}
+
+    cut = next((wide / "test").rglob("*.jpg")).read_bytes()[:700]
+    with pytest.raises(tf.errors.InvalidArgumentError) as raised:
+        Served().answer(tf.constant([cut]))
+    said = "the network cannot read it: it is damaged or of a kind that is not decoded"
+    assert program().reason(raised.value) == said
+    # A loaded export has no stack traces, and says so in a line before its own.
+    message = raised.value.message
+    loaded = (
+        "Graph execution error:\n\nDetected at node x:\n<stack traces unavailable>\n"
+        + message[message.index("asser") :]
+    )
+    assert program().reason(tf.errors.InvalidArgumentError(None, None, loaded)) == said
 
 
 def test_squeezed_images_would_be_told_wrong(wide):
