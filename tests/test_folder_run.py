@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,13 +18,10 @@ HUES = {"red": (200, 40, 40), "green": (40, 200, 40)}
 
 @pytest.fixture(autouse=True)
 def _undisturbed() -> Iterator[None]:
-    """A run sets Keras' global precision and the handlers of two signals."""
+    """A run sets Keras' global precision."""
     policy = keras.config.dtype_policy()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     keras.config.set_dtype_policy(policy)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shlex
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -175,15 +174,7 @@ def test_scores_that_json_cannot_hold_are_no_reason_to_fail(tmp_path, tiny_netwo
 ARGUMENTS = ("--networks=resnet8,resnet8", "--train_examples=64", "--batch_size=32", "--epochs=1", "--strategy=one")
 
 
-@pytest.fixture
-def _undisturbed():
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-def test_a_failed_export_leaves_the_results_and_says_how_to_export_later(tmp_path, monkeypatch, capsys, _undisturbed):
+def test_a_failed_export_leaves_the_results_and_says_how_to_export_later(tmp_path, monkeypatch, capsys):
     def export_network(network, folder, **arguments):
         if network.name == "resnet8_1":
             raise run_exports.export.ExportError("version 1 of resnet8_1 failed: no space")

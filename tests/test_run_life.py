@@ -17,7 +17,7 @@ import tensorflow as tf
 from absl import logging
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfdistill import assembly, checkpoints, distiller, report, run, run_exports, train
+from tfdistill import assembly, checkpoints, distiller, interruption, report, run, run_exports, train
 from tfdistill.run_folder import RunFolder
 
 
@@ -48,10 +48,6 @@ def make_tiny(patch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
     make_tiny(monkeypatch)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 class Command:
@@ -328,7 +324,9 @@ def signalled_in(monkeypatch, owner, name: str, number: int) -> None:
 )
 def test_a_signal_before_the_first_step_is_one_line(command, monkeypatch, capsys, owner, name, number):
     signalled_in(monkeypatch, owner, name, number)
+    before = [signal.getsignal(one) for one in interruption.SIGNALS]
     assert command() == 128 + number
+    assert [signal.getsignal(one) for one in interruption.SIGNALS] == before, "handled otherwise in the command only"
     error = capsys.readouterr().err.strip()
     assert error.startswith(f"train.py: stopped by {number.name} while ") and error.count("\n") == 0
     assert error.endswith("the same command goes on from there") and not list(command.folder.glob("checkpoints/*"))

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import runpy
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,15 +26,12 @@ LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 
 @contextlib.contextmanager
 def nothing_left_behind() -> Iterator[None]:
-    """A run sets Keras' global precision and the handlers of two signals."""
+    """A run sets Keras' global precision."""
     policy = keras.config.dtype_policy()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
         keras.config.set_dtype_policy(policy)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)
