@@ -1,6 +1,10 @@
 """What the tests share: two logical CPU devices, and tiny networks."""
 
+import importlib
 import os
+import signal
+from pathlib import Path
+from types import ModuleType
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -36,6 +40,27 @@ def make_tiny_network(name: str, *, seed: int, channels: int = 8, batch_norm: bo
 @pytest.fixture(scope="session")
 def tiny_network():
     return make_tiny_network
+
+
+@pytest.fixture
+def launch_folder():
+    """The folder of the commands' scripts, which find each other there.
+
+    They take SIGTERM and Ctrl-C while they are imported, and would keep them from the tests.
+    """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    folder = Path(__file__).resolve().parents[1] / "launch"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield folder
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def predict(launch_folder) -> ModuleType:
+    """The module of `launch/predict.py`."""
+    return importlib.import_module("predict")
 
 
 @pytest.fixture(scope="session")

@@ -14,18 +14,7 @@ from PIL import Image
 from tfdistill import data
 from tfdistill.data import image_folder, other_formats
 
-LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 NAMES = ("red", "green", "blue")
-
-
-@pytest.fixture(scope="module")
-def predict():
-    sys.path.insert(0, str(LAUNCH))
-    try:
-        import predict
-    finally:
-        sys.path.remove(str(LAUNCH))
-    return predict
 
 
 class Model(tf.Module):

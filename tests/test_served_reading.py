@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
 import keras
@@ -19,7 +18,6 @@ from tfdistill.export import exporter, verify
 from tfdistill.export.encoded import read_batch, refuse_bad
 
 SIZE, SIDES = 16, ("disc", "ellipse")
-LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 
 
 @pytest.fixture(scope="module")
@@ -77,27 +75,16 @@ def exported(wide, cropped, tmp_path_factory) -> Path:
     return found.paths["edges"]
 
 
-def program():
-    """The module of `launch/predict.py`."""
-    sys.path.insert(0, str(LAUNCH))
-    try:
-        import predict
-    finally:
-        sys.path.remove(str(LAUNCH))
-    return predict
-
-
-def predicted(version: Path, files: Path, capsys) -> dict[str, str]:
+def predicted(predict, version: Path, files: Path, capsys) -> dict[str, str]:
     """The class that predict.py prints of each file."""
-    predict = program()
     capsys.readouterr()
     assert predict.main([str(version), str(files)]) == 0
     lines = [line.strip() for line in capsys.readouterr().out.splitlines() if " with probability " in line]
     return {line.split(": ")[0]: line.split(": ")[1].split(" with ")[0] for line in lines}
 
 
-def test_evaluate_and_predict_are_right_of_every_file(exported, wide, tmp_path, capsys):
-    told = predicted(exported, wide / "test", capsys)
+def test_evaluate_and_predict_are_right_of_every_file(predict, exported, wide, tmp_path, capsys):
+    told = predicted(predict, exported, wide / "test", capsys)
     assert len(told) == 8 and all(Path(file).parent.name == name for file, name in told.items())
     card = exported / "model_card.json"
     without = json.loads(card.read_text())
@@ -108,7 +95,7 @@ def test_evaluate_and_predict_are_right_of_every_file(exported, wide, tmp_path, 
     assert json.loads(scores.read_text())["scores"]["edges"]["accuracy"] == 1.0
 
 
-def test_predict_says_in_the_exports_words_what_is_wrong_with_a_file(wide, cropped):
+def test_predict_says_in_the_exports_words_what_is_wrong_with_a_file(predict, wide, cropped):
     class Served(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
         def answer(self, encoded):
@@ -120,14 +107,14 @@ def test_predict_says_in_the_exports_words_what_is_wrong_with_a_file(wide, cropp
     with pytest.raises(tf.errors.InvalidArgumentError) as raised:
         Served().answer(tf.constant([cut]))
     said = "the network cannot read it: it is damaged or of a kind that is not decoded"
-    assert program().reason(raised.value) == said
+    assert predict.reason(raised.value) == said
     # A loaded export has no stack traces, and says so in a line before its own.
     message = raised.value.message
     loaded = (
         "Graph execution error:\n\nDetected at node x:\n<stack traces unavailable>\n"
         + message[message.index("asser") :]
     )
-    assert program().reason(tf.errors.InvalidArgumentError(None, None, loaded)) == said
+    assert predict.reason(tf.errors.InvalidArgumentError(None, None, loaded)) == said
 
 
 def test_squeezed_images_would_be_told_wrong(wide):

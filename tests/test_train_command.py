@@ -111,9 +111,8 @@ def test_the_script_ends_with_status_2_and_no_traceback(tmp_path):
 
 
 @pytest.mark.parametrize(("script", "module"), [("train", train), ("evaluate", evaluate), ("export", export_run)])
-def test_each_script_calls_its_main(script, module, monkeypatch):
-    monkeypatch.setattr(sys, "path", [str(LAUNCH), *sys.path])
-    assert runpy.run_path(str(LAUNCH / f"{script}.py"), run_name="imported")["main"] is module.main
+def test_each_script_calls_its_main(script, module, launch_folder):
+    assert runpy.run_path(str(launch_folder / f"{script}.py"), run_name="imported")["main"] is module.main
 
 
 @pytest.mark.parametrize(
