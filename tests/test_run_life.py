@@ -189,6 +189,14 @@ def test_the_same_command_exports_what_could_not_be_exported(half, monkeypatch, 
     assert list(half.results()["exports"]) == ["resnet8"]
 
 
+def test_a_run_that_ended_without_exports_is_exported_when_that_is_asked_for(command, capsys):
+    assert command("--noexport") == 0 and not (command.root / "exports").exists()
+    assert command("--noexport") == 0 and "is finished at step 8" in capsys.readouterr().out
+    assert command() == 0
+    assert list(command.results()["exports"]) == ["resnet8"]
+    assert (command.root / "exports" / "one" / "resnet8" / "1" / "model_card.json").is_file()
+
+
 def refusing(*arguments, **keywords):
     raise OSError("no space")
 

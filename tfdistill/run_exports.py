@@ -203,7 +203,7 @@ def later_command(config: RunConfig) -> str:
 def exported_at(folder: Path, step: int, config: RunConfig) -> Path | None:
     """The newest version of a network that was exported at `step` of the training that `config` describes.
 
-    It does with images that cannot be read what `config` says.
+    None too where that version does otherwise with images that cannot be read than `config` says: the newest is served.
 
     A version whose card cannot be read may be of any training, so it is passed over with a warning.
     """
@@ -216,11 +216,10 @@ def exported_at(folder: Path, step: int, config: RunConfig) -> Path | None:
             if card.get("step") != step or "flags" not in card:
                 continue
             # Another training may have had the same name and length, its run folder being gone.
-            same_training = not differences(card["flags"], config.to_dict())
-            # Exports from before there was a choice fail for a bad image.
-            bad_images = card.get("reading", {}).get("bad_images", "fail")
-            if same_training and bad_images == config.export_bad_images:
-                return version
+            if not differences(card["flags"], config.to_dict()):
+                # Exports from before there was a choice fail for a bad image.
+                bad_images = card.get("reading", {}).get("bad_images", "fail")
+                return version if bad_images == config.export_bad_images else None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             logging.warning("%s is damaged (%s); its version is taken for another training's", path, _one_line(error))
     return None

@@ -153,7 +153,7 @@ class RunFolder:
         return values
 
     def is_finished(self, config: RunConfig) -> bool:
-        """Whether the run has come to the end that `config` asks for.
+        """Whether the run has come to the end that `config` asks for, its exports included.
 
         Raises:
             ValueError: results.json or flags.json is damaged.
@@ -161,7 +161,7 @@ class RunFolder:
         done = self.finished()
         if (
             done is None
-            or (config.export and done.get("failed_exports"))
+            or (config.export and (done.get("failed_exports") or not done.get("exports")))
             or (self.flags.exists() and grows(_flags_in(self.flags), config))
         ):
             return False
