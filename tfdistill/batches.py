@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 NO_EXAMPLES = "data: a batch holds no example; leave empty batches out"
@@ -28,6 +29,45 @@ def as_batch(data: Any) -> dict[str, tf.Tensor]:
     raise ValueError("data: a batch must be a dict with 'images' and 'labels', or a tuple (images, labels[, weight])")
 
 
+def require_images(images: tf.Tensor, shape: Sequence[int | None]) -> None:
+    """Refuses images of another shape than the networks take, before Keras says so in many lines.
+
+    Args:
+        images: of a batch.
+        shape: of one image; `None` where any size will do.
+
+    Raises:
+        ValueError: says both shapes, and the usual reason.
+    """
+    found, expected = tf.TensorShape(images.shape), tf.TensorShape([None, *shape])
+    if found.is_compatible_with(expected):
+        return
+    remedy = ""
+    if found.rank == expected.rank - 1:
+        remedy = "; these have no batch axis: data.batch(size) adds it to a tf.data.Dataset"
+    raise ValueError(f"images: the networks take batches of shape {expected}, not {found}{remedy}")
+
+
+def require_finite(images: Any, place: str = "example", at_once: int = 1024) -> None:
+    """Refuses an array of images of which one is no number; of a data set nothing is read here.
+
+    Args:
+        images: of all examples.
+        place: what an entry is, for the message.
+        at_once: examples that are looked at together.
+
+    Raises:
+        ValueError: names the first such image.
+    """
+    if not isinstance(images, np.ndarray) or images.dtype.kind != "f" or not images.ndim:
+        return
+    for first in range(0, len(images), at_once):
+        part = images[first : first + at_once]
+        finite = np.isfinite(part).all(axis=tuple(range(1, part.ndim)))
+        if not finite.all():
+            raise ValueError(f"images: {place} {first + int(np.argmin(finite))} holds NaN or infinity")
+
+
 def steps_in(x: Any, y: Any, batch_size: int | None, share: float) -> int | None:
     """How many steps an epoch of `fit(x, y)` has; `None` where only the data knows.
 
@@ -36,13 +76,20 @@ def steps_in(x: Any, y: Any, batch_size: int | None, share: float) -> int | None
         y: labels, with an array.
         batch_size: of `fit`, with an array.
         share: of the examples that training keeps from `validation_split`.
+
+    Raises:
+        ValueError: there are no examples, or images without labels.
     """
     if isinstance(x, tf.data.Dataset):
         cardinality = int(x.cardinality())
+        if cardinality == 0:
+            raise ValueError("data: the data set is empty")
         return cardinality if cardinality > 0 else None
     if isinstance(x, keras.utils.PyDataset):
         return x.num_batches
-    if hasattr(x, "shape") and y is not None:
+    if hasattr(x, "shape"):
+        if y is None:
+            raise ValueError("data: labels are missing; give fit(images, labels), or a data set of such pairs")
         return math.ceil(math.floor(len(x) * share) / (batch_size or 32))
     return None
 

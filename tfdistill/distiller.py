@@ -252,9 +252,14 @@ class Distiller(keras.Model):
         """A batch in the form that the methods read: `images`, and `labels` as the task's losses take them."""
         return self.task.readied(batches.as_batch(data), self.classes)[0]
 
+    def _given(self, data: Any) -> dict[str, tf.Tensor]:
+        given = batches.as_batch(data)
+        batches.require_images(given["images"], self.networks[0].input_shape[1:])
+        return given
+
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Every round of the present phase on one batch: gradients of the round, then its updates in order."""
-        given = batches.as_batch(data)
+        given = self._given(data)
         if "weight" in given:
             raise ValueError("data: 'weight' is for evaluation; training weighs every example alike")
         batch, wrong = self.task.readied(given, self.classes)
@@ -319,7 +324,7 @@ class Distiller(keras.Model):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Metrics of every network and of their ensemble; `batch["weight"]` 0 leaves a padding example out."""
-        given = batches.as_batch(data)
+        given = self._given(data)
         batch, wrong = self.task.readied(given, self.classes)
         if wrong is not None:
             counted = wrong if "weight" not in batch else wrong & (tf.reshape(batch["weight"], [-1]) != 0)
@@ -353,12 +358,17 @@ class Distiller(keras.Model):
             raise ValueError("fit: call compile() first; without arguments it takes the paper's recipe")
         require_strategy(self._made_under, self.distribute_strategy)
         share = 1.0 - keras_arguments.get("validation_split", 0.0)
-        known_steps = steps_per_epoch or batches.steps_in(x, y, keras_arguments.get("batch_size"), share)
+        in_data = batches.steps_in(x, y, keras_arguments.get("batch_size"), share)
+        known_steps = steps_per_epoch or in_data
         if not self.update_optimizers and known_steps is None:
             raise ValueError("steps_per_epoch: the data does not tell its length; give it, the schedules need it")
+        if isinstance(x, tf.data.Dataset):
+            self._given(x.element_spec)
         self.prepare(steps_per_epoch=known_steps or 1, epochs=epochs)
+        batches.require_finite(x)
         require_classes(y, self.classes)
         if isinstance(scored := keras_arguments.get("validation_data"), tuple) and len(scored) > 1:
+            batches.require_finite(scored[0], "validation example")
             require_classes(scored[1], self.classes, "validation example")
         self.phases_trained.clear()
         self.guard.begin()
@@ -385,6 +395,7 @@ class Distiller(keras.Model):
             The scores by name, or as a list in the order of `metrics_names`.
         """
         self.synchronize()
+        batches.require_finite(x)
         require_classes(y, self.classes)
         self.guard.begin_scoring()
         with batches.one_line_errors():
@@ -423,6 +434,17 @@ class Distiller(keras.Model):
         if self.phase_index in self.phases_trained:
             with self._scope():
                 self.optimizers.finalize(self.phase)
+
+    def save(self, *arguments: Any, **keywords: Any) -> None:
+        """Refused: a distiller is a training, and no model that a file could bring back.
+
+        Raises:
+            NotImplementedError: always; says what is saved instead.
+        """
+        raise NotImplementedError(
+            "save: a distiller is not saved as a model; save its networks (distiller.networks[0].save(path)), or the "
+            "weights of all with save_weights(path)"
+        )
 
     def make_train_function(self, force: bool = False) -> None:
         """Keras' own fails with several replicas and several steps per execution; see `loops.training`."""

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+NO_NUMBERS = "labels: must be class numbers from 0 to {} or one-hot rows, not strings"
+
 
 def class_labels(labels: tf.Tensor, classes: int) -> tuple[tf.Tensor, tf.Tensor | None]:
     """Labels as the losses take them, and which of them are no class.
@@ -26,7 +28,7 @@ def class_labels(labels: tf.Tensor, classes: int) -> tuple[tf.Tensor, tf.Tensor 
     """
     labels = tf.convert_to_tensor(labels)
     if labels.dtype == tf.string:
-        raise ValueError(f"labels: must be class numbers from 0 to {classes - 1} or one-hot rows, not strings")
+        raise ValueError(NO_NUMBERS.format(classes - 1))
     if labels.shape.rank == 2 and labels.shape[1] == 1 and classes > 1:
         labels = tf.squeeze(labels, axis=1)
     if labels.shape.rank != 1:
@@ -73,8 +75,10 @@ def require_classes(labels: Any, classes: int, place: str = "example") -> None:
         place: what an entry is, for the message.
 
     Raises:
-        ValueError: names the first label that is no class, and its place.
+        ValueError: names the first label that is no class, and its place; or the labels are no numbers.
     """
+    if getattr(getattr(labels, "dtype", None), "kind", "") in ("U", "S", "O"):
+        raise ValueError(NO_NUMBERS.format(classes - 1))
     if hasattr(labels, "shape") and (wrong := first_wrong(labels, classes)) is not None:
         label = float(np.ravel(np.asarray(labels))[wrong])
         raise ValueError(complaint(label, f"{place} {wrong}", classes))
