@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfdistill.data.apart import STRING, apart
 from tfdistill.data.headers import head_of, image_size_of_header, numbers, require, signed
 
 # Palettes have at most so many colours.
@@ -16,6 +17,7 @@ BITS = (1, 4, 8, 24, 32)
 OLD_HEADER = 12
 
 
+@apart(STRING)
 def decode_bitmap(contents: tf.Tensor) -> tf.Tensor:
     """Pixels of a BMP file of 1, 4 or 8 bits with its palette, or of 24 or 32 bits; alpha is dropped.
 

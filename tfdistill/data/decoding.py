@@ -1,8 +1,9 @@
 """From an encoded image to pixels, and to an image of the network's size: the one place that says how.
 
 Everything here is TensorFlow operations without state, so it works in a `tf.data` pipeline and in a SavedModel alike,
-and an image comes out the same to the last bit. (AutoGraph has nothing to convert here; without it graphs are built in
-half the time.)
+and an image comes out the same to the last bit. Most images are JPEG without EXIF data and take a short way; all others
+go through functions that stand apart from it, and cost a common image one node. (AutoGraph has nothing to convert here;
+without it graphs are built in half the time.)
 
 Read in the graph: JPEG, PNG (also of 16 bits), the first frame of GIF, BMP without compression of 1, 4, 8, 24 and 32
 bits, WebP that does not move. The orientation in the EXIF data of JPEG, PNG and WebP is applied. Not read in the graph,
@@ -13,10 +14,12 @@ header, before any memory is taken for them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfdistill.data.apart import STRING, apart
 from tfdistill.data.bitmaps import decode_bitmap
 from tfdistill.data.first_frames import first_frame
 from tfdistill.data.headers import (
@@ -27,11 +30,12 @@ from tfdistill.data.headers import (
     WEBP,
     format_of,
     image_size_of_header,
+    is_jpeg,
     is_moving_webp,
     require,
 )
-from tfdistill.data.orientation import orientation_of, stored_box, turned, upright_size
-from tfdistill.data.readings import MAX_PIXELS, RESOLUTION, Reading, random_box
+from tfdistill.data.orientation import mentions_exif, orientation_of, stored_box, turned, upright_size
+from tfdistill.data.readings import MAX_PIXELS, RESOLUTION, TRIES, Reading, random_box
 
 __all__ = [
     "centre",
@@ -64,7 +68,11 @@ def decode(contents: tf.Tensor, channels: int = 3, max_pixels: int = MAX_PIXELS)
     Raises:
         tf.errors.OpError: when run on what cannot be decoded, or has more pixels.
     """
-    return _pixels(contents, channels, max_pixels)
+    plain, _ = _plain_jpeg(contents, max_pixels)
+    image = tf.cond(
+        plain, lambda: _of_tensorflow(contents, channels), lambda: _decoding_of_others(channels, max_pixels)(contents)
+    )
+    return tf.ensure_shape(image, [None, None, channels])
 
 
 @tf.autograph.experimental.do_not_convert
@@ -161,8 +169,50 @@ def random_crop(
         image_shape: of the result.
         reading: the ranges of area and aspect ratio, and the most pixels that the image may have.
     """
-    image = _pixels(contents, image_shape[-1], reading.max_pixels, lambda size: random_box(size, draws, reading))
-    return _resized(image, image_shape)
+    channels = image_shape[-1]
+    plain, size = _plain_jpeg(contents, reading.max_pixels)
+
+    def of_plain() -> tf.Tensor:
+        return tf.io.decode_and_crop_jpeg(contents, random_box(size, draws, reading), channels=channels)
+
+    image = tf.cond(plain, of_plain, lambda: _cropping_of_others(channels, reading)(contents, draws))
+    return _resized(tf.ensure_shape(image, [None, None, channels]), image_shape)
+
+
+def _plain_jpeg(contents: tf.Tensor, max_pixels: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Whether this is a JPEG of an allowed size without EXIF data; if so, its height and width, int32 [2].
+
+    Most images are, and are spared what all others need.
+    """
+
+    def of_jpeg() -> tuple[tf.Tensor, tf.Tensor]:
+        size = tf.image.extract_jpeg_shape(contents)[:2]
+        plain = ~mentions_exif(contents)
+        if max_pixels:
+            plain &= tf.reduce_prod(tf.cast(size, tf.int64)) <= max_pixels
+        return plain, size
+
+    return tf.cond(is_jpeg(contents), of_jpeg, lambda: (tf.constant(False), tf.constant([0, 0])))
+
+
+@functools.cache
+def _decoding_of_others(channels: int, max_pixels: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """From the bytes of any image to its upright pixels, the long way."""
+
+    def decoded(contents: tf.Tensor) -> tf.Tensor:
+        return _pixels(contents, channels, max_pixels)
+
+    return apart(STRING)(decoded)
+
+
+@functools.cache
+def _cropping_of_others(channels: int, reading: Reading) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """From the bytes of any image and its random integers to the crop before it is resized, the long way."""
+
+    def cropped(contents: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        return _pixels(contents, channels, reading.max_pixels, lambda size: random_box(size, draws, reading))
+
+    return apart(STRING, tf.TensorSpec([TRIES, 4], tf.int32))(cropped)
 
 
 def _pixels(
@@ -197,12 +247,9 @@ def _pixels(
 def _decoded(contents: tf.Tensor, kind: tf.Tensor, channels: int, max_pixels: int) -> tf.Tensor:
     """All pixels as they are stored, once format and size have been checked."""
 
-    def of_tensorflow(still: tf.Tensor) -> tf.Tensor:
-        return tf.io.decode_image(still, channels=channels, expand_animations=False)
-
     branches = {
-        UNKNOWN: lambda: of_tensorflow(contents),
-        GIF: lambda: of_tensorflow(_still(contents, max_pixels)),
+        UNKNOWN: lambda: _of_tensorflow(contents, channels),
+        GIF: lambda: _of_tensorflow(_still(contents, max_pixels), channels),
         BMP: lambda: _of_channels(decode_bitmap(contents), channels),
         WEBP: lambda: _of_channels(_decoded_webp(contents), channels),
     }
@@ -210,6 +257,10 @@ def _decoded(contents: tf.Tensor, kind: tf.Tensor, channels: int, max_pixels: in
     numbers = list(branches)
     branch = tf.constant([numbers.index(one if one in branches else UNKNOWN) for one in range(WEBP + 1)])[kind]
     return tf.switch_case(branch, list(branches.values()))
+
+
+def _of_tensorflow(contents: tf.Tensor, channels: int) -> tf.Tensor:
+    return tf.io.decode_image(contents, channels=channels, expand_animations=False)
 
 
 def _enlarged(contents: tf.Tensor, image_shape: tuple[int, int, int], reading: Reading) -> tf.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfdistill.data.apart import STRING, apart
 from tfdistill.data.headers import head_of, numbers
 
 BLOCKS, EXTENSION, PIXELS, END, LOST = range(5)
@@ -13,6 +14,7 @@ LONGEST_WALK = 20_000
 STRIDE = 4096
 
 
+@apart(STRING)
 def first_frame(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """A GIF file of one frame, made of another's first.
 

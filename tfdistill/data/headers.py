@@ -84,6 +84,11 @@ def format_of(contents: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(matches, tf.int32) * np.arange(1, 1 + len(padded), dtype=np.int32))
 
 
+def is_jpeg(contents: tf.Tensor) -> tf.Tensor:
+    """Whether `format_of` says JPEG, found out with fewer operations."""
+    return tf.strings.substr(contents, 0, 3) == b"\xff\xd8\xff"
+
+
 def is_moving_webp(contents: tf.Tensor) -> tf.Tensor:
     """Whether a WebP file has several pictures, by its header."""
     head = head_of(contents, length=21)

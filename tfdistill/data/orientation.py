@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfdistill.data.apart import NUMBER, PICTURE, STRING, apart
 from tfdistill.data.headers import JPEG, PNG, WEBP, format_of, head_of, numbers
 
 TAG = 0x0112
@@ -37,18 +38,19 @@ def orientation_of(contents: tf.Tensor, kind: tf.Tensor | None = None) -> tf.Ten
     mark = tf.constant([MARKS.get(number, b"") for number in range(WEBP + 1)])[kind]
     parts = tf.raw_ops.StringSplitV2(input=contents[None], sep=mark, maxsplit=1).values
     walks = (mark != b"") & (tf.size(parts) > 1)
-    return tf.cond(walks, lambda: _orientation_in(_exif_data(contents, kind)), lambda: tf.constant(1, tf.int32))
+    return tf.cond(walks, lambda: _orientation_found(contents, kind), lambda: tf.constant(1, tf.int32))
+
+
+def mentions_exif(jpeg: tf.Tensor) -> tf.Tensor:
+    """Whether what begins EXIF data in a JPEG file stands anywhere in the bytes of one; if not, it is upright."""
+    # Of all operations that look for a string this takes the least time, a tenth of that of a full match.
+    without = tf.strings.regex_replace(jpeg, r"Exif\x00\x00", "", replace_global=False)
+    return tf.strings.length(without) < tf.strings.length(jpeg)
 
 
 def turned(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """An image [H, W, C] upright, given how it is stored; [W, H, C] where the orientation is above 4."""
-
-    def moved() -> tf.Tensor:
-        rows, columns, swapped = _moves(orientation)
-        flipped = tf.reverse(image, tf.where([rows, columns])[:, 0])
-        return tf.transpose(flipped, tf.where(swapped, [1, 0, 2], [0, 1, 2]))
-
-    return tf.cond(orientation > 1, moved, lambda: image)
+    return tf.cond(orientation > 1, lambda: _moved(image, orientation), lambda: image)
 
 
 def upright_size(size: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
@@ -76,11 +78,23 @@ def stored_box(box: tf.Tensor, size: tf.Tensor, orientation: tf.Tensor) -> tf.Te
     return tf.cond(orientation > 1, moved, lambda: tf.identity(box))
 
 
+@apart(PICTURE, NUMBER)
+def _moved(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    rows, columns, swapped = _moves(orientation)
+    flipped = tf.reverse(image, tf.where([rows, columns])[:, 0])
+    return tf.transpose(flipped, tf.where(swapped, [1, 0, 2], [0, 1, 2]))
+
+
 def _moves(orientation: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Whether the stored rows and columns run backwards, and whether what results is to be transposed."""
     rows = tf.constant([False, False, False, True, True, False, True, True, False])
     columns = tf.constant([False, False, True, True, False, False, False, True, True])
     return rows[orientation], columns[orientation], orientation > 4
+
+
+@apart(STRING, NUMBER)
+def _orientation_found(contents: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
+    return _orientation_in(_exif_data(contents, kind))
 
 
 def _exif_data(contents: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:

@@ -53,6 +53,9 @@ class Reading:
     max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
+        # Lists are taken too, but what is built for a reading is found again by it, so it is to be hashable.
+        for name in ("scale", "ratio"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.style not in STYLES:
             raise ValueError(f"style must be one of {', '.join(STYLES)}, got {self.style!r}")
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
