@@ -5,8 +5,9 @@ import signal
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from tfdistill import assembly, callbacks, checkpoints, replicas
+from tfdistill import assembly, callbacks, checkpoints, replicas, runtime
 from tfdistill.config import RunConfig
 from tfdistill.interruption import Interrupted
 from tfdistill.networks.layers import BatchNormalization
@@ -45,16 +46,19 @@ def run(folder, *, stopped_at=(), **changes):
     return checkpoints.newest(one.folder.checkpoints)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+@pytest.fixture(scope="module", autouse=True)
+def _small(two_replicas):
+    """Runs of a tiny network; those on two replicas share the tests' strategy: two in a process disturb each other."""
+    one_device = tf.distribute.get_strategy()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(assembly, "build_networks", networks_with_statistics)
-        return run(tmp_path_factory.mktemp("undisturbed") / "run", checkpoint_seconds=1000.0)
+        patch.setattr(runtime, "make_strategy", lambda name, replicas: two_replicas if replicas else one_device)
+        yield
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch):
-    monkeypatch.setattr(assembly, "build_networks", networks_with_statistics)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("undisturbed") / "run", checkpoint_seconds=1000.0)
 
 
 def rows_of(found):
