@@ -1,11 +1,14 @@
 """With which flags a training goes on: the length of a run, and how a refusal says what was and what is."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+from tfdistill.checkpoints import Checkpoint
 from tfdistill.config import RunConfig
 from tfdistill.continuing import grows, refusal, training_flags
+from tfdistill.identity import identity, misfit
 from tfdistill.optimizers import OptimizerSettings
 
 TEN = RunConfig(networks=("resnet8",), epochs=10, schedule="constant")
@@ -37,7 +40,10 @@ def test_helpers_whose_rates_would_move_keep_a_run_as_long_as_it_is():
         helpers = OptimizerSettings(schedule="step", milestones=(40 * stretch,))
         return {"networks": networks, "helpers": helpers}
 
-    assert "the milestones would move from 2.5 to 5" in refusal(TEN.to_dict(), longer(TEN), recipe)
+    moved = "the milestones would move from 2.5 to 5"
+    assert moved in refusal(TEN.to_dict(), longer(TEN), recipe)
+    found = Checkpoint(4, {}, {**identity(TEN)}, Path("step_00000004"))
+    assert moved in misfit(longer(TEN), {}, recipe=recipe)(found) and misfit(TEN, {}, recipe=recipe)(found) == ""
     assert refusal(TEN.to_dict(), longer(TEN), lambda networks, *, stretch: {"networks": networks}) == ""
 
 

@@ -87,10 +87,20 @@ def test_a_wrong_label_of_a_stream_ends_fit_with_its_place(distiller):
     distiller.fit(batched([0, 1, 2, 2]), shuffle=False, verbose=0)
 
 
+def test_labels_without_a_known_shape_are_told_what_gives_them_one(distiller):
+    def batches():
+        yield np.zeros((4, 2), "float32"), RIGHT
+
+    shapes = (tf.TensorSpec((4, 2)), tf.TensorSpec(None, tf.int32))
+    data = tf.data.Dataset.from_generator(batches, output_signature=shapes)
+    with pytest.raises(ValueError, match=r"^data: the labels of a batch have no known shape; .* output_signature$"):
+        distiller.fit(data, steps_per_epoch=1, verbose=0)
+
+
 def test_wrong_labels_of_arrays_are_found_before_the_first_step(distiller):
     step, images = distiller.steps_trained, np.zeros((4, 2), "float32")
     with pytest.raises(ValueError, match=r"^labels: 3 at example 2 is no class, .* need 1 subtracted$"):
-        distiller.fit(images, np.array([[1], [2], [3], [3]], "uint8"), verbose=0)
+        distiller.fit(images, np.array([[1], [2], [3], [3]], "uint8"), validation_split=None, verbose=0)
     with pytest.raises(ValueError, match=r"^labels: 5 at validation example 0 is no class"):
         distiller.fit(images, RIGHT, validation_data=(images, RIGHT + 5), verbose=0)
     assert distiller.steps_trained == step

@@ -19,14 +19,22 @@ def as_batch(data: Any) -> dict[str, tf.Tensor]:
     """A batch as a dict of `images`, `labels` and, if given, `weight`, from a dict or from Keras' tuples.
 
     Raises:
-        ValueError: neither a dict with `images` and `labels` nor a tuple of two or three tensors.
+        ValueError: neither a dict with `images` and `labels` nor a tuple of two or three tensors, or tensors without
+            a known number of dimensions.
     """
     if isinstance(data, Mapping) and {"images", "labels"} <= set(data):
-        return dict(data)
-    if isinstance(data, tuple) and len(data) in (2, 3):
+        batch = dict(data)
+    elif isinstance(data, tuple) and len(data) in (2, 3):
         found = dict(zip(("images", "labels", "weight"), data, strict=False))
-        return {name: value for name, value in found.items() if value is not None}
-    raise ValueError("data: a batch must be a dict with 'images' and 'labels', or a tuple (images, labels[, weight])")
+        batch = {name: value for name, value in found.items() if value is not None}
+    else:
+        raise ValueError(
+            "data: a batch must be a dict with 'images' and 'labels', or a tuple (images, labels[, weight])"
+        )
+    for name, value in batch.items():
+        if isinstance(value, tf.Tensor) and value.shape.rank is None:
+            raise ValueError(f"data: the {name} of a batch have no known shape; say it in an output_signature")
+    return batch
 
 
 def require_images(images: tf.Tensor, shape: Sequence[int | None]) -> None:

@@ -357,7 +357,7 @@ class Distiller(keras.Model):
         if not self.compiled:
             raise ValueError("fit: call compile() first; without arguments it takes the paper's recipe")
         require_strategy(self._made_under, self.distribute_strategy)
-        share = 1.0 - keras_arguments.get("validation_split", 0.0)
+        share = 1.0 - (keras_arguments.get("validation_split") or 0.0)
         in_data = batches.steps_in(x, y, keras_arguments.get("batch_size"), share)
         known_steps = steps_per_epoch or in_data
         if not self.update_optimizers and known_steps is None:

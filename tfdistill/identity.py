@@ -7,7 +7,7 @@ from typing import Any
 
 from tfdistill import checkpoints
 from tfdistill.config import RunConfig
-from tfdistill.continuing import refusal, training_flags
+from tfdistill.continuing import Recipe, refusal, training_flags
 from tfdistill.replicas import shared
 
 KEY = "flags"
@@ -19,7 +19,7 @@ def identity(config: RunConfig) -> dict[str, Any]:
 
 
 def misfit(
-    config: RunConfig, variables: Mapping[str, Any], owners: tuple[str, ...] = ("",)
+    config: RunConfig, variables: Mapping[str, Any], owners: tuple[str, ...] = ("",), recipe: Recipe | None = None
 ) -> Callable[[checkpoints.Checkpoint], str]:
     """For `checkpoints.newest`: why a checkpoint is not of the training that `config` describes.
 
@@ -29,11 +29,12 @@ def misfit(
         config: the run.
         variables: what the checkpoint is for, by name.
         owners: beginnings of the names that count; what else a checkpoint holds is not looked at.
+        recipe: `Distiller.recipe` of the method, where training goes on: a run's length may move helpers' rates.
     """
 
     def problem(found: checkpoints.Checkpoint) -> str:
         flags = found.metadata.get(KEY)
-        if flags is not None and (said := refusal(flags, config)):
+        if flags is not None and (said := refusal(flags, config, recipe)):
             return said
         arrays = {name: array for name, array in shared(found.arrays).items() if name.startswith(owners)}
         try:

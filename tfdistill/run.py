@@ -147,7 +147,8 @@ class Run:
         Raises:
             ValueError: the workers do not find the same one.
         """
-        found = checkpoints.newest(self.folder.checkpoints, misfit=misfit(self.config, self.distiller.state()))
+        unfit = misfit(self.config, self.distiller.state(), recipe=self.distiller.recipe)
+        found = checkpoints.newest(self.folder.checkpoints, misfit=unfit)
         require_same_checkpoint(self.workers, self.folder, found)
         if found is None:
             return
