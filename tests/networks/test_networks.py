@@ -99,7 +99,7 @@ def test_examples_follow_the_pattern_of_their_family_alone(family):
         ("resnett32", "unknown network 'resnett32'; nearest: 'resnet32'"),
         ("wrn_40_4", "unknown network 'wrn_40_4'; nearest: 'wide_resnet_40_4'"),
         ("mobilenetv2", "unknown network 'mobilenetv2'; nearest: 'mobilenet_v2'"),
-        ("", "unknown network ''"),
+        ("", "unknown network '': the name is empty, as after a comma too many"),
         ("resnet18", "'resnet18' has no depth of a CIFAR ResNet, 6n + 2; ImageNet's network is 'imagenet_resnet18'"),
         ("resnet57_one", "depth must be 6n + 2 with n of at least 1, got 57; nearest: 56 and 62"),
         ("resnet57_bottleneck", "depth must be 9n + 2 with n of at least 1, got 57; nearest: 56 and 65"),

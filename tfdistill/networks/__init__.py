@@ -292,6 +292,8 @@ def _builder(name: str) -> Callable[..., keras.Model]:
         if numbers is not None:
             _require_size(name, numbers)
             return functools.partial(family.builder, **numbers)
+    if not name.strip():
+        raise ValueError(f"unknown network {name!r}: the name is empty, as after a comma too many")
     raise ValueError(f"unknown network {name!r}; nearest: {_nearest(name)!r}")
 
 
