@@ -405,6 +405,19 @@ def test_a_file_that_cannot_be_written_is_one_line_and_the_run_goes_on_later(com
     assert command.results()["networks"] == undisturbed.results()["networks"]
 
 
+def test_a_checkpoint_that_finds_no_room_says_how_to_go_on(half, monkeypatch, capsys):
+    def no_room(*arguments, **keywords):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np.lib.format, "write_array", no_room)
+        assert half() == 1
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("train.py: error: step 5 was not written to ") and error.count("\n") == 0
+    assert error.endswith("No space left on device; once that is mended, the same command goes on")
+    assert max(steps_of(half.folder)) == 4
+
+
 def test_events_that_cannot_be_written_stop_the_run_with_what_it_trained_saved(half, monkeypatch, capsys):
     def no_room(*arguments, **keywords):
         raise tf.errors.ResourceExhaustedError(None, None, "{{node x}} events.v2; No space left on device\n\tmore")

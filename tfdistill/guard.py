@@ -124,8 +124,7 @@ class Guard:
         step, wrong = next((step, wrong) for step, logs in executed if (wrong := _wrong_values(logs)))
         raise FloatingPointError(
             f"{wrong} is not finite at step {step}, in epoch {self._distiller.epoch + 1}: the run diverged and was "
-            f"stopped, what was saved before is whole; a lower learning rate is the usual remedy, if the images are "
-            f"finite"
+            f"stopped, and this is saved nowhere; a lower learning rate is the usual remedy, if the images are finite"
         )
 
     def begin_scoring(self) -> None:

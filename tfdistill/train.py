@@ -75,8 +75,11 @@ def _train(run: Run) -> int:
     except callbacks.Stopped as stopped:
         print(f"\ntrain.py: {stopped}; the same command goes on from there", file=sys.stderr)
         return stopped.exit_status
-    except (FloatingPointError, checkpoints.CheckpointError) as error:
+    except FloatingPointError as error:
         print(f"\ntrain.py: error: {error}", file=sys.stderr)
+        return 1
+    except checkpoints.CheckpointError as error:
+        print(f"\ntrain.py: error: {error}; once that is mended, the same command goes on", file=sys.stderr)
         return 1
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
         print(f"\ntrain.py: error: {memory.out_of_memory(error)}", file=sys.stderr)
