@@ -105,3 +105,12 @@ def test_a_save_looks_at_the_losses_first(sound):
     step = sound.steps_trained
     with pytest.raises(FloatingPointError, match=rf"is not finite at step {step + 3}, in epoch 1"):
         sound.fit(batches(4, broken_at=2), shuffle=False, verbose=0, callbacks=[Save()])
+
+
+def test_scores_of_images_that_are_no_numbers_are_warned_of(sound):
+    line = rf"^evaluation: \w+/\w+( and \d more)? is not finite at step {sound.steps_trained}, though every weight is"
+    with pytest.warns(UserWarning, match=line):
+        scores = sound.evaluate(batches(2, broken_at=1), verbose=0, return_dict=True)
+    assert not all(np.isfinite(list(scores.values())))
+    with pytest.warns(UserWarning, match=r"^evaluation: .* and \d more is not finite"):
+        sound.guard.tell_of_scores({"one/accuracy": 0.5, "one/cross_entropy": np.nan, "two/cross_entropy": np.inf})

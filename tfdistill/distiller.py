@@ -401,6 +401,7 @@ class Distiller(keras.Model):
         with batches.one_line_errors():
             scores = super().evaluate(x, y, return_dict=True, **keras_arguments)
         self.guard.look_at_scored()
+        self.guard.tell_of_scores(scores)
         return scores if return_dict else [scores[name] for name in self.metrics_names]
 
     def test_on_batch(self, x: Any, y: Any = None, *, return_dict: bool = False, **keras_arguments: Any) -> Any:

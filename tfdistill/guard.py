@@ -8,6 +8,7 @@ evaluation, at the ends of epochs, and when they are saved.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -152,6 +153,17 @@ class Guard:
         if found := self.scored_labels.found():
             batch, place, label = found
             raise ValueError(complaint(label, f"{place} of evaluation batch {batch}", self._distiller.classes))
+
+    def tell_of_scores(self, scores: Mapping[str, float]) -> None:
+        """Warns of scores that are no numbers, once every variable was found to be one; nothing is stopped for them."""
+        wrong = [name for name, score in scores.items() if not np.isfinite(score)]
+        if wrong:
+            others = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            warnings.warn(
+                f"evaluation: {wrong[0]}{others} is not finite at step {self._distiller.steps_trained}, though every "
+                "weight is: images hold NaN or infinity, or logits overflow",
+                stacklevel=3,
+            )
 
     def look_at_variables(self, when: str) -> None:
         """Looks at every variable of networks, helpers and optimizers; with several workers all have to call it.
