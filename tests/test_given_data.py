@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.batches import require_finite
+from tfdistill import batches
+from tfdistill.batches import require_finite_images
 from tfdistill.methods import Supervised
 
 IMAGES, LABELS = np.zeros((8, 4, 4, 3), np.float32), np.arange(8) % 3
@@ -56,9 +57,21 @@ def test_an_image_that_is_no_number_is_named(distiller):
         with pytest.raises(ValueError, match=rf"^images: {place} holds NaN or infinity$"):
             call()
     with pytest.raises(ValueError, match="example 5 "):
-        require_finite(wrong, at_once=2)
-    require_finite(IMAGES.astype(np.uint8))
+        require_finite_images(wrong, at_once=2)
+    require_finite_images(IMAGES.astype(np.uint8))
     assert distiller.steps_trained == 0
+
+
+def test_arrays_are_looked_at_once_and_not_at_every_scoring_of_fit(monkeypatch):
+    images = keras.Input((4, 4, 3))
+    made = Supervised([keras.Model(images, {"logits": keras.layers.Dense(3)(keras.layers.Flatten()(images))})])
+    made.compile()
+    looked = []
+    monkeypatch.setattr(batches, "require_finite_images", lambda images, place: looked.append(place))
+    made.fit(IMAGES, LABELS, validation_data=(IMAGES, LABELS), epochs=3, verbose=0)
+    assert looked == ["example", "validation example"]
+    made.evaluate(IMAGES, LABELS, verbose=0)
+    assert looked[2:] == ["example"]
 
 
 def test_a_distiller_that_is_saved_says_what_to_save_instead(distiller, tmp_path):

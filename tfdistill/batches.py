@@ -56,7 +56,7 @@ def require_images(images: tf.Tensor, shape: Sequence[int | None]) -> None:
     raise ValueError(f"images: the networks take batches of shape {expected}, not {found}{remedy}")
 
 
-def require_finite(images: Any, place: str = "example", at_once: int = 1024) -> None:
+def require_finite_images(images: Any, place: str = "example", at_once: int = 1024) -> None:
     """Refuses an array of images of which one is no number; of a data set nothing is read here.
 
     Args:

@@ -365,11 +365,9 @@ class Distiller(keras.Model):
         if isinstance(x, tf.data.Dataset):
             self._given(x.element_spec)
         self.prepare(steps_per_epoch=known_steps or 1, epochs=epochs)
-        batches.require_finite(x)
-        require_classes(y, self.classes)
+        self._require_sound(x, y)
         if isinstance(scored := keras_arguments.get("validation_data"), tuple) and len(scored) > 1:
-            batches.require_finite(scored[0], "validation example")
-            require_classes(scored[1], self.classes, "validation example")
+            self._require_sound(scored[0], scored[1], "validation example")
         self.phases_trained.clear()
         self.guard.begin()
         if self.optimizers.begin(initial_epoch, epochs):
@@ -395,14 +393,20 @@ class Distiller(keras.Model):
             The scores by name, or as a list in the order of `metrics_names`.
         """
         self.synchronize()
-        batches.require_finite(x)
-        require_classes(y, self.classes)
+        # Keras' `fit` says so when it scores, every epoch, the arrays that were looked at when it began.
+        if not keras_arguments.get("_use_cached_eval_dataset"):
+            self._require_sound(x, y)
         self.guard.begin_scoring()
         with batches.one_line_errors():
             scores = super().evaluate(x, y, return_dict=True, **keras_arguments)
         self.guard.look_at_scored()
         self.guard.tell_of_scores(scores)
         return scores if return_dict else [scores[name] for name in self.metrics_names]
+
+    def _require_sound(self, images: Any, labels: Any, place: str = "example") -> None:
+        """Refuses arrays that hold what is no number or no class; a data set is looked at while it is read."""
+        batches.require_finite_images(images, place)
+        require_classes(labels, self.classes, place)
 
     def test_on_batch(self, x: Any, y: Any = None, *, return_dict: bool = False, **keras_arguments: Any) -> Any:
         """`keras.Model.test_on_batch`; what it gives is in the order of `evaluate`."""
