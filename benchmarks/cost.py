@@ -34,10 +34,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill import networks
-from tfdistill.distiller import Distiller
+from tfdistill.engine.distiller import Distiller
+from tfdistill.engine.updates import Phase
 from tfdistill.methods import METHODS
 from tfdistill.optimizers import OptimizerSettings
-from tfdistill.updates import Phase
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "methods.md"
 LIST_BEGINS, LIST_ENDS = "<!-- benchmarks/cost.py writes the list from here -->\n", "<!-- list to here -->\n"

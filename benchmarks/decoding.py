@@ -18,8 +18,8 @@ import tfdistill.startup  # noqa: F401  (before TensorFlow)
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.decoding import decode, evaluated, random_crop
-from tfdistill.data.readings import Reading, crop_draws, random_box
+from tfdistill.data.transforms.decoding import decode, evaluated, random_crop
+from tfdistill.data.transforms.readings import Reading, crop_draws, random_box
 
 # The mean size of ImageNet's photographs in pixels, and the size of the network's images.
 PHOTOGRAPH, SHAPE = (400, 470), (224, 224, 3)

@@ -29,10 +29,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill import data
-from tfdistill import run as running
-from tfdistill.assembly import build_distiller
-from tfdistill.config import RunConfig
-from tfdistill.run_folder import RunFolder
+from tfdistill.runs import run as running
+from tfdistill.runs.assembly import build_distiller
+from tfdistill.runs.config import RunConfig
+from tfdistill.runs.folder import RunFolder
 
 
 def main() -> int:

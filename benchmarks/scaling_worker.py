@@ -17,8 +17,8 @@ from networks import multiply_adds
 from tfdistill_worker import build, made_up_batch
 from workers import serve
 
-from tfdistill import runtime
-from tfdistill.distiller import Distiller
+from tfdistill.devices import runtime
+from tfdistill.engine.distiller import Distiller
 
 
 class Commands:

@@ -19,8 +19,9 @@ from networks import multiply_adds
 from operations import OPERATIONS, Forward
 from workers import WorkerError, serve
 
-from tfdistill import networks, runtime
-from tfdistill.distiller import Distiller
+from tfdistill import networks
+from tfdistill.devices import runtime
+from tfdistill.engine.distiller import Distiller
 from tfdistill.methods import METHODS
 
 # By the name in the comparison: the method's, and the arguments that make it that one.

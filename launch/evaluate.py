@@ -4,7 +4,7 @@ import sys
 
 import quietly  # first
 
-from tfdistill.evaluate import main
+from tfdistill.commands.evaluate import main
 
 if __name__ == "__main__":
     sys.exit(quietly.run(main))

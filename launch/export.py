@@ -4,7 +4,7 @@ import sys
 
 import quietly  # first
 
-from tfdistill.export_run import main
+from tfdistill.commands.export import main
 
 if __name__ == "__main__":
     sys.exit(quietly.run(main))

@@ -4,7 +4,7 @@ import sys
 
 import quietly  # first
 
-from tfdistill.preview import main
+from tfdistill.commands.preview import main
 
 if __name__ == "__main__":
     sys.exit(quietly.run(main))

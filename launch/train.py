@@ -4,7 +4,7 @@ import sys
 
 import quietly  # first
 
-from tfdistill.train import main
+from tfdistill.commands.train import main
 
 if __name__ == "__main__":
     sys.exit(quietly.run(main))

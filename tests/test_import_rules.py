@@ -13,105 +13,28 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "tfdistill"
 EVERYTHING = None
 
-# One row per module or sub-package: what it may import of ours besides itself; with a dot, that module of a
-# sub-package alone.
+# One row per room, and per module beside the rooms: what it may import of ours besides itself; with a dot, that module
+# of a room alone.
 RULES: dict[str, set[str] | None] = {
     "bounds": set(),
-    "flag_kinds": {"bounds"},
-    "flagfiles": set(),
-    "memory": set(),
-    "losses": set(),
-    "keras_settings": set(),
-    "networks": {"bounds", "keras_settings"},
-    "data": set(),
-    "topology": set(),
-    "optimizers": set(),
-    "workers": set(),
-    "startup": {"keras_settings"},
-    "runtime": {"bounds", "startup", "workers"},
-    "checkpoints": set(),
-    "export": {"networks", "data.decoding", "data.headers", "data.readings"},
-    "updates": {"bounds"},
-    "batches": set(),
-    "loops": set(),
-    "state": set(),
-    "passes": {"networks", "updates"},
-    "network_checks": {"keras_settings", "networks", "updates"},
-    "tasks": {"losses"},
-    "logged": {"updates"},
-    "update_optimizers": {"networks", "optimizers", "updates"},
-    "guard": {"tasks", "workers"},
-    "distiller": {
-        "batches",
-        "logged",
-        "loops",
-        "network_checks",
-        "passes",
-        "replicas",
-        "state",
-        "updates",
-        "tasks",
-        "optimizers",
-        "update_optimizers",
-        "guard",
-        "workers",
-    },
-    "methods": {
-        "bounds",
-        "distiller",
-        "network_checks",
-        "updates",
-        "tasks",
-        "losses",
-        "networks",
-        "topology",
-        "optimizers",
-    },
-    "config": {"bounds", "methods", "networks", "data", "optimizers", "runtime"},
-    "command_line": {"bounds", "config", "flag_kinds", "flagfiles", "memory", "methods", "networks", "data", "export"},
-    "stored_flags": {"bounds", "config", "files"},
     "files": set(),
-    "interruption": set(),
-    "continuing": {"config", "optimizers"},
-    "replicas": {"workers"},
-    "identity": {"checkpoints", "config", "continuing", "replicas"},
-    "run_folder": {"checkpoints", "config", "continuing", "files", "stored_flags"},
-    "callbacks": {"checkpoints", "interruption", "replicas", "workers"},
-    "watching": {"callbacks", "files"},
-    "agreement": {"checkpoints", "config", "run_folder", "workers"},
-    "report": {"config", "runtime"},
-    "run_exports": {"assembly", "config", "data", "export", "report", "runtime"},
-    "assembly": {"memory", "config", "data", "distiller", "methods", "networks"},
-    "initial_weights": {"assembly", "checkpoints", "networks", "stored_flags"},
-    "trained": {
-        *("assembly", "checkpoints", "config", "data", "identity", "methods", "run_folder", "runtime", "state"),
-    },
-    "scoring": {"data", "export", "tasks", "updates"},
-    "evaluate": EVERYTHING,
-    "export_run": EVERYTHING,
-    "preview": {"bounds", "files", "flag_kinds", "assembly", "command_line", "config", "data"},
-    "term_checks": {"distiller", "updates"},
-    "explain": {
-        "assembly",
-        "bounds",
-        "command_line",
-        "config",
-        "data",
-        "distiller",
-        "flagfiles",
-        "methods",
-        "optimizers",
-        "updates",
-    },
-    "run": EVERYTHING,
-    "train": EVERYTHING,
+    "keras_settings": set(),
+    "topology": set(),
+    "startup": {"keras_settings"},
+    "losses": set(),
+    "data": set(),
+    "optimizers": set(),
+    "networks": {"bounds", "keras_settings"},
+    "tasks": {"losses"},
+    "devices": {"bounds", "startup"},
+    "engine": {"bounds", "devices", "keras_settings", "networks", "optimizers", "tasks"},
+    "helpers": {"bounds", "engine.updates", "networks"},
+    "methods": {"bounds", "engine", "helpers", "losses", "networks", "optimizers", "tasks", "topology"},
+    "export": {"networks", "data.transforms.decoding", "data.transforms.headers", "data.transforms.readings"},
+    "runs": {"bounds", "data", "devices", "engine", "export", "files", "methods", "networks", "optimizers", "tasks"},
+    "commands": EVERYTHING,
+    "__init__": {"data", "engine", "losses", "methods", "networks", "optimizers", "startup", "topology"},
 }
-# The package's own __init__ offers names of everything except what assembles runs and what commands are made of.
-RULES["__init__"] = set(RULES) - {"assembly", "callbacks", "command_line", "config", "evaluate", "export_run"}
-RULES["__init__"] -= {"explain", "initial_weights", "preview", "report", "run_folder", "scoring", "term_checks"}
-RULES["__init__"] -= {"agreement", "run", "run_exports", "train", "trained", "workers"}
-RULES["__init__"] -= {"bounds", "flag_kinds", "flagfiles", "memory", "stored_flags"}
-RULES["__init__"] -= {"continuing", "replicas", "files", "identity", "interruption", "watching"}
 
 
 def imported_modules(source: str, module: str, is_package: bool) -> Iterator[str]:
@@ -189,9 +112,9 @@ def test_the_page_on_architecture_has_the_same_rows():
     assert sorted(name for name, _ in told) == sorted(set(RULES) - {"__init__"}), "each has one row"
     for name, imports in told:
         allowed = RULES[name]
-        if imports.startswith("what they put together"):
-            assert allowed is EVERYTHING or not allowed & {"run", "train"}, name
-        elif not imports.startswith("everything"):
+        if allowed is EVERYTHING:
+            assert imports == "everything", name
+        else:
             assert {part for one in allowed for part in one.split(".")} == set(re.findall(r"`(\w+)`", imports)), name
 
 
@@ -206,7 +129,7 @@ def test_every_module_imports_what_its_row_allows():
     assert not found, "\n".join(found)
 
 
-def test_only_scripts_and_tests_import_train_and_only_train_a_run():
+def test_only_commands_and_scripts_import_a_run():
     others = [
         path
         for path in project_files()
@@ -216,7 +139,7 @@ def test_only_scripts_and_tests_import_train_and_only_train_a_run():
         f"{module_name(path)} imports {one}"
         for path in others
         for one in imported_modules(path.read_text("utf-8"), module_name(path), path.name == "__init__.py")
-        if unit_of(one) in ("run", "train") and unit_of(module_name(path)) != "train"
+        if f"{one}.".startswith(f"{PACKAGE}.runs.run.") and unit_of(module_name(path)) != "commands"
     ]
     assert len(others) > 10 and not found, "\n".join(found)
 
@@ -241,17 +164,17 @@ def test_no_file_mentions_a_path_of_one_machine(machine_path):
         ("tfdistill.losses.logits", "if True:\n    from tfdistill.tasks import Classification"),
         ("tfdistill.losses.logits", "import importlib\nimportlib.import_module('tfdistill.methods')"),
         ("tfdistill.losses.logits", "import tfdistill"),
-        ("tfdistill.checkpoints", "from tfdistill.runtime import PRECISIONS"),
+        ("tfdistill.runs.checkpoints", "from tfdistill.commands import command_line"),
         ("tfdistill.export.encoded", "from tfdistill import data"),
         ("tfdistill.export.encoded", "from tfdistill.data import Reading"),
-        ("tfdistill.export.encoded", "from tfdistill.data.decoding_tables import TABLE"),
+        ("tfdistill.export.encoded", "from tfdistill.data.transforms.decoding_tables import TABLE"),
         ("tfdistill.methods.dml", "from tfdistill.data import load"),
-        ("tfdistill.methods.dml", "from tfdistill.config import RunConfig"),
-        ("tfdistill.distiller", "from tfdistill.methods import METHODS"),
-        ("tfdistill.distiller", "from tfdistill.runtime import PRECISIONS"),
-        ("tfdistill.config", "from tfdistill.train import run"),
-        ("tfdistill", "from tfdistill.train import run"),
-        ("tfdistill", "from tfdistill.run import Run"),
+        ("tfdistill.methods.dml", "from tfdistill.runs.config import RunConfig"),
+        ("tfdistill.engine.distiller", "from tfdistill.methods import METHODS"),
+        ("tfdistill.engine.distiller", "from tfdistill.runs import checkpoints"),
+        ("tfdistill.runs.config", "from tfdistill.commands.train import run"),
+        ("tfdistill", "from tfdistill.commands.train import run"),
+        ("tfdistill", "from tfdistill.runs.run import Run"),
         ("tfdistill.trainer", "import numpy"),
     ],
 )
@@ -266,10 +189,10 @@ def test_the_checker_catches(module, source):
         ("tfdistill.losses.logits", False, "from . import shapes\nfrom .shapes import as_float32"),
         ("tfdistill", True, "from . import losses\nfrom .methods import METHODS"),
         ("tfdistill.losses", True, "from . import logits\nfrom .logits import kl_divergence"),
-        ("tfdistill.methods.dml", False, "from tfdistill import losses\nfrom ..distiller import Distiller"),
+        ("tfdistill.methods.dml", False, "from tfdistill import losses\nfrom ..engine.distiller import Distiller"),
         ("tfdistill.methods.dml", False, "import tfdistill_extras"),
-        ("tfdistill.export.encoded", False, "from tfdistill.data import decoding\nimport tfdistill.data.readings"),
-        ("tfdistill.train", False, "import tfdistill.methods\nfrom tfdistill import checkpoints"),
+        ("tfdistill.export.encoded", False, "from tfdistill.data.transforms import decoding"),
+        ("tfdistill.commands.train", False, "import tfdistill.methods\nfrom tfdistill.runs import checkpoints"),
     ],
 )
 def test_the_checker_lets_pass(module, is_package, source):

@@ -9,7 +9,7 @@ distiller.fit(train, validation_data=test, epochs=160)
 import tfdistill.startup  # noqa: F401  (before TensorFlow)
 
 from tfdistill import data, losses, networks, optimizers, topology
-from tfdistill.distiller import Distiller
+from tfdistill.engine.distiller import Distiller
 from tfdistill.methods import (
     AFD,
     CLILR,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill import checkpoints
 from tfdistill.export.saved_model import ServingModule, write_saved_model
 from tfdistill.methods import METHODS
 from tfdistill.optimizers import OptimizerSettings
+from tfdistill.runs import checkpoints
 
 BATCH, CLASSES = 8, 4
 # What a method cannot find by itself for a network that is no architecture of ours.

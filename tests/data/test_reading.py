@@ -9,12 +9,12 @@ import tensorflow as tf
 from PIL import Image
 
 from tfdistill.data import NORMALIZATIONS, Split, describe_unreadable, evaluation_batches, training_batches
-from tfdistill.data.augmentation import Augmentation
 from tfdistill.data.checking import unreadable_positions
 from tfdistill.data.dataset import RecordFiles
 from tfdistill.data.reading import into_memory, make_reader
-from tfdistill.data.readings import Reading
-from tfdistill.data.records import record_spans
+from tfdistill.data.sets.records import record_spans
+from tfdistill.data.transforms.augmentation import Augmentation
+from tfdistill.data.transforms.readings import Reading
 
 SHAPE = (24, 24, 3)
 EXAMPLES = 12

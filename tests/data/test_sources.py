@@ -143,7 +143,7 @@ def test_a_failed_download_says_why(tmp_path, monkeypatch):
     def refuse(self, **settings):
         raise ConnectionError("no route\nto host")
 
-    monkeypatch.setattr("tfdistill.data.prepared._require_host", lambda builder, name: None)
+    monkeypatch.setattr("tfdistill.data.sets.prepared._require_host", lambda builder, name: None)
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", refuse)
     with pytest.raises(DataUnavailable, match=r"cifar10 could not be downloaded to .*: no route to host"):
         load("cifar10", data_dir=tmp_path, download=True)
@@ -168,7 +168,7 @@ def test_a_download_is_read(tmp_path, monkeypatch):
         prepare_cifar(tmp_path, "cifar10", train=4, test=2)
         self.info.read_from_directory(self.data_dir)
 
-    monkeypatch.setattr("tfdistill.data.prepared._require_host", lambda builder, name: None)
+    monkeypatch.setattr("tfdistill.data.sets.prepared._require_host", lambda builder, name: None)
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", prepare)
     dataset = load("cifar10", data_dir=tmp_path, download=True)
     assert (len(dataset.train), len(dataset.test)) == (4, 2)

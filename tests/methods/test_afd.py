@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill.engine.term_checks import check_terms
 from tfdistill.methods import AFD, DML
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings
-from tfdistill.term_checks import check_terms
 
 STEPS = 5
 # Channels and pooling of each network, and the size its map has in front of its discriminator; see `networks_of`.

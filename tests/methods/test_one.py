@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tfdistill import networks
+from tfdistill.engine.state import keyed
 from tfdistill.methods import ONE
-from tfdistill.state import keyed
 
 STEPS = 5
 

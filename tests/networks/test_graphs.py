@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill.engine.term_checks import check_terms
 from tfdistill.export.saved_model import ServingModule, write_saved_model
 from tfdistill.methods import METHODS
 from tfdistill.networks.adapters import network_from
 from tfdistill.networks.graphs import flat_graph
 from tfdistill.networks.weights import weights_of
-from tfdistill.term_checks import check_terms
 
 L = keras.layers
 ARGUMENTS = {"dcm": {"heads": "C2", "head_kind": "pooled"}, "ffl": {"shared_trunk": True}}

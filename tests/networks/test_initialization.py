@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from tfdistill import networks
-from tfdistill.methods.factors import coder
+from tfdistill.helpers.auxiliary_heads import auxiliary_heads
+from tfdistill.helpers.factors import coder
 from tfdistill.methods.ffl import fusion_module
 from tfdistill.methods.one import gate
 from tfdistill.networks import initialization
-from tfdistill.networks.heads import auxiliary_heads
 from tfdistill.networks.layers import BatchNormalization
 
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 from absl import logging
 
 from tfdistill.data.dataset import Split
-from tfdistill.data.decoding import decode, try_decoding
 from tfdistill.data.reading import encoded_images
+from tfdistill.data.transforms.decoding import decode, try_decoding
 
 # So many of what is left out are named in a warning.
 NAMED = 5

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tfdistill.data.augmentation import Augmentation, Normalization
-from tfdistill.data.readings import Reading
+from tfdistill.data.transforms.augmentation import Augmentation, Normalization
+from tfdistill.data.transforms.readings import Reading
 
 
 class DataUnavailable(ValueError):

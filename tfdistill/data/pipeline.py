@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfdistill.data.augmentation import Augmentation, Normalization, normalize, pad_crop_flip
 from tfdistill.data.dataset import Split
-from tfdistill.data.labels import check_smoothing, smooth_labels
-from tfdistill.data.mixing import Cutout, Mixing, cut_out, mix
-from tfdistill.data.randaugment import RandAugment, rand_augment
 from tfdistill.data.reading import make_reader
 from tfdistill.data.rows import rows_of_part
+from tfdistill.data.transforms.augmentation import Augmentation, Normalization, normalize, pad_crop_flip
+from tfdistill.data.transforms.labels import check_smoothing, smooth_labels
+from tfdistill.data.transforms.mixing import Cutout, Mixing, cut_out, mix
+from tfdistill.data.transforms.randaugment import RandAugment, rand_augment
 
 Batch = dict[str, tf.Tensor]
 

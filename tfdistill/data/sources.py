@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfdistill.data.augmentation import NORMALIZATIONS, Augmentation
-from tfdistill.data.cifar import load_cifar
 from tfdistill.data.dataset import Dataset, Split
-from tfdistill.data.digits import load_digits
-from tfdistill.data.image_folder import load_image_folder
-from tfdistill.data.readings import MAX_PIXELS
-from tfdistill.data.tfds_sets import load_imagenet, load_tfds
+from tfdistill.data.sets.cifar import load_cifar
+from tfdistill.data.sets.digits import load_digits
+from tfdistill.data.sets.image_folder import load_image_folder
+from tfdistill.data.sets.tfds_sets import load_imagenet, load_tfds
+from tfdistill.data.transforms.augmentation import NORMALIZATIONS, Augmentation
+from tfdistill.data.transforms.readings import MAX_PIXELS
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from tfdistill.data.readings import Reading
+from tfdistill.data.transforms.readings import Reading
 from tfdistill.export.asides import try_writing
 from tfdistill.export.encoded import check_bad_images, chosen_reading, described_reading
 from tfdistill.export.folders import check_network_folder, check_path, choose_version, first_line

@@ -6,9 +6,9 @@ import math
 
 import tensorflow as tf
 
-from tfdistill.data.decoding import evaluated
-from tfdistill.data.headers import UNKNOWN, format_of, image_size_of_header
-from tfdistill.data.readings import READINGS, Reading, reading_of
+from tfdistill.data.transforms.decoding import evaluated
+from tfdistill.data.transforms.headers import UNKNOWN, format_of, image_size_of_header
+from tfdistill.data.transforms.readings import READINGS, Reading, reading_of
 
 # What the signature for encoded images does with those it cannot read.
 BAD_IMAGES = ("fail", "mark")

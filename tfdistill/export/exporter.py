@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfdistill.data.readings import Reading
+from tfdistill.data.transforms.readings import Reading
 from tfdistill.export.asides import written_aside
 from tfdistill.export.checks import check_arguments, known_facts
 from tfdistill.export.encoded import chosen_reading

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.readings import Reading
+from tfdistill.data.transforms.readings import Reading
 from tfdistill.export.encoded import chosen_reading, read_batch, refuse_bad
 from tfdistill.networks.graphs import layers_of
 

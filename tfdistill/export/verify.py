@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.decoding import evaluated
-from tfdistill.data.readings import Reading
+from tfdistill.data.transforms.decoding import evaluated
+from tfdistill.data.transforms.readings import Reading
 from tfdistill.export.folders import ExportError
 from tfdistill.export.samples import sample_files, sample_images
 from tfdistill.export.saved_model import normalisation, precision

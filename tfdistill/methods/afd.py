@@ -10,24 +10,24 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.bounds import Number
-from tfdistill.distiller import Distiller
-from tfdistill.methods import discriminators
+from tfdistill.engine.distiller import Distiller
+from tfdistill.engine.updates import Batch, Phase, Round, Taps, Terms, Update
+from tfdistill.helpers import discriminators
+from tfdistill.helpers.matching import Matching, match
 from tfdistill.methods.arguments import (
     Rate,
     Temperature,
     TermWeight,
     checked,
     choose,
-    features_of,
     one_of,
     require_peers,
 )
-from tfdistill.methods.matching import Matching, match
 from tfdistill.networks import initialization
+from tfdistill.networks.taps import features_of
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.tasks import Classification
 from tfdistill.topology import cycle
-from tfdistill.updates import Batch, Phase, Round, Taps, Terms, Update
 
 
 class AFD(Distiller):

@@ -8,13 +8,13 @@ from typing import Annotated
 import keras
 
 from tfdistill import losses
-from tfdistill.distiller import Distiller
+from tfdistill.engine.distiller import Distiller
+from tfdistill.engine.updates import Batch, Phase, Round, Taps, Terms, Update
+from tfdistill.helpers.matching import match
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, one_of, require_peers
-from tfdistill.methods.matching import match
 from tfdistill.networks import initialization
 from tfdistill.tasks import Classification
 from tfdistill.topology import cycle
-from tfdistill.updates import Batch, Phase, Round, Taps, Terms, Update
 
 ORDERS_OF_DISTANCE = {"l1": 1, "l2": 2}
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import keras
 
 from tfdistill.bounds import Number, checked, choose, one_of
-from tfdistill.network_checks import require_networks
+from tfdistill.engine.network_checks import require_networks
 
 __all__ = [
     "RampEpochs",
@@ -18,7 +18,6 @@ __all__ = [
     "TermWeight",
     "checked",
     "choose",
-    "features_of",
     "one_of",
     "require_peers",
 ]
@@ -41,20 +40,3 @@ def require_peers(networks: Sequence[keras.Model]) -> None:
     require_networks(networks)
     if len(networks) < 2:
         raise ValueError(f"networks: learning from each other takes two or more, not {len(networks)}")
-
-
-def features_of(network: keras.Model) -> keras.KerasTensor:
-    """The symbolic last feature map, `[batch, height, width, channels]`, of a network.
-
-    Raises:
-        ValueError: the network has no tap "features", or one that is no map of a known size.
-    """
-    if "features" not in network.output:
-        raise ValueError(f"networks: {network.name} has no tap 'features'; it has {', '.join(network.output)}")
-    features = network.output["features"]
-    if len(features.shape) != 4 or None in features.shape[1:]:
-        raise ValueError(
-            f"networks: {network.name}: 'features' must be [batch, height, width, channels] of one size, not "
-            f"{tuple(features.shape)}; build it for images of one size"
-        )
-    return features

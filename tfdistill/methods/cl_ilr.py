@@ -9,12 +9,12 @@ import keras
 import tensorflow as tf
 
 from tfdistill import losses
-from tfdistill.distiller import Distiller
+from tfdistill.engine.distiller import Distiller
+from tfdistill.engine.updates import Batch, Phase, Taps, Terms, Update, joint
+from tfdistill.helpers.shared_trunk import share_trunk
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, require_peers
-from tfdistill.networks.branches import share_trunk
 from tfdistill.tasks import Classification
 from tfdistill.topology import all_pairs
-from tfdistill.updates import Batch, Phase, Taps, Terms, Update, joint
 
 
 class CLILR(Distiller):

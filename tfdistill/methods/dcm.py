@@ -9,12 +9,12 @@ from typing import Annotated
 import keras
 import tensorflow as tf
 
-from tfdistill.distiller import Distiller
+from tfdistill.engine.distiller import Distiller
+from tfdistill.engine.updates import ORDERS, Batch, Phase, Round, Taps, Terms, Update
+from tfdistill.helpers.auxiliary_heads import KINDS, PLACES, auxiliary_heads
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, one_of, require_peers
-from tfdistill.networks import auxiliary_heads, initialization
-from tfdistill.networks.heads import KINDS, PLACES
+from tfdistill.networks import initialization
 from tfdistill.tasks import Classification
-from tfdistill.updates import ORDERS, Batch, Phase, Round, Taps, Terms, Update
 
 FINAL = "C1"  # the network's own classifier, as the paper numbers them
 

@@ -10,11 +10,11 @@ import keras
 import tensorflow as tf
 
 from tfdistill import losses
-from tfdistill.distiller import Distiller
+from tfdistill.engine.distiller import Distiller
+from tfdistill.engine.updates import ORDERS, Batch, Phase, Taps, Terms, Update, rounds_in_order
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, one_of, require_peers
 from tfdistill.tasks import Classification
 from tfdistill.topology import all_pairs
-from tfdistill.updates import ORDERS, Batch, Phase, Taps, Terms, Update, rounds_in_order
 
 
 class DML(Distiller):

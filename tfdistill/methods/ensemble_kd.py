@@ -8,10 +8,10 @@ import keras
 import tensorflow as tf
 
 from tfdistill import losses
-from tfdistill.distiller import Distiller
+from tfdistill.engine.distiller import Distiller
+from tfdistill.engine.updates import Batch, Phase, Round, Taps, Terms, Update
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, require_peers
 from tfdistill.tasks import Classification
-from tfdistill.updates import Batch, Phase, Round, Taps, Terms, Update
 
 
 class EnsembleKD(Distiller):

@@ -11,16 +11,17 @@ import keras
 import tensorflow as tf
 
 from tfdistill import losses
-from tfdistill.distiller import Distiller
-from tfdistill.methods.arguments import RampEpochs, Temperature, TermWeight, checked, features_of, require_peers
-from tfdistill.methods.ensembles import ensemble_model
-from tfdistill.methods.factors import smaller
-from tfdistill.methods.ramps import ramped
+from tfdistill.engine.distiller import Distiller
+from tfdistill.engine.ensembles import ensemble_model
+from tfdistill.engine.ramps import ramped
+from tfdistill.engine.updates import Batch, Phase, Round, Taps, Terms, Update
+from tfdistill.helpers.factors import smaller
+from tfdistill.helpers.shared_trunk import share_trunk
+from tfdistill.methods.arguments import RampEpochs, Temperature, TermWeight, checked, require_peers
 from tfdistill.networks import initialization, layers
-from tfdistill.networks.branches import share_trunk
+from tfdistill.networks.taps import features_of
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.tasks import Classification
-from tfdistill.updates import Batch, Phase, Round, Taps, Terms, Update
 
 FUSION_DECAY = 1e-5
 

@@ -12,13 +12,14 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.bounds import Number
-from tfdistill.distiller import Distiller
-from tfdistill.methods import factors
-from tfdistill.methods.arguments import Share, TermWeight, checked, choose, features_of, one_of, require_peers
+from tfdistill.engine.distiller import Distiller
+from tfdistill.engine.updates import ORDERS, Batch, Phase, Taps, Terms, Update, rounds_in_order
+from tfdistill.helpers import factors
+from tfdistill.methods.arguments import Share, TermWeight, checked, choose, one_of, require_peers
 from tfdistill.networks import initialization
+from tfdistill.networks.taps import features_of
 from tfdistill.tasks import Classification
 from tfdistill.topology import all_pairs
-from tfdistill.updates import ORDERS, Batch, Phase, Taps, Terms, Update, rounds_in_order
 
 SPLITS = {"random": True, "natural": False}
 ORDERS_OF_RECONSTRUCTION = {"l1": 1, "l2": 2}

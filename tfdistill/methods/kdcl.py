@@ -9,10 +9,10 @@ import keras
 import tensorflow as tf
 
 from tfdistill import losses
-from tfdistill.distiller import Distiller
+from tfdistill.engine.distiller import Distiller
+from tfdistill.engine.updates import Batch, Phase, Round, Taps, Terms, Update
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, one_of, require_peers
 from tfdistill.tasks import Classification
-from tfdistill.updates import Batch, Phase, Round, Taps, Terms, Update
 
 ITERATIONS = 30
 

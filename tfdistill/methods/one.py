@@ -9,14 +9,14 @@ import keras
 import tensorflow as tf
 
 from tfdistill import losses
-from tfdistill.distiller import Distiller
+from tfdistill.engine.distiller import Distiller
+from tfdistill.engine.ensembles import ensemble_model
+from tfdistill.engine.ramps import ramped
+from tfdistill.engine.updates import Batch, Phase, Taps, Terms, Update, joint
+from tfdistill.helpers.shared_trunk import share_trunk
 from tfdistill.methods.arguments import RampEpochs, Temperature, TermWeight, checked, require_peers
-from tfdistill.methods.ensembles import ensemble_model
-from tfdistill.methods.ramps import ramped
 from tfdistill.networks import initialization, layers
-from tfdistill.networks.branches import share_trunk
 from tfdistill.tasks import Classification
-from tfdistill.updates import Batch, Phase, Taps, Terms, Update, joint
 
 
 class ONE(Distiller):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
-from tfdistill.distiller import Distiller
-from tfdistill.updates import Batch, Phase, Taps, Terms, Update, joint
+from tfdistill.engine.distiller import Distiller
+from tfdistill.engine.updates import Batch, Phase, Taps, Terms, Update, joint
 
 
 class Supervised(Distiller):

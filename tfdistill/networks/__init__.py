@@ -23,7 +23,6 @@ import keras
 
 from tfdistill.networks.adapters import network_from
 from tfdistill.networks.densenet import densenet
-from tfdistill.networks.heads import AuxiliaryHead, auxiliary_heads
 from tfdistill.networks.imagenet_resnet import imagenet_resnet
 from tfdistill.networks.keras_applications import APPLICATIONS, keras_application
 from tfdistill.networks.mobilenet import mobilenet
@@ -38,8 +37,6 @@ __all__ = [
     "NETWORKS",
     "NetworkFamily",
     "Specification",
-    "AuxiliaryHead",
-    "auxiliary_heads",
     "build",
     "architecture_of",
     "imagenet_name",

@@ -34,3 +34,20 @@ def tapped(
     }
     stages = {tap: tensor for tap, tensor in taps.items() if tap not in ("features", "embedding", "logits")}
     return keras.Model(images, {**stages, **inputs_of_relus, **taps}, name=name)
+
+
+def features_of(network: keras.Model) -> keras.KerasTensor:
+    """The symbolic last feature map, `[batch, height, width, channels]`, of a network.
+
+    Raises:
+        ValueError: the network has no tap "features", or one that is no map of a known size.
+    """
+    if "features" not in network.output:
+        raise ValueError(f"networks: {network.name} has no tap 'features'; it has {', '.join(network.output)}")
+    features = network.output["features"]
+    if len(features.shape) != 4 or None in features.shape[1:]:
+        raise ValueError(
+            f"networks: {network.name}: 'features' must be [batch, height, width, channels] of one size, not "
+            f"{tuple(features.shape)}; build it for images of one size"
+        )
+    return features

@@ -1,0 +1,678 @@
+"""Runs some hundred bad command lines and counts what they end in; each should end in one line that names the flag.
+
+    python tests/campaigns/bad_commands.py                 all of them
+    python tests/campaigns/bad_commands.py --only=flagfile those whose description has the word
+
+The commands' `main(arguments)` is called, many in one process, as the scripts of launch/ call it. The process has a
+limit of memory; where it hangs or dies, that is the case's result, and a new one goes on with the next.
+`tests/test_bad_commands.py` takes those that are refused before anything is built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import dataclasses
+import importlib
+import io
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+import typing
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+SECONDS, GIBIBYTES = 90, 6
+PROGRAMS = {"train": "train", "evaluate": "evaluate", "export": "export_run", "preview": "preview"}
+TINY = ("--networks=resnet8", "--batch_size=32", "--steps=1", "--noexport", "--nocheck_terms")
+PAIR = ("--networks=resnet8,resnet8", *TINY[1:])
+LATER = ("tfds:", "folder:nowhere", "resnet9")  # refused when they are looked for, or built
+OUTCOMES = ("refused in one line", "traceback", "exit 0", "several lines", "flag not named", "hang", "crash")
+BROKEN = ("", "x", "-1", "nan", "inf", "-inf", "1e400", "1e20", "１２", "1_0", "3;4", "0.5.5", "٣")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A bad command line.
+
+    Attributes:
+        program: "train", "evaluate", "export" or "preview".
+        arguments: what is given to it.
+        names: words, one of which a good message has; empty: any message will do.
+        quick: refused from the flags alone.
+    """
+
+    program: str
+    arguments: tuple[str, ...]
+    names: tuple[str, ...]
+    quick: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.program} {' '.join(one[:90] for one in self.arguments)}"
+
+
+def cases(scratch: Path) -> list[Case]:
+    """All of them; those that need files want the folder of `make_scratch`."""
+    found = [*of_flags(), *of_hyperparameters(), *of_combinations(), *of_flagfiles(), *of_commands(), *of_files()]
+    return [
+        dataclasses.replace(one, arguments=tuple(text.replace("SCRATCH", str(scratch)) for text in one.arguments))
+        for one in dict.fromkeys(found)
+    ]
+
+
+def wrong_values(kind: typing.Any) -> list[str]:
+    """Values that no flag of the kind has."""
+    others = [one for one in typing.get_args(kind) if one is not type(None)]
+    kind = others[0] if len(others) == 1 and typing.get_origin(kind) is not tuple else kind
+    if kind is bool:
+        return ["perhaps", "2", ""]
+    if kind is int:
+        return ["", "x", "-1", "1.5", "nan", "1e20", "99999999999999999999", "１２", "1_0"]
+    if kind is float:
+        return ["", "x", "-1", "nan", "inf", "1e400", "０.5"]
+    if kind in (tuple, tuple[float, ...]):
+        return ["x", "1,,2", "inf", "nan,3", "-1", "3,2", "１"]
+    return []
+
+
+def of_flags() -> Iterator[Case]:
+    """Every flag of a run with values of the wrong kind, and texts that name nothing."""
+    from tfdistill.runs.config import RunConfig
+
+    kinds = typing.get_type_hints(RunConfig)
+    owners = {
+        "randaugment": "randaugment",
+        "cutout": "cutout",
+        "cutmix": "cutmix",
+        "mixup": "mixup",
+        "mixing": "cutmix",
+    }
+    for one in dataclasses.fields(RunConfig):
+        with_it = [f"--augmentation=standard,{name}" for prefix, name in owners.items() if one.name.startswith(prefix)]
+        if one.name == "milestones":
+            with_it = ["--schedule=step"]
+        for value in wrong_values(kinds[one.name]):
+            yield Case("train", (*TINY, *with_it, f"--{one.name}={value}"), (one.name,), quick=True)
+    for name, values in {
+        "method": ("", "dml ", "DML", "supervised,dml", "ｄｍｌ"),
+        "networks": ("", "resnet8,,resnet14", "resnt20", "resnet9", "resnet８", "RESNET20", '"resnet8', "resnet8:"),
+        "dataset": ("", "digit", "cifar", "tfds:", "folder:nowhere"),
+        "protocol": ("x", "ie-cifar"),
+        "normalization": ("x", "imagnet"),
+        "augmentation": ("", "standard,", "none,cutout", "cutout,cutout", "cut-out"),
+        "schedule": ("", "stepp"),
+        "decay_on": ("", "biases"),
+        "precision": ("", "float16", "mixed_float16"),
+        "strategy": ("", "tpu"),
+        "xla": ("", "yes"),
+        "reading": ("", "squeeze"),
+        "run": ("a/b", "..", "a b", "é\udce9", "r" * 300, "a\nb"),
+        "runs_dir": ("", " ", "caf\udce9"),
+        "export_dir": ("", "caf\udce9"),
+        "data_dir": ("caf\udce9",),
+    }.items():
+        for value in values:
+            yield Case("train", (*TINY, f"--{name}={value}"), (name,), quick=value not in LATER)
+    for name, value in {
+        "label_noise": "1",
+        "label_smoothing": "1",
+        "validation_share": "1",
+        "learning_rate": "0",
+        "momentum": "1",
+        "factor": "0",
+        "steps_per_execution": "0",
+        "evaluate_every": "0",
+        "log_every": "0",
+        "image_size": "1000000",
+        "batch_size": "1000000000",
+        "epochs": "1000000000",
+        "seed": str(2**63),
+        "replicas": "1000000",
+    }.items():
+        yield Case("train", (*TINY, f"--{name}={value}"), (name,), quick=True)
+    for text in (
+        "--bach_size=3",
+        "--epoch=3",
+        "--dml.temprature=3",
+        "--nosuch",
+        "--no",
+        "---epochs=3",
+        "-epoch",
+        "epochs=3",
+        "--epochs",
+        "--=3",
+        "--nonetworks",
+        "-",
+    ):
+        bare = text.strip("-").partition("=")[0]
+        yield Case("train", (*TINY, text), (bare.removeprefix("no") or "flag",), quick=True)
+    for network in (
+        "resnet9999998",
+        "resnet" + "9" * 5000,
+        "wide_resnet_28_100000",
+        "densenet_40_100000",
+        "resnet60002_bottleneck",
+        "densenet_100000_12",
+    ):
+        yield Case("train", (f"--networks={network}", *TINY[1:]), ("networks",), quick=True)
+
+
+def of_hyperparameters() -> Iterator[Case]:
+    """Every hyper-parameter of every method out of its range, and those of another method."""
+    from tfdistill.methods import METHODS
+    from tfdistill.runs.config import hyperparameters
+
+    for method in METHODS:
+        for name, one in hyperparameters(method).items():
+            flag = f"{method}.{name}"
+            values = wrong_values(one.kind)
+            values = ["nothing"] if one.kind is str else values
+            for value in values:
+                quick = not (one.kind is str and name in ("tap", "heads")) and value != "3,2"
+                extra = ("--ffl.shared_trunk",) if flag == "ffl.tap" else ()
+                yield Case("train", (f"--method={method}", *PAIR, *extra, f"--{flag}={value}"), (flag,), quick)
+            if one.kind is float and "temperature" in name:
+                yield Case("train", (f"--method={method}", *PAIR, f"--{flag}=0"), (flag,), quick=True)
+        other = "dml" if method != "dml" else "afd"
+        yield Case("train", (f"--method={method}", *PAIR, f"--{other}.temperature=3"), (f"{other}.temp",), quick=True)
+
+
+def of_combinations() -> Iterator[Case]:
+    """Flags that are good alone."""
+    for arguments, names, quick in (
+        (("--augmentation=cutout", "--cutout_size=9"), ("cutout_size",), False),
+        (("--augmentation=cutout", "--cutout_size=10000"), ("cutout_size",), False),
+        (("--cutout_size=4",), ("cutout_size",), True),
+        (("--mixup_alpha=0.3",), ("mixup_alpha",), True),
+        (("--batch_size=2000",), ("batch_size",), False),
+        (("--replicas=2",), ("replicas",), False),
+        (("--strategy=multi_worker",), ("strategy",), False),
+        (("--train_examples=5000",), ("train_examples",), False),
+        (("--train_examples=3",), ("train_examples", "training examples"), False),
+        (("--validation_share=0.00001",), ("validation_share",), False),
+        (("--validation_share=0.99999",), ("validation_share",), False),
+        (("--schedule=cosine", "--milestones=3"), ("milestones",), True),
+        (("--schedule=step", "--milestones="), ("milestones",), True),
+        (("--milestones=3,3",), ("milestones",), True),
+        (("--milestones=0,3",), ("milestones",), True),
+        (("--warmup_epochs=3",), ("warmup_epochs",), True),
+        (("--schedule=cosine", "--warmup_epochs=500"), ("warmup",), False),
+        (("--nesterov", "--momentum=0"), ("nesterov",), True),
+        (("--method=dml",), ("networks",), False),
+        (("--method=ie_dml",), ("networks",), False),
+        (("--method=afd",), ("networks",), False),
+        (("--method=kdcl",), ("networks",), False),
+        (("--method=one", "--networks=resnet8,resnet14"), ("networks", "method"), False),
+        (("--method=cl_ilr", "--networks=resnet8,wide_resnet_10_1"), ("networks", "method"), False),
+        (("--method=one", *PAIR[:1], "--one.tap=stage9"), ("one.tap",), False),
+        (("--method=ffl", *PAIR[:1], "--ffl.tap=stage1"), ("ffl.tap",), False),
+        (("--method=dcm", *PAIR[:1], "--dcm.heads=C5"), ("dcm.heads",), False),
+        (("--method=dcm", *PAIR[:1], "--dcm.heads=C2,C2"), ("dcm.heads",), False),
+        (("--method=dcm", *PAIR[:1], "--dcm.heads=", "--dcm.pairs=cross"), ("dcm.pairs",), False),
+        (("--method=dcm", "--networks=vgg13,vgg13"), ("networks", "method", "heads"), False),
+        (("--networks=imagenet_resnet18",), ("networks",), False),
+        (("--networks=densenet_40_12:imagenet",), ("networks",), True),
+        (("--image_size=16",), ("image_size",), False),
+        (("--normalization=imagenet",), ("normalization",), False),
+        (("--dataset=image_folder", "--image_size=8", "--data_dir=SCRATCH/latin1_images"), ("data_dir",), False),
+        (("--reading=crop",), ("reading",), False),
+        (("--dataset=image_folder",), ("data_dir",), False),
+        (("--dataset=image_folder", "--image_size=8", "--data_dir=SCRATCH/absent"), ("data_dir", "absent"), False),
+        (("--dataset=image_folder", "--image_size=8", "--data_dir=SCRATCH/text.txt"), ("text.txt",), False),
+        (("--dataset=image_folder", "--image_size=8", "--data_dir=SCRATCH/empty"), ("empty",), False),
+        (("--dataset=image_folder", "--data_dir=SCRATCH/images"), ("image_size",), False),
+        (
+            ("--dataset=image_folder", "--image_size=4096", "--data_dir=SCRATCH/images", "--batch_size=64"),
+            ("batch_size",),
+            False,
+        ),
+        (
+            ("--dataset=image_folder", "--image_size=16384", "--data_dir=SCRATCH/images", "--batch_size=500"),
+            ("image_size",),
+            False,
+        ),
+        (("--strategy=mirrored", "--replicas=64", "--batch_size=64"), ("replicas",), False),
+        (("--method=ie_dml", *PAIR[:1], "--ie_dml.factor_channels=100000"), ("ie_dml.factor_channels",), True),
+        (("--dataset=image_folder", "--image_size=3", "--data_dir=SCRATCH/images"), ("image", "networks"), False),
+        (("--dataset=cifar100", "--nodownload", "--data_dir=SCRATCH/absent"), ("cifar100", "data_dir"), False),
+        (("--dataset=cifar10", "--nodownload", "--data_dir=SCRATCH/text.txt"), ("cifar10", "data_dir"), False),
+        (("--dataset=tfds:no_such_set", "--nodownload"), ("dataset", "no_such_set"), False),
+        (("--runs_dir=SCRATCH/text.txt",), ("runs_dir",), False),
+        (("--runs_dir=SCRATCH/text.txt/deeper",), ("runs_dir",), False),
+        (("--runs_dir=/proc/nowhere",), ("runs_dir",), False),
+        (("--export", "--export_dir=SCRATCH/text.txt"), ("export_dir",), False),
+        (("--export", "--export_dir=/proc/nowhere"), ("export_dir",), False),
+        (("--networks=" + ",".join(["resnet8"] * 100),), ("networks",), True),
+        (("--explain=dlm",), ("explain",), True),
+        (("--explain=",), ("explain",), True),
+        (("--explain=dml", "--networks=resnet8"), ("networks",), False),
+        (("--explain=dml", "--dml.weight=-1"), ("dml.weight",), True),
+        (("--explain=dml", "--image_size=1"), ("networks", "image"), False),
+    ):
+        yield Case("train", (*TINY, *arguments), names, quick)
+
+
+def of_flagfiles() -> Iterator[Case]:
+    """Flagfiles that cannot be read, or hold what is wrong."""
+    for name in (
+        "absent",
+        "self",
+        "mutual_a",
+        "deep_0",
+        "twice_0",
+        "empty",
+        "binary",
+        "latin1",
+        "huge",
+        "fifo",
+        "loop",
+        "n" * 300,
+        "",
+    ):
+        yield Case("train", (f"--flagfile=SCRATCH/{name}" if name else "--flagfile=",), ("flagfile",), quick=True)
+    for name, word in {"no_dashes": "epochs=3", "trailing": "epochs", "wrong_value": "epochs", "quoted": "run"}.items():
+        yield Case("train", (*TINY, f"--flagfile=SCRATCH/{name}"), (word,), quick=True)
+    for program in ("evaluate", "export", "preview"):
+        yield Case(program, ("--flagfile=SCRATCH/absent",), ("flagfile",))
+        yield Case(program, ("--flagfile=SCRATCH/binary",), ("flagfile",))
+
+
+def of_commands() -> Iterator[Case]:
+    """The other commands' own flags."""
+    run = ("--run=whole", "--runs_dir=SCRATCH/runs")
+    for program, arguments, names in (
+        ("evaluate", (), ("run",)),
+        ("evaluate", ("--run=whole", "--saved_model=x"), ("run",)),
+        ("evaluate", ("--run=hole", "--runs_dir=SCRATCH/runs"), ("run",)),
+        ("evaluate", ("--run=whole", "--runs_dir=SCRATCH/absent"), ("runs_dir",)),
+        ("evaluate", ("--run=whole", "--runs_dir=SCRATCH/text.txt"), ("runs_dir",)),
+        ("evaluate", ("--run=whole", "--runs_dir="), ("runs_dir",)),
+        ("evaluate", ("--run=..", "--runs_dir=SCRATCH/runs"), ("run",)),
+        ("evaluate", ("--saved_model=SCRATCH/absent",), ("saved_model",)),
+        ("evaluate", ("--saved_model=SCRATCH/text.txt",), ("saved_model",)),
+        ("evaluate", ("--saved_model=SCRATCH/empty",), ("saved_model",)),
+        ("evaluate", ("--saved_model=SCRATCH/broken_model",), ("saved_model",)),
+        ("evaluate", (*run, "--split=valid"), ("split",)),
+        ("evaluate", (*run, "--split="), ("split",)),
+        ("evaluate", (*run, "--dataset=digit"), ("dataset",)),
+        ("evaluate", (*run, "--dataset=cifar10", "--nodownload", "--data_dir=SCRATCH/absent"), ("cifar10",)),
+        ("evaluate", (*run, "--dataset=image_folder", "--data_dir=SCRATCH/images"), ("image", "dataset")),
+        ("evaluate", (*run, "--json=SCRATCH"), ("json",)),
+        ("evaluate", (*run, "--json=SCRATCH/absent/x.json"), ("json",)),
+        ("evaluate", (*run, "--json=caf\udce9.json"), ("json",)),
+        ("evaluate", (*run, "--nosuch=3"), ("nosuch",)),
+        ("evaluate", (*run, "stray"), ("stray",)),
+        *(("evaluate", (*run, f"--batch_size={value}"), ("batch_size",)) for value in (*BROKEN, "0", "10000000000")),
+        *(("evaluate", (*run, f"--image_size={value}"), ("image_size",)) for value in (*BROKEN, "10000000000")),
+        ("evaluate", (*run, "--download=perhaps"), ("download",)),
+        ("export", (), ("run",)),
+        ("export", ("--run=hole", "--runs_dir=SCRATCH/runs"), ("run",)),
+        ("export", ("--run=whole", "--runs_dir=SCRATCH/absent"), ("runs_dir",)),
+        ("export", ("--run=whole", "--runs_dir="), ("runs_dir",)),
+        ("export", (*run, "--network=resnet9"), ("network",)),
+        ("export", (*run, "--export_dir=SCRATCH/text.txt"), ("export_dir",)),
+        ("export", (*run, "--export_dir=caf\udce9"), ("export_dir",)),
+        ("export", (*run, "--again=perhaps"), ("again",)),
+        ("export", (*run, "--agian"), ("agian",)),
+        ("export", ("--run=unfinished", "--runs_dir=SCRATCH/runs"), ("run", "unfinished")),
+        *(("preview", (f"--count={value}",), ("count",)) for value in (*BROKEN, "0", "100000000000")),
+        *(("preview", (f"--step={value}",), ("step",)) for value in (*BROKEN, "100000000000000000000")),
+        ("preview", ("--out=SCRATCH",), ("out",)),
+        ("preview", ("--out=",), ("out",)),
+        ("preview", ("--out=SCRATCH/absent/x.png",), ("out",)),
+        ("preview", ("--out=caf\udce9.png",), ("out",)),
+        ("preview", ("--dataset=digit",), ("dataset",)),
+        ("preview", ("--batch_size=2000",), ("batch_size",)),
+        ("preview", ("--augmentation=cutout", "--cutout_size=100"), ("cutout_size",)),
+        ("preview", ("--label_noise=1",), ("label_noise",)),
+    ):
+        yield Case(program, arguments, names)
+    for name, key in EDITED.items():
+        for program in ("train", "evaluate", "export"):
+            extra = TINY if program == "train" else ()
+            yield Case(program, (*extra, f"--run={name}", "--runs_dir=SCRATCH/runs"), (key,))
+
+
+# Runs whose flags.json somebody has edited: the run, and what a message has to have. The file's name is in all.
+EDITED = {
+    "edited_cut": "flags.json",
+    "edited_empty": "flags.json",
+    "edited_list": "flags.json",
+    "edited_binary": "flags.json",
+    "edited_unknown": "epoch",
+    "edited_missing": "hyperparameters",
+    "edited_type": "epochs",
+    "edited_range": "seed",
+    "edited_null": "networks",
+    "edited_text": "networks",
+    "edited_network": "networks",
+    "edited_method": "method",
+    "edited_hyper": "hyperparameters",
+}
+
+
+def of_files() -> Iterator[Case]:
+    """Weights that are not there, damaged, of other shapes, or hold what no weights file should."""
+    for name in (
+        "absent.npz",
+        "empty.npz",
+        "text.txt",
+        "empty",
+        "folder.npz",
+        "cut.npz",
+        "cut.weights.h5",
+        "cut.keras",
+        "cut.safetensors",
+        "flipped.npz",
+        "flipped.weights.h5",
+        "flipped.keras",
+        "other.npz",
+        "other.weights.h5",
+        "other.keras",
+        "pickled.npz",
+        "claims.npz",
+        "claims.weights.h5",
+        "claims.keras",
+        "claims.safetensors",
+        "bomb.npz",
+        "bomb.keras",
+        "external.weights.h5",
+        "raw.weights.h5",
+        "virtual.weights.h5",
+        "soft.weights.h5",
+        "integers.npz",
+        "edited/flags.json",
+        "runs/unfinished",
+        "runs/whole:resnet9",
+    ):
+        yield Case("train", (f"--networks=resnet8:SCRATCH/{name}", *TINY[1:]), ("networks",))
+    yield Case("train", ("--networks=resnet14:SCRATCH/runs/whole:resnet8", *TINY[1:]), ("networks",))
+    yield Case("train", ("--networks=resnet8:SCRATCH/runs/edited_whole:resnet8", *TINY[1:]), ("flags.json",))
+    yield Case("train", ("--networks=resnet8:caf\udce9.npz", *TINY[1:]), ("networks",))
+
+
+def make_scratch(scratch: Path) -> None:
+    """The files that the cases speak of."""
+    make_flagfiles(scratch)
+    for name in ("empty", "images/train/a", "images/train/b", "images/test/a", "images/test/b", "folder.npz", "edited"):
+        (scratch / name).mkdir(parents=True, exist_ok=True)
+    (scratch / "text.txt").write_text("text\n")
+    (scratch / "edited" / "flags.json").write_text("{")
+    from PIL import Image
+
+    for split in ("train", "test"):
+        for label in "ab":
+            for index in range(40):
+                Image.new("RGB", (12, 12), (index, 9, 99)).save(scratch / f"images/{split}/{label}/{index}.png")
+    (scratch / "broken_model" / "1").mkdir(parents=True)
+    (scratch / "broken_model" / "1" / "saved_model.pb").write_bytes(b"\xff\x00no model")
+    folder = os.fsencode(scratch / "latin1_images")
+    shutil.copytree(scratch / "images", scratch / "latin1_images")
+    os.rename(folder + b"/train/a", folder + b"/train/caf\xe9")
+    make_weights(scratch)
+    status, _, error = call("train", (*TINY, "--run=whole", f"--runs_dir={scratch / 'runs'}"), scratch)
+    assert status == 0, error
+    make_edited(scratch / "runs")
+
+
+def make_flagfiles(scratch: Path) -> None:
+    for name, text in {
+        "self": "--flagfile=self\n",
+        "mutual_a": "--flagfile=mutual_b\n",
+        "mutual_b": "--flagfile=mutual_a\n",
+        "no_dashes": "epochs=3\n",
+        "trailing": "--epochs=3 # three\n",
+        "wrong_value": "--epochs=three\n",
+        "quoted": '--run="mine"\n',
+        "huge": "# filler\n" * 400_000 + "--epochs=x\n",
+        **{f"deep_{index}": f"--flagfile=deep_{index + 1}\n" for index in range(1200)},
+        **{f"twice_{index}": f"--flagfile=twice_{index + 1}\n" * 2 for index in range(18)},
+        "twice_18": "--epochs=x\n",
+    }.items():
+        (scratch / name).write_text(text)
+    (scratch / "binary").write_bytes(bytes(range(256)))
+    (scratch / "latin1").write_bytes("--run=café\n".encode("latin-1"))
+    os.mkfifo(scratch / "fifo")
+    (scratch / "loop").symlink_to(scratch / "loop")
+
+
+def make_weights(scratch: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from tfdistill import networks
+    from tfdistill.networks.weights import weights_of
+
+    right = networks.build("resnet8", classes=10, image_shape=(8, 8, 1), seed=1)
+    other = networks.build("wide_resnet_10_2", classes=10, image_shape=(8, 8, 1), seed=1)
+    for name, network in (("right", right), ("other", other)):
+        network.save(scratch / f"{name}.keras")
+        network.save_weights(scratch / f"{name}.weights.h5")
+        arrays = {key: value.numpy() for key, value in weights_of(network).items()}
+        np.savez(scratch / f"{name}.npz", **arrays)
+        save_file(arrays, scratch / f"{name}.safetensors")
+    for suffix in ("npz", "weights.h5", "keras", "safetensors"):
+        content = (scratch / f"right.{suffix}").read_bytes()
+        (scratch / f"cut.{suffix}").write_bytes(content[: len(content) // 2])
+        flipped = bytearray(content)
+        for place in range(0, len(flipped), 97):
+            flipped[place] ^= 0xFF
+        (scratch / f"flipped.{suffix}").write_bytes(flipped)
+    (scratch / "empty.npz").write_bytes(b"")
+    arrays = {key: value.numpy() for key, value in weights_of(right).items()}
+    np.savez(scratch / "pickled.npz", **{**arrays, "stem/kernel": np.array([print], object)})
+    np.savez(scratch / "integers.npz", **{key: value.astype(int) for key, value in arrays.items()})
+    make_claims(scratch, arrays)
+    make_links(scratch)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (250_000_000,)})
+    make_bomb(scratch / "bomb.npz", "stem/kernel.npy", header.getvalue(), megabytes=1000)
+    right = (scratch / "right.weights.h5").read_bytes()
+    make_bomb(scratch / "bomb.keras", "model.weights.h5", right, megabytes=4000)
+
+
+def make_bomb(path: Path, name: str, begin: bytes, *, megabytes: int) -> None:
+    """A small file that unpacks to a large one."""
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open(name, "w", force_zip64=True) as member,
+    ):
+        member.write(begin)
+        for _ in range(megabytes):
+            member.write(bytes(1_000_000))
+
+
+def make_claims(scratch: Path, arrays: dict) -> None:
+    """Files of a few bytes that claim 10^12 values."""
+    import h5py
+    import numpy as np
+
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (10**6, 10**6)})
+    with zipfile.ZipFile(scratch / "claims.npz", "w") as archive:
+        archive.writestr("stem/kernel.npy", header.getvalue() + bytes(64))
+    content = (scratch / "right.weights.h5").read_bytes()
+    path = scratch / "claims.weights.h5"
+    path.write_bytes(content)
+    with h5py.File(path, "r+") as file:
+        found = first_vars(file)
+        del found["0"]
+        found.create_dataset("0", shape=(10**6, 10**6), dtype="f4", chunks=(1000, 1000))
+    with zipfile.ZipFile(scratch / "claims.keras", "w") as archive:
+        archive.write(path, "model.weights.h5")
+    told = json.dumps({"stem/kernel": {"dtype": "F32", "shape": [10**6, 10**6], "data_offsets": [0, 4 * 10**12]}})
+    (scratch / "claims.safetensors").write_bytes(len(told).to_bytes(8, "little") + told.encode() + bytes(64))
+
+
+def make_links(scratch: Path) -> None:
+    """Weights that lie elsewhere: links, raw storage and virtual arrays read other files."""
+    import h5py
+
+    content = (scratch / "right.weights.h5").read_bytes()
+    (scratch / "raw.bin").write_bytes(bytes(4 * 3 * 3 * 16))
+    for name in ("external", "raw", "virtual", "soft"):
+        path = scratch / f"{name}.weights.h5"
+        path.write_bytes(content)
+        with h5py.File(path, "r+") as file:
+            found = first_vars(file)
+            shape, inside = found["0"].shape, found.name
+            del found["0"]
+            if name == "external":
+                found["0"] = h5py.ExternalLink(str(scratch / "right.weights.h5"), f"{inside}/0")
+            elif name == "soft":
+                found["0"] = h5py.SoftLink("/nowhere")
+            elif name == "raw":
+                found.create_dataset("0", shape, "f4", external=[(str(scratch / "raw.bin"), 0, h5py.h5f.UNLIMITED)])
+            else:
+                layout = h5py.VirtualLayout(shape, "f4")
+                layout[...] = h5py.VirtualSource(str(scratch / "right.weights.h5"), f"{inside}/0", shape)
+                found.create_virtual_dataset("0", layout)
+
+
+def first_vars(file):
+    """The group of the first layer's variables."""
+    found = []
+    file.visititems(lambda path, one: found.append(one) if path.endswith("/vars") and len(one) else None)
+    return found[0]
+
+
+def make_edited(runs: Path) -> None:
+    """Runs with a checkpoint and a flags.json that is no longer what was written."""
+    whole = json.loads((runs / "whole" / "flags.json").read_text())
+
+    def edited(**changes: object) -> str:
+        return json.dumps({**whole, **changes})
+
+    without = {name: value for name, value in whole.items() if name != "hyperparameters"}
+    for name, content in {
+        "edited_cut": json.dumps(whole)[:200],
+        "edited_empty": "",
+        "edited_list": "[]",
+        "edited_binary": "\0\1\2",
+        "edited_unknown": edited(epoch=3),
+        "edited_missing": json.dumps(without),
+        "edited_type": edited(epochs="three"),
+        "edited_range": edited(seed=-1),
+        "edited_null": edited(networks=None),
+        "edited_text": edited(networks=3),
+        "edited_network": edited(networks=["resnt8"]),
+        "edited_method": edited(method="dlm"),
+        "edited_hyper": edited(hyperparameters=3),
+        "edited_whole": "{",
+    }.items():
+        shutil.copytree(runs / "whole", runs / name)
+        (runs / name / "results.json").unlink()
+        (runs / name / "flags.json").write_text(content)
+    (runs / "unfinished").mkdir()
+    (runs / "unfinished" / "flags.json").write_text(json.dumps(whole))
+
+
+def call(program: str, arguments: Sequence[str], folder: Path) -> tuple[int, str, str]:
+    """Calls the command's main: (exit status, standard output, standard error); 99 where it raises."""
+    main = importlib.import_module(f"tfdistill.{PROGRAMS[program]}").main
+    out, err = io.StringIO(), io.StringIO()
+    os.chdir(folder)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = main(list(arguments))
+        except SystemExit as ended:
+            status = ended.code if isinstance(ended.code, int) else 1
+        except BaseException:
+            status = 99
+            traceback.print_exc()
+    return status, out.getvalue(), err.getvalue()
+
+
+def outcome(case: Case, status: int, error: str) -> str:
+    """Which of `OUTCOMES` it is."""
+    if status == 99 or "Traceback (most recent call last)" in error:
+        return "traceback"
+    if status == 0:
+        return "exit 0"
+    lines = [line for line in error.splitlines() if line.strip() and "UserWarning" not in line]
+    if sum(": error: " in line for line in lines) != 1 or len(lines) != 1:
+        return "several lines"
+    message = lines[0].partition(": error: ")[2]
+    if case.names and not any(name in message for name in case.names):
+        return "flag not named"
+    return "refused in one line"
+
+
+def work(scratch: Path) -> None:
+    """A process that runs the cases whose numbers it reads, and writes what each ended in."""
+    resource.setrlimit(resource.RLIMIT_DATA, (GIBIBYTES * 2**30,) * 2)
+    every = cases(scratch)
+    results = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    for line in sys.stdin:
+        case = every[int(line)]
+        named = any(one.startswith(("--run=", "--explain", "--runs_dir")) for one in case.arguments)
+        extra = () if case.program != "train" or named else (f"--run=case{int(line)}",)
+        status, _, error = call(case.program, (*extra, *case.arguments), scratch)
+        print(json.dumps([outcome(case, status, error), error[-1500:]]), file=results, flush=True)
+
+
+class Worker:
+    """A process that runs cases, and is started anew where one ended it."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch, self.process = scratch, None
+
+    def run(self, index: int) -> tuple[str, str]:
+        if self.process is None:
+            command = [sys.executable, __file__, f"--work={self.scratch}"]
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
+        self.process.stdin.write(f"{index}\n")
+        self.process.stdin.flush()
+        import select
+
+        ready, _, _ = select.select([self.process.stdout], [], [], SECONDS)
+        line = self.process.stdout.readline() if ready else ""
+        if line:
+            found, error = json.loads(line)
+            return found, error
+        self.process.kill()
+        status = self.process.wait()
+        self.process = None
+        return ("hang", "") if not ready else ("crash", f"status {status}")
+
+
+def main() -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="those whose description has the word")
+    parser.add_argument("--work", default="", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        work(Path(options.work))
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        make_scratch(scratch)
+        every = cases(scratch)
+        worker, counts = Worker(scratch), collections.Counter()
+        for index, case in enumerate(every):
+            if options.only not in str(case):
+                continue
+            found, error = worker.run(index)
+            counts[found] += 1
+            if found != OUTCOMES[0]:
+                told = ascii(re.sub(r"\s+", " ", error).strip()[-300:])
+                print(f"{found}: {str(case).replace(str(scratch), 'SCRATCH')!a}\n    {told}", flush=True)
+        print(f"{sum(counts.values())} bad commands: " + ", ".join(f"{counts[one]} {one}" for one in OUTCOMES))
+    return 0 if set(counts) <= {OUTCOMES[0]} else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

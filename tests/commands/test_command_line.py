@@ -1,0 +1,299 @@
+"""Flags made from `RunConfig` and the methods' constructors, flagfiles, and what a user reads who mistyped."""
+
+import dataclasses
+import inspect
+import io
+import itertools
+import os
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from tfdistill.commands import command_line
+from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN
+from tfdistill.methods import METHODS
+from tfdistill.networks import APPLICATIONS, NETWORKS
+from tfdistill.runs.config import RunConfig
+
+
+def config_of(*arguments: str) -> RunConfig:
+    values = command_line.run_flags()
+    command_line.parse(values, arguments)
+    return command_line.run_config(values)
+
+
+def refusal(*arguments: str) -> str:
+    with pytest.raises(ValueError) as caught:
+        config_of(*arguments)
+    message = str(caught.value)
+    assert message and "\n" not in message
+    return message
+
+
+def test_no_flags_give_the_defaults():
+    assert config_of() == RunConfig()
+
+
+def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
+    given = RunConfig(
+        method="dml",
+        networks=("resnet8", "resnet14"),
+        dataset="cifar10",
+        data_dir="somewhere",
+        download=False,
+        image_size=32,
+        reading="crop",
+        augmentation=("standard", "randaugment", "cutout", "cutmix", "mixup"),
+        randaugment_operations=3,
+        randaugment_magnitude=5,
+        cutout_size=8,
+        cutmix_alpha=0.5,
+        mixup_alpha=0.2,
+        mixing_probability=0.75,
+        label_smoothing=0.1,
+        label_noise=0.2,
+        label_noise_seed=4,
+        normalization="c10wrn",
+        train_examples=100,
+        validation_share=0.25,
+        protocol="ie_cifar",
+        epochs=3,
+        steps=7,
+        batch_size=50,
+        learning_rate=0.5,
+        momentum=0.0,
+        nesterov=False,
+        weight_decay=0.0,
+        decay_on="matrices",
+        schedule="step",
+        milestones=(1.0, 2.5),
+        factor=0.3,
+        warmup_epochs=0.0,
+        clip_norm=1.0,
+        deterministic=True,
+        seed=0,
+        check_terms=False,
+        precision="mixed_bfloat16",
+        strategy="mirrored",
+        replicas=2,
+        xla="off",
+        steps_per_execution=4,
+        evaluate_every=2,
+        log_every=9,
+        run="mine",
+        runs_dir="there",
+        export_dir="here",
+        export=False,
+        max_pixels=1000,
+        export_bad_images="mark",
+        checkpoint_seconds=1.5,
+        hyperparameters={"temperature": 3.0},
+    )
+    defaults = RunConfig()
+    same = [
+        one.name for one in dataclasses.fields(RunConfig) if getattr(given, one.name) == getattr(defaults, one.name)
+    ]
+    assert not same, f"the test must set {same} to other values than the defaults"
+    arguments = ["--dml.temperature=3"]
+    for name, value in dataclasses.asdict(given).items():
+        if name != "hyperparameters":
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            arguments.append(f"--{name}={text}")
+    assert config_of(*arguments) == given
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_hyperparameters_are_read_from_the_constructor(method):
+    values = command_line.run_flags()
+    parameters = inspect.signature(METHODS[method]).parameters
+    expected = {name: one.default for name, one in parameters.items() if name not in ("networks", "task", "seed")}
+    prefix = f"{method}."
+    found = {name.removeprefix(prefix): values[name].default for name in values if name.startswith(prefix)}
+    assert found == {name: list(one) if isinstance(one, tuple) else one for name, one in expected.items()}
+
+
+def test_a_hyperparameter_is_parsed_by_its_type_and_only_given_ones_are_kept():
+    config = config_of("--method=ie_dml", "--ie_dml.inheritance_weight=7", "--noie_dml.leading_activation")
+    assert config.hyperparameters == {"inheritance_weight": 7.0, "leading_activation": False}
+    assert isinstance(config.hyperparameters["inheritance_weight"], float)
+
+
+def test_a_hyperparameter_of_another_method_is_refused():
+    message = refusal("--method=supervised", "--dml.temperature=3")
+    assert "dml.temperature" in message and "supervised" in message
+
+
+def test_two_sets_of_flags_know_nothing_of_each_other():
+    first, second = command_line.run_flags(), command_line.run_flags()
+    command_line.parse(first, ["--epochs=5"])
+    command_line.parse(second, [])
+    assert (first.epochs, second.epochs) == (5, 0)
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("--bach_size=3", ["bach_size: is no flag; nearest: batch_size"]),
+        ("--nothing_like_it", ["nothing_like_it: is no flag; --help lists them"]),
+        ("--epochs", ["epochs: has no value; write --epochs=VALUE"]),
+        ("--dml.temprature=3", ["dml.temprature", "dml.temperature"]),
+        ("--epochs=many", ["epochs: must be a whole number in 0..1,000,000, not many"]),
+        ("--epochs=", ["epochs: must be a whole number in 0..1,000,000, not ''"]),
+        ("--epochs=1e20", ["epochs: must be a whole number in 0..1,000,000, not 1e20"]),
+        ("--epochs=1_0", ["epochs: must be a whole number in 0..1,000,000, not 1_0"]),
+        ("--epochs=１２", ["epochs: must be", "not １２; write it in the digits 0 to 9"]),
+        ("--epochs=" + "9" * 5000, ["epochs: must be", "(5000 characters)"]),
+        ("--learning_rate=high", ["learning_rate: must be a number in 1e-30..1e+30, not high"]),
+        ("--export=perhaps", ["export: must be true or false, not perhaps"]),
+        ("--milestones=1,b", ["milestones: must be a number in 0..1,000,000 (0 excluded), not b"]),
+        ("--milestones=80,,120", ["milestones: must be", "not ''"]),
+        ("--milestones=inf", ["milestones: must be", "not inf"]),
+        ('--networks="a', ["networks: ", "no comma-separated list"]),
+        ("--dml.temperature=nan", ["dml.temperature: must be a number in 0.001..1,000, not nan"]),
+        ("--ie_dml.metric=l3", ["ie_dml.metric: 'l3' is none of l1, l2,", "nearest: l"]),
+        ("--runs_dir=", ["runs_dir: must be a folder, not ''"]),
+        ("--data_dir=caf\udce9", ["data_dir: must be text in UTF-8", "café"]),
+        ("--run=a\0b", ["run: ", "control character"]),
+        ("resnet20", ["resnet20", "--"]),
+        ("--method=supervisd", ["method", "supervisd", "nearest: supervised"]),
+        ("--networks=resnt20", ["networks", "resnt20", "resnet20"]),
+        ("--dataset=digit", ["dataset", "nearest: digits"]),
+    ],
+)
+def test_bad_input_is_named_in_one_line(argument, words):
+    message = refusal(argument)
+    assert all(word in message for word in words), message
+
+
+def test_flagfiles_nest_beside_each_other_and_later_flags_win(tmp_path):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "common.flags").write_text("--epochs=5\n--batch_size=10\n")
+    outer = tmp_path / "outer.flags"
+    outer.write_text("# a comment --epochs=99\n\n  // another\n--flagfile=base/common.flags\n --batch_size=20 \n")
+    config = config_of("--seed=3", f"--flagfile={outer}", "--run=mine")
+    assert (config.epochs, config.batch_size, config.seed, config.run) == (5, 20, 3, "mine")
+
+
+def test_a_flag_after_a_flagfile_wins_over_it_and_one_before_it_does_not(tmp_path):
+    path = tmp_path / "one.flags"
+    path.write_text("--epochs=5\n")
+    assert config_of(f"--flagfile={path}", "--epochs=7").epochs == 7
+    assert config_of("--epochs=7", "--flagfile", str(path)).epochs == 5
+
+
+def test_a_flagfile_is_also_looked_for_in_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "a.flags").write_text("--flagfile=b.flags\n")
+    (tmp_path / "b.flags").write_text("--epochs=8\n")
+    monkeypatch.chdir(tmp_path)
+    assert config_of("--flagfile=inner/a.flags").epochs == 8
+    (tmp_path / "inner" / "b.flags").write_text("--epochs=9\n")
+    assert config_of("--flagfile=inner/a.flags").epochs == 9
+
+
+def test_a_flagfile_may_come_twice_but_not_include_itself(tmp_path):
+    plain, first, second = (tmp_path / f"{name}.flags" for name in ("plain", "first", "second"))
+    plain.write_text("--epochs=2\n")
+    assert config_of(f"--flagfile={plain}", f"--flagfile={plain}").epochs == 2
+    first.write_text("--flagfile=second.flags\n")
+    second.write_text("--flagfile=first.flags\n")
+    message = refusal(f"--flagfile={first}")
+    assert "flagfile" in message and "first.flags" in message
+
+
+def test_a_working_directory_in_latin_1_is_refused_before_anything_is_written_into_it(tmp_path, monkeypatch):
+    folder = os.path.join(os.fsencode(tmp_path), b"caf\xe9")
+    os.mkdir(folder)
+    monkeypatch.chdir(os.fsdecode(folder))
+    assert "a name that is not in UTF-8" in refusal("--epochs=3")
+
+
+def test_scripts_print_what_the_terminals_encoding_lacks_as_numbers(monkeypatch):
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict") for _ in range(2)]
+    monkeypatch.setattr(sys, "stdout", streams[0])
+    monkeypatch.setattr(sys, "stderr", streams[1])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    runpy.run_path(str(Path(__file__).parents[2] / "launch" / "quietly.py"))
+    for stream in streams:
+        print("8×8", file=stream, flush=True)
+        assert stream.buffer.getvalue().decode("ascii").endswith("8\\xd78\n")
+
+
+def test_a_flagfile_that_is_none_is_named(tmp_path):
+    (tmp_path / "folder").mkdir()
+    assert refusal(f"--flagfile={tmp_path / 'folder'}").endswith("folder is a folder; give a file of flags")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe--epochs=3")
+    assert refusal(f"--flagfile={tmp_path / 'binary'}").endswith("binary is no text in UTF-8")
+    (tmp_path / "long").write_bytes(b"#" * 1_000_001)
+    assert "more than 1,000,000 bytes" in refusal(f"--flagfile={tmp_path / 'long'}")
+    assert refusal(f"--flagfile={'n' * 5000}").startswith("flagfile: there is no file 'nnn")
+
+
+def test_flagfiles_that_include_without_end_are_named(tmp_path):
+    for depth in range(30):
+        (tmp_path / f"{depth}.flags").write_text(f"--flagfile={depth + 1}.flags\n" * 2)
+    (tmp_path / "30.flags").write_text("--epochs=3\n")
+    assert "20 at most" in refusal(f"--flagfile={tmp_path / '0.flags'}")
+    assert "more than 1000 files" in refusal(f"--flagfile={tmp_path / '12.flags'}")
+    assert config_of(f"--flagfile={tmp_path / '25.flags'}").epochs == 3
+
+
+def test_a_flagfile_of_another_editor_is_read(tmp_path):
+    (tmp_path / "windows.flags").write_bytes("\ufeff--epochs=3\r\n--batch_size=7\r\n".encode())
+    config = config_of(f"--flagfile={tmp_path / 'windows.flags'}")
+    assert (config.epochs, config.batch_size) == (3, 7)
+
+
+@pytest.mark.parametrize("arguments", [("--flagfile=absent.flags",), ("--flagfile",), ("--flagfile=",)])
+def test_a_missing_flagfile_is_named(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = refusal(*arguments)
+    assert message.startswith("flagfile:") and ("absent.flags" in message or "''" in message)
+
+
+def test_usage_has_every_flag_with_a_line_of_help():
+    values = command_line.run_flags()
+    lines = command_line.usage("train.py", values).splitlines()
+    flags = {line.strip().partition("=")[0]: following for line, following in itertools.pairwise(lines)}
+    names = [one.name for one in dataclasses.fields(RunConfig) if one.name != "hyperparameters"]
+    names += ["list", "help", "dml.temperature", "ie_dml.inheritance_share"]
+    for name in names:
+        assert len(flags[f"--{name}"].strip()) > 5, name
+    assert "train.py" in lines[0]
+    assert flags["--epochs"].endswith("[a whole number in 0..1,000,000]")
+    assert not any(flags[f"--{name}"].endswith("]") for name in ("augmentation", "precision", "export", "runs_dir"))
+    assert flags["--afd.feature_milestones"].endswith("[a number in 0..1,000,000 (0 excluded)]")
+    assert flags["--dml.temperature"].endswith("[a number in 0.001..1,000]")
+    assert not any("%%" in line for line in lines)
+    for shown in ("--networks=resnet20", "--seed=1", "--download=true", "--learning_rate=", "--precision=float32"):
+        assert f"  {shown}" in lines
+
+
+def test_listing_has_a_line_for_every_entry():
+    lines = [line.split() for line in command_line.listing().splitlines() if line.startswith("  ")]
+    names = [words[0] for words in lines]
+    families = [family.pattern for family in NETWORKS.values()]
+    assert names == [*METHODS, *families, *APPLICATIONS, *DATASETS, TFDS_PATTERN, *AUGMENTATIONS]
+    assert all(len(words) > 2 for words in lines)
+
+
+def test_one_line_errors_ends_with_a_line_and_status_2(capsys):
+    with pytest.raises(SystemExit) as ended, command_line.one_line_errors("some.py"):
+        raise ValueError("epochs: too many")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "some.py: error: epochs: too many\n"
+
+
+def test_a_name_that_cannot_be_encoded_is_shown(capsys):
+    with pytest.raises(SystemExit), command_line.one_line_errors("some.py"):
+        "caf\udce9".encode()
+    assert capsys.readouterr().err == "some.py: error: 'caf\\udce9' is no text in UTF-8; rename what is called so\n"
+
+
+def test_one_line_errors_lets_defects_through():
+    with pytest.raises(ValueError, match="first"), command_line.one_line_errors("some.py"):
+        raise ValueError("first line\nsecond line")
+    with pytest.raises(KeyError), command_line.one_line_errors("some.py"):
+        raise KeyError("x")

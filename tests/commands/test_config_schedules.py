@@ -1,0 +1,138 @@
+"""When the learning rates drop in every run under configs/, helpers' rates too, against what the papers say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tfdistill import networks
+from tfdistill.commands import command_line
+from tfdistill.methods import AFD, FFL, METHODS
+from tfdistill.runs.config import RunConfig
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+RUNNABLE = sorted(path for path in CONFIGS.rglob("*.flags") if path.parent.name != "base")
+
+AFD_CIFAR = (300, 128, 0.1, 0.1, (150, 225))
+DCM_WIDE = (200, 128, 0.1, 0.2, (59, 119, 159))
+DCM_RESNET = (164, 128, 0.1, 0.1, (81, 122))
+DCM_DENSENET = (300, 64, 0.1, 0.1, (150, 225))
+DCM_IMAGENET = (90, 256, 0.1, 0.1, (30, 60))
+DML = (200, 64, 0.1, 0.1, (60, 120, 180))
+IE_KD = (160, 128, 0.1, 0.1, (80, 120))
+# Folder and file, and the epochs, the batch, the rate, its factor, and the epochs at which it drops.
+PROTOCOLS = {
+    r"afd_table[1-5]/.*|afd|one": AFD_CIFAR,
+    r"afd_table6/.*": (30, 256, 0.01, 0.1, (10, 20)),
+    r"dcm_table1/\w*_densenet_.*|dcm_table4/\w*densenet_40_12|dcm_table5/.*|dcm_table6/\w*densenet.*": DCM_DENSENET,
+    r"dcm_table7/.*": DCM_DENSENET,
+    r"dcm_table[16]/(dcm|dml|independent|ds)_resnet164.*": DCM_RESNET,
+    r"dcm_table2/\w+_mobilenet_v2": (150, 256, 0.05, 0.1, "cosine"),
+    r"dcm_table2/.*": DCM_IMAGENET,
+    r"dcm_table[1346]/.*|dcm": DCM_WIDE,
+    r"ie_kd_table4/(dml|independent)_.*": DML,
+    r"ie_kd_table4/ie_dml_.*|ie_dml": IE_KD,
+    # A half and three quarters of the run, as IE-KD's 80 and 120 of 160 epochs.
+    r"small/.*": (1, 64, 0.1, 0.1, (0.5, 0.75)),
+    r"quickstart": (20, 64, 0.1, 0.1, (10, 15)),
+}
+# AFD's Adam (§4): 2e-5, a tenth from epochs 75 and 150 on, for feature extractors and discriminators alike. The 30
+# epochs on ImageNet do not get there. In one epoch of ie_cifar's 160 they are at their shares of 160.
+ADAM = ("adam", 2e-5, 0.1, (75, 150))
+HELPERS = {
+    r"afd_table[1-5]/(afd|adversarial_only)_.*|afd": {"features": ADAM, "discriminators": ADAM},
+    r"afd_table2/decay_only_.*": {"features": ADAM},
+    r"afd_table6/afd_.*": dict.fromkeys(("features", "discriminators"), ("adam", 2e-5, 0.1, ())),
+    r"small/afd_.*": dict.fromkeys(("features", "discriminators"), ("adam", 2e-5, 0.1, (75 / 160, 150 / 160))),
+    # FFL's second optimizer has the networks' rate and schedule.
+    r"small/ffl_.*": {"fusion": ("sgd", 0.1, 0.1, (0.5, 0.75))},
+}
+
+
+def config_of(path):
+    values = command_line.run_flags()
+    command_line.parse(values, [f"--flagfile={path}"])
+    return command_line.run_config(values)
+
+
+def row_of(table, path, default=None):
+    stem = str(path.relative_to(CONFIGS).with_suffix(""))
+    return next((row for pattern, row in table.items() if re.fullmatch(pattern, stem)), default)
+
+
+@pytest.fixture(scope="module")
+def distillers():
+    """A method of two small networks, made once for each choice of hyper-parameters."""
+    peers = [networks.build("resnet8", classes=4, image_shape=(8, 8, 3), seed=k, model_name=f"peer{k}") for k in (0, 1)]
+    made = {}
+
+    def make(config):
+        key = (config.method, tuple(sorted(config.hyperparameters.items())))
+        if key not in made:
+            made[key] = METHODS[config.method](peers, **config.hyperparameters)
+        return made[key]
+
+    return make
+
+
+def drops(settings, epochs):
+    """The epochs at which a rate drops before the run ends."""
+    return tuple(milestone for milestone in settings.milestones if milestone < epochs)
+
+
+@pytest.mark.parametrize("path", RUNNABLE, ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_rates_drop_when_the_paper_says(path, distillers):
+    config = config_of(path)
+    epochs, batch, rate, factor, milestones = row_of(PROTOCOLS, path)
+    protocol = config.chosen_protocol()
+    assert (protocol.epochs, protocol.batch_size) == (epochs, batch)
+    groups = config.optimizers(distillers(config).recipe)
+    own = groups.pop("networks")
+    assert (own.kind, own.learning_rate, own.factor) == ("sgd", rate, factor)
+    assert (milestones == "cosine" and own.schedule == "cosine") or drops(own, epochs) == pytest.approx(milestones)
+    expected = row_of(HELPERS, path, {})
+    assert groups.keys() == expected.keys()
+    for name, (kind, rate, factor, milestones) in expected.items():
+        found = groups[name]
+        assert (found.kind, found.learning_rate, found.factor) == (kind, rate, factor), name
+        assert drops(found, epochs) == pytest.approx(milestones), name
+
+
+def test_the_head_of_afds_imagenet_says_what_adam_does(distillers):
+    path = CONFIGS / "afd_table6" / "afd_resnet18_resnet34.flags"
+    assert "stays at 2e-5: its drops, at epochs 75 and 150, lie beyond the run" in path.read_text().replace("\n# ", " ")
+    features = config_of(path).optimizers(distillers(config_of(path)).recipe)["features"]
+    assert (features.milestones, features.weight_decay) == ((75, 150), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({}, (75, 150)),
+        ({"epochs": 30}, (7.5, 15)),  # a run that is a tenth of its protocol
+        ({"protocol": "afd_imagenet"}, (75, 150)),
+        ({"protocol": "ie_cifar"}, (75, 150)),
+        ({"protocol": "ie_cifar", "epochs": 16}, (7.5, 15)),
+    ],
+)
+def test_a_methods_milestones_are_epochs_of_the_runs_protocol(distillers, flags, expected):
+    config = RunConfig(method="afd", networks=("resnet8", "resnet8"), **flags)
+    for group in ("features", "discriminators"):
+        assert config.optimizers(distillers(config).recipe)[group].milestones == pytest.approx(expected)
+
+
+def test_ffls_fusion_goes_by_the_networks_schedule_whatever_that_is(distillers):
+    config = RunConfig(method="ffl", protocol="dcm_wide_resnet", learning_rate=0.05, epochs=20)
+    groups = config.optimizers(distillers(config).recipe)
+    for group in groups.values():
+        assert (group.learning_rate, group.factor, group.milestones) == (0.05, 0.2, pytest.approx((5.9, 11.9, 15.9)))
+    assert (groups["fusion"].nesterov, groups["fusion"].weight_decay) == (True, 1e-5)
+    assert (groups["networks"].nesterov, groups["networks"].weight_decay) == (False, 5e-4)
+    still = RunConfig(method="ffl", momentum=0.0, nesterov=False, schedule="cosine")
+    fusion = still.optimizers(distillers(still).recipe)["fusion"]
+    assert (fusion.schedule, fusion.momentum, fusion.nesterov) == ("cosine", 0.0, False)
+
+
+def test_no_other_method_has_helpers_with_rates_of_their_own():
+    theirs = {method for method in METHODS.values() if "recipe" in vars(method)}
+    assert theirs == {AFD, FFL}

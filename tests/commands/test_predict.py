@@ -1,0 +1,227 @@
+"""`launch/predict.py`: files and folders, good and bad ones, with a SavedModel that needs no training."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfdistill import data
+from tfdistill.data.sets import image_folder
+from tfdistill.data.transforms import other_formats
+
+NAMES = ("red", "green", "blue")
+
+
+class Model(tf.Module):
+    """Tells which of three colours is the strongest, as exports answer, for batches up to `largest`."""
+
+    def __init__(self, labels: Path, largest: int) -> None:
+        super().__init__()
+        self.labels = tf.saved_model.Asset(str(labels))
+        self.images = tf.function(self.answer, input_signature=[tf.TensorSpec([None, 4, 4, 3], tf.float32, "images")])
+        spec = tf.TensorSpec([None], tf.string, "encoded")
+        self.encoded = tf.function(self.answer_files, input_signature=[spec], autograph=False)
+        self.largest = largest
+
+    def answer(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits = tf.reduce_mean(images, axis=(1, 2))
+        return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+
+    def answer_files(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
+        def one(content: tf.Tensor) -> tf.Tensor:
+            return tf.image.resize(tf.io.decode_image(content, 3, expand_animations=False), (4, 4))
+
+        few = tf.debugging.Assert(tf.shape(encoded)[0] <= self.largest, ["too many at a time"])
+        with tf.control_dependencies([few]):
+            return self.answer(tf.map_fn(one, encoded, fn_output_signature=tf.TensorSpec([4, 4, 3], tf.float32)))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("export")
+    (root / "labels.txt").write_text("".join(f"{name}\n" for name in NAMES))
+    model = Model(root / "labels.txt", largest=3)
+    signatures = {"serving_default": model.images, "encoded_images": model.encoded}
+    tf.saved_model.save(model, str(root / "network" / "1"), signatures=signatures)
+    return root / "network"
+
+
+def image(name: str, format: str, height: int = 6, width: int = 5, **options) -> bytes:
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[..., NAMES.index(name)] = 200
+    written = io.BytesIO()
+    Image.fromarray(pixels).save(written, format, **options)
+    return written.getvalue()
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """Images of many formats in a folder and its sub-folders, with all that may lie among them."""
+    folder = tmp_path / "photos"
+    (folder / "deep" / "er").mkdir(parents=True)
+    files = {
+        "a.png": image("red", "png"),
+        "b.JPG": image("green", "jpeg"),
+        "deep/c.gif": image("blue", "gif"),
+        "deep/d.bmp": image("red", "bmp"),
+        "deep/er/e.tiff": image("green", "tiff"),
+        "deep/er/f.webp": image("blue", "webp", lossless=True),
+        "g.jfif": image("red", "jpeg"),
+        "notes.txt": b"no image",
+        ".hidden.png": b"",
+        "bad.jpg": image("red", "jpeg")[:100],
+        "empty.png": b"",
+        "text.png": b"hello",
+        "two\nlines.png": image("green", "png"),
+        "large.png": image("red", "png", 60, 50),
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    (folder / "caf\udce9.png").write_bytes(image("blue", "png"))
+    return folder
+
+
+def run(predict, capsys, *arguments) -> tuple[int, dict[str, str], list[str]]:
+    """The status, the class by name of each file, and what stands on standard error."""
+    status = predict.main([str(one) for one in arguments])
+    output, errors = capsys.readouterr()
+    assert "Traceback" not in output + errors
+    rows = [line.strip().rpartition(": ") for line in output.splitlines() if " with probability " in line]
+    return status, {Path(name).name: said.split(" with ")[0] for name, _, said in rows}, errors.splitlines()
+
+
+GOOD = {
+    "a.png": "red",
+    "b.JPG": "green",
+    "c.gif": "blue",
+    "d.bmp": "red",
+    "e.tiff": "green",
+    "f.webp": "blue",
+    "g.jfif": "red",
+    "two\\nlines.png": "green",
+    "caf\\xe9.png": "blue",
+}
+
+
+def test_folders_are_searched_and_bad_files_named_without_costing_the_good_ones(predict, saved, photos, capsys):
+    missing = photos / "missing.jpg"
+    arguments = (saved, photos, missing, "--batch_size=3", "--max_pixels=2000")
+    status, found, errors = run(predict, capsys, *arguments)
+    assert status == 1 and found == GOOD
+    named = {line.split(": ")[1].rpartition("/")[2]: line for line in errors[:-1]}
+    assert set(named) == {"bad.jpg", "empty.png", "text.png", "large.png", "missing.jpg"}
+    assert "60 x 50 pixels are more than --max_pixels=2000" in named["large.png"]
+    assert "there is no such file" in named["missing.jpg"] and "it is no image" in named["text.png"]
+    assert errors[-1] == "predict.py: 1 file(s) without an image's extension are passed over"
+
+
+def test_good_files_alone_end_with_status_0_whatever_the_batch_size(predict, saved, photos, capsys):
+    for size in (1, 2, 50):  # the model refuses more than three at a time: one by one then
+        assert run(predict, capsys, saved, photos / "deep", photos / "a.png", f"--batch_size={size}")[:2] == (
+            0,
+            {name: GOOD[name] for name in ("c.gif", "d.bmp", "e.tiff", "f.webp", "a.png")},
+        )
+
+
+def test_a_folder_is_searched_for_all_that_a_training_takes(predict):
+    """The script stands alone, so what it has in common with the package is said twice."""
+    alone = sys.modules["image_files"]
+    assert set(image_folder.EXTENSIONS) <= set(alone.EXTENSIONS)
+    assert alone.FORMATS == other_formats.FORMATS and predict.MAX_PIXELS == data.MAX_PIXELS
+
+
+def test_without_pillow_other_formats_are_named_with_the_remedy(predict, saved, photos, capsys, monkeypatch):
+    monkeypatch.setattr(sys.modules["image_files"], "Image", None)
+    status, found, errors = run(predict, capsys, saved, photos / "deep")
+    assert status == 1 and found.keys() >= {"c.gif", "d.bmp"} and "e.tiff" not in found
+    assert any("e.tiff" in line and "pip install Pillow" in line for line in errors)
+
+
+def test_an_export_that_marks_its_bad_images_is_asked_once(predict, monkeypatch, capsys, tmp_path, photos):
+    asked = []
+
+    def signature(encoded):
+        asked.append(len(encoded))
+        valid = [content.startswith(b"\x89PNG") and len(content) > 10 for content in encoded.numpy()]
+        rows = np.where(np.array(valid)[:, None], [[0.1, 0.7, 0.2]], 0.0)
+        return {"probabilities": tf.constant(rows), "valid": tf.constant(valid)}
+
+    network = predict.Network(tmp_path, None, list(NAMES), 0)
+    monkeypatch.setattr(predict.Network, "signature", lambda *_: signature)
+    contents = [image("red", "png"), b"\x89PNG", image("red", "png")]
+    first, second, third = predict.probabilities_of(network, contents)
+    assert asked == [3] and isinstance(second, predict.Unreadable)
+    assert network.said(first) == network.said(third) == "green with probability 0.700"
+
+
+def test_the_limit_is_that_of_the_exports_card(predict, tmp_path):
+    def limit() -> int:
+        return predict.recorded_limit(predict.recorded_reading(tmp_path))
+
+    assert limit() == predict.MAX_PIXELS
+    for text, expected in (
+        ('{"reading": {"max_pixels": 7}}', 7),
+        ('{"reading": "so"}', None),
+        ("{", None),
+        ("[]", None),
+    ):
+        (tmp_path / "model_card.json").write_text(text)
+        assert limit() == (expected or predict.MAX_PIXELS)
+
+
+@pytest.mark.parametrize("made", ["bmp", "png"])
+def test_what_pillow_reads_has_eight_bits_and_stands_upright(predict, made):
+    values = np.arange(6, dtype=np.uint16).reshape(2, 3) * 10000 + 255
+    lying = Image.Exif()
+    lying[0x0112] = 6
+    written = io.BytesIO()
+    Image.fromarray(values).save(written, "tiff", exif=lying)
+    decoded = tf.io.decode_image(predict.converted(written.getvalue(), 6, made), 3, expand_animations=False).numpy()
+    np.testing.assert_array_equal(decoded[..., 0], np.rot90(values >> 8, -1))
+    for pixels, words in ((np.float32([[0.5]]), "no known range"), (np.int32([[70000]]), "more than 16 bits")):
+        written = io.BytesIO()
+        Image.fromarray(pixels).save(written, "tiff")
+        with pytest.raises(predict.Unreadable, match=words):
+            predict.converted(written.getvalue(), 0, made)
+
+
+@pytest.mark.parametrize(("format", "options"), [("png", {}), ("gif", {}), ("bmp", {}), ("jpeg", {}), ("tiff", {})])
+def test_sizes_are_refused_by_the_header_alone(predict, tmp_path, format, options):
+    path = tmp_path / "image"
+    path.write_bytes(image("red", format, 30, 40, **options))
+    assert isinstance(predict.read(path, 1200, "bmp"), bytes)
+    refused = predict.read(path, 1199, "bmp")
+    assert str(refused) == "its 30 x 40 pixels are more than --max_pixels=1199"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nowhere",), "is no SavedModel"),
+        (("{saved}/1/variables",), "is no SavedModel"),
+        (("{broken}", "a.png"), "error"),
+        (("{saved}",), "ten classes"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(predict, saved, tmp_path, capsys, arguments, words):
+    (tmp_path / "broken" / "1").mkdir(parents=True)
+    (tmp_path / "broken" / "1" / "saved_model.pb").write_bytes(b"broken")
+    known = {"saved": saved, "broken": tmp_path / "broken"}
+    status = predict.main([one.format(**known) for one in arguments])
+    errors = capsys.readouterr().err
+    assert status == 2 and errors.count("\n") == 1 and words in errors
+
+
+def test_an_empty_folder_is_no_success(predict, saved, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run(predict, capsys, saved, tmp_path / "empty")[0] == 1
+    for wrong in ("--batch_size=0", "--max_pixels=-1", "--count=0"):
+        with pytest.raises(SystemExit):
+            predict.main([str(saved), wrong])
+        capsys.readouterr()

@@ -1,0 +1,115 @@
+"""From a run's flags to its data: which labels are wrong, who is held out, and what the batches go through."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfdistill import data
+from tfdistill.runs.assembly import check_augmentation, evaluation_batch_size, splits, training_batches
+from tfdistill.runs.config import RunConfig
+
+
+@pytest.fixture(scope="module")
+def digits() -> data.Dataset:
+    return data.load("digits")
+
+
+def right_labels(dataset: data.Dataset, split: data.Split) -> np.ndarray:
+    return dataset.train.labels[split.index]
+
+
+def test_noise_is_in_the_training_labels_only_and_of_the_share_asked_for(digits):
+    train, monitors = splits(RunConfig(label_noise=0.4), digits)
+    assert (train.labels != digits.train.labels).sum() == round(0.4 * len(digits.train))
+    assert monitors["test"] is digits.test
+    np.testing.assert_array_equal(train.images, digits.train.images)
+
+
+def test_what_is_held_out_stays_clean(digits):
+    train, monitors = splits(RunConfig(label_noise=0.5, validation_share=0.2), digits)
+    np.testing.assert_array_equal(monitors["validation"].labels, right_labels(digits, monitors["validation"]))
+    assert 0.4 < (train.labels != right_labels(digits, train)).mean() < 0.6
+
+
+def test_noise_changes_neither_who_is_held_out_nor_who_is_in_a_subset(digits):
+    config = RunConfig(validation_share=0.2, train_examples=300)
+    clean, noisy = (splits(dataclasses.replace(config, label_noise=share), digits) for share in (0.0, 0.4))
+    np.testing.assert_array_equal(clean[0].index, noisy[0].index)
+    np.testing.assert_array_equal(clean[1]["validation"].index, noisy[1]["validation"].index)
+
+
+def test_an_example_has_the_same_label_whatever_else_is_left_out(digits):
+    whole, _ = splits(RunConfig(label_noise=0.4), digits)
+    part, _ = splits(RunConfig(label_noise=0.4, validation_share=0.2, train_examples=300), digits)
+    np.testing.assert_array_equal(part.labels, whole.labels[part.index])
+
+
+def test_the_seed_of_the_noise_is_the_runs_unless_given(digits):
+    def labels(**settings):
+        return splits(RunConfig(label_noise=0.4, **settings), digits)[0].labels
+
+    np.testing.assert_array_equal(labels(seed=1), labels(seed=2, label_noise_seed=1))
+    np.testing.assert_array_equal(labels(seed=1, label_noise_seed=0), labels(seed=0))
+    assert not np.array_equal(labels(seed=1), labels(seed=2))
+
+
+def test_noise_in_a_single_class_is_refused(digits):
+    alone = dataclasses.replace(digits, class_names=("0",))
+    with pytest.raises(ValueError, match=r"^label_noise: .* has 1$"):
+        splits(RunConfig(label_noise=0.4), alone)
+    with pytest.raises(ValueError, match=r"^label_smoothing: .* has 1$"):
+        check_augmentation(RunConfig(label_smoothing=0.1), alone)
+
+
+def test_images_too_small_to_mirror_are_refused_before_a_run_begins(digits):
+    large = dataclasses.replace(digits, augmentation=data.Augmentation(8, "reflect", True))
+    with pytest.raises(ValueError, match=r"^augmentation: standard of digits: pad"):
+        check_augmentation(RunConfig(), large)
+    check_augmentation(RunConfig(augmentation=("none",)), large)
+
+
+def test_a_cutout_larger_than_the_images_is_refused(digits):
+    check_augmentation(RunConfig(augmentation=("cutout",), cutout_size=8), digits)
+    with pytest.raises(ValueError, match=r"^cutout_size: 9 is larger than the images of digits, 8×8 pixels$"):
+        check_augmentation(RunConfig(augmentation=("cutout",), cutout_size=9), digits)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "replicas", "pixels", "expected"),
+    [(32, 1, 32, 256), (32, 3, 32, 255), (512, 1, 32, 512), (4, 1, 224, 256), (4, 1, 1024, 12), (4, 8, 4096, 4)],
+)
+def test_scoring_takes_as_many_images_as_the_training_or_as_many_pixels_as_256_of_224(
+    batch_size, replicas, pixels, expected
+):
+    assert evaluation_batch_size(batch_size, replicas, (pixels, pixels, 3)) == expected
+
+
+def test_the_flags_decide_what_the_batches_go_through(digits):
+    def images(**settings):
+        batches = training_batches(RunConfig(**settings), digits, digits.train, batch_size=64, steps=1)
+        return next(batches.as_numpy_iterator())
+
+    plain = images(augmentation=("none",))
+    pixels = digits.train.images[plain["index"]] / 255
+    np.testing.assert_allclose(
+        plain["images"] * digits.normalization.std + digits.normalization.mean, pixels, atol=1e-6
+    )
+    standard = images()
+    assert not np.array_equal(standard["images"], plain["images"])
+    assert standard["labels"].dtype == np.int32
+    found = {
+        name: images(augmentation=("none",) if name == "none" else (name,), **settings)
+        for name, settings in {
+            "randaugment": {"randaugment_operations": 1, "randaugment_magnitude": 10},
+            "cutout": {"cutout_size": 2},
+            "cutmix": {"cutmix_alpha": 0.5},
+            "mixup": {"mixup_alpha": 0.2},
+            "none": {"label_smoothing": 0.1},
+        }.items()
+    }
+    different = {name: not np.array_equal(one["images"], plain["images"]) for name, one in found.items()}
+    assert different == {name: name != "none" for name in found}
+    soft = {name for name, one in found.items() if one["labels"].shape == (64, 10)}
+    assert soft == {"cutmix", "mixup", "none"}
+    assert ((found["cutout"]["images"] == 0).sum((1, 2, 3)) <= 4).all()

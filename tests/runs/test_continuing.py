@@ -1,0 +1,59 @@
+"""With which flags a training goes on: the length of a run, and how a refusal says what was and what is."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tfdistill.runs.checkpoints import Checkpoint
+from tfdistill.runs.config import RunConfig
+from tfdistill.runs.continuing import grows, refusal, training_flags
+from tfdistill.runs.identity import identity, misfit
+from tfdistill.optimizers import OptimizerSettings
+
+TEN = RunConfig(networks=("resnet8",), epochs=10, schedule="constant")
+
+
+def longer(config: RunConfig) -> RunConfig:
+    return dataclasses.replace(config, epochs=20)
+
+
+def test_a_constant_rate_lets_a_run_become_longer_and_never_shorter():
+    assert refusal(TEN.to_dict(), longer(TEN)) == "" and grows(TEN.to_dict(), longer(TEN))
+    assert refusal(longer(TEN).to_dict(), TEN).startswith("--epochs=10 (it was 20; a run becomes no shorter, --steps")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"schedule": "cosine"}, "a cosine schedule ends with the run"),
+        ({"schedule": "step"}, "the milestones would move from 5,7.5 to 10,15"),
+    ],
+)
+def test_a_schedule_that_knows_the_length_says_why_it_stays(changes, why):
+    config = dataclasses.replace(TEN, **changes)
+    assert why in refusal(config.to_dict(), longer(config))
+
+
+def test_helpers_whose_rates_would_move_keep_a_run_as_long_as_it_is():
+    def recipe(networks, *, stretch):
+        helpers = OptimizerSettings(schedule="step", milestones=(40 * stretch,))
+        return {"networks": networks, "helpers": helpers}
+
+    moved = "the milestones would move from 2.5 to 5"
+    assert moved in refusal(TEN.to_dict(), longer(TEN), recipe)
+    found = Checkpoint(4, {}, {**identity(TEN)}, Path("step_00000004"))
+    assert moved in misfit(longer(TEN), {}, recipe=recipe)(found) and misfit(TEN, {}, recipe=recipe)(found) == ""
+    assert refusal(TEN.to_dict(), longer(TEN), lambda networks, *, stretch: {"networks": networks}) == ""
+
+
+def test_the_length_of_the_protocol_said_once_more_is_no_change():
+    default = dataclasses.replace(TEN, epochs=0)
+    said = dataclasses.replace(TEN, epochs=default.chosen_protocol().epochs)
+    assert refusal(default.to_dict(), said) == "" and not grows(default.to_dict(), said)
+
+
+def test_old_and_new_values_are_named_and_what_changes_no_training_is_not():
+    new = dataclasses.replace(TEN, seed=3, augmentation=("standard", "cutout"), steps=5, run="other")
+    assert refusal(TEN.to_dict(), new) == "--augmentation=standard,cutout (it was standard), --seed=3 (it was 1)"
+    assert refusal(training_flags(TEN), dataclasses.replace(TEN, steps=5, run="other")) == ""

@@ -1,0 +1,114 @@
+"""A folder of images, some of them spoilt, trains with one command; an image that vanishes later is named."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfdistill import data
+from tfdistill.commands import train
+
+HUES = {"red": (200, 40, 40), "green": (40, 200, 40)}
+
+
+@pytest.fixture(autouse=True)
+def _undisturbed() -> Iterator[None]:
+    """A run sets Keras' global precision."""
+    policy = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Coloured noise of CIFAR's size; of the 24 training images one is cut short, one grey, one transparent."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 12), ("test", 4)):
+        for name, hue in HUES.items():
+            target = tmp_path / "images" / part / name
+            target.mkdir(parents=True)
+            for number in range(count):
+                pixels = np.clip(rng.normal(hue, 40, (32, 32, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(target / f"{number:02d}.png")
+    red = tmp_path / "images" / "train" / "red"
+    (red / "03.png").write_bytes((red / "03.png").read_bytes()[:500])
+    Image.open(red / "04.png").convert("L").save(red / "04.png")
+    Image.open(red / "05.png").convert("RGBA").save(red / "05.png")
+    return tmp_path / "images"
+
+
+def test_a_folder_trains_with_one_command(folder, tmp_path, monkeypatch, capsys, caplog):
+    arguments = [
+        *("--dataset=image_folder", f"--data_dir={folder}", "--image_size=16", "--reading=crop"),
+        *("--networks=resnet8", "--batch_size=8", "--epochs=1", "--strategy=one", "--noexport"),
+        f"--runs_dir={tmp_path / 'runs'}",
+    ]
+    assert train.main([*arguments, "--run=whole"]) == 0
+    results = json.loads((tmp_path / "runs" / "whole" / "results.json").read_text())
+    # 23 images in batches of 8, scored on all 8 test images.
+    assert results["step"] == 2 and results["networks"][0]["last"]["accuracy"] * 8 % 1 == 0
+    (warning,) = [one.getMessage() for one in caplog.records if "left out" in one.getMessage()]
+    first = folder / "train" / "red" / "03.png"
+    assert f"1 of 24 images cannot be read and are left out; it is {first}" in warning
+
+    def lose_an_image(run):
+        (folder / "train" / "green" / "07.png").unlink()
+        next(iter(run._training_data().batch(10)))
+
+    monkeypatch.setattr(train.Run, "train", lose_an_image)
+    capsys.readouterr()
+    assert train.main([*arguments, "--run=robbed"]) == 1
+    *_, error = capsys.readouterr().err.splitlines()
+    assert error.startswith(f"train.py: error: image {folder / 'train' / 'green' / '07.png'} can no longer be read")
+    assert error.endswith("the same command goes on without it")
+
+
+def test_an_error_that_is_not_the_images_keeps_its_traceback(folder, tmp_path, monkeypatch):
+    def fail(run):
+        raise tf.errors.InternalError(None, None, "a kernel has failed")
+
+    monkeypatch.setattr(train.Run, "train", fail)
+    arguments = [f"--runs_dir={tmp_path / 'runs'}", "--networks=resnet8", "--strategy=one"]
+    with pytest.raises(tf.errors.InternalError, match="a kernel has failed"):
+        train.main(arguments)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")])
+def test_a_training_that_finds_no_memory_left_says_which_flags_take_it(folder, tmp_path, monkeypatch, capsys, error):
+    def fail(run):
+        raise error
+
+    monkeypatch.setattr(train.Run, "train", fail)
+    assert train.main([f"--runs_dir={tmp_path / 'runs'}", "--networks=resnet8", "--strategy=one"]) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("train.py: error: batch_size, image_size, networks: out of memory (")
+
+
+CIFAR100_COPY = Path(os.environ.get("TFDS_DATA_DIR", "nowhere")) / "cifar100"
+
+
+@pytest.mark.skipif(not CIFAR100_COPY.is_dir(), reason="TFDS_DATA_DIR holds no prepared cifar100")
+def test_real_images_in_folders_train_and_export_with_one_command(tmp_path):
+    cifar = data.load("cifar100")
+    for part, split, count in (("train", cifar.train, 16), ("test", cifar.test, 8)):
+        for label in range(3):
+            target = tmp_path / "images" / part / cifar.class_names[label]
+            target.mkdir(parents=True)
+            for number, pixels in enumerate(split.images[split.labels == label][:count]):
+                Image.fromarray(pixels).save(target / f"{number:02d}.png")
+    arguments = [
+        *("--dataset=image_folder", f"--data_dir={tmp_path / 'images'}", "--image_size=32", "--networks=resnet8"),
+        *("--batch_size=16", "--epochs=1", "--strategy=one", "--run=real"),
+        *(f"--runs_dir={tmp_path / 'runs'}", f"--export_dir={tmp_path / 'exports'}"),
+    ]
+    assert train.main(arguments) == 0
+    results = json.loads((tmp_path / "runs" / "real" / "results.json").read_text())
+    assert results["step"] == 3 and results["flags"]["dataset"] == "image_folder"
+    labels = Path(results["exports"]["resnet8"], "assets", "labels.txt").read_text().split()
+    assert labels == ["apple", "aquarium_fish", "baby"]

@@ -1,0 +1,192 @@
+"""absl flags, made from `RunConfig` and the methods' constructors."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import tensorflow as tf
+from absl import flags
+
+from tfdistill.bounds import shown
+from tfdistill.commands.flag_kinds import define
+from tfdistill.commands.flagfiles import expand_flagfiles
+from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN, TFDS_SUMMARY
+from tfdistill.devices.memory import out_of_memory
+from tfdistill.export import ExportError
+from tfdistill.methods import METHODS
+from tfdistill.networks import APPLICATIONS, NETWORKS
+from tfdistill.runs.config import RunConfig, field_types, hyperparameters
+
+
+def run_flags() -> flags.FlagValues:
+    """A flag per field of `RunConfig`, and `--<method>.<name>` per hyper-parameter of every method."""
+    values = flags.FlagValues()
+    kinds = field_types()
+    for one in dataclasses.fields(RunConfig):
+        if one.name != "hyperparameters":
+            define(values, one.name, one.default, kinds[one.name], one.metadata["help"], one.metadata["bounds"])
+    for method in METHODS:
+        for name, told in hyperparameters(method).items():
+            define(values, f"{method}.{name}", told.default, told.hint, told.text, told.bounds)
+    flags.DEFINE_bool("list", False, "Print methods, networks and data sets, and exit.", flag_values=values)
+    flags.DEFINE_string(
+        "explain", "", "Print what a method does, builds, trains and can be told, and exit.", flag_values=values
+    )
+    flags.DEFINE_bool("help", False, "Print every flag, and exit.", short_name="h", flag_values=values)
+    return values
+
+
+def parse(values: flags.FlagValues, arguments: Sequence[str]) -> None:
+    """Parses `arguments` (without the program's name) into `values`.
+
+    Raises:
+        ValueError: an unknown flag, a value of the wrong kind, a flagfile that cannot be read, or what is no flag.
+    """
+    _require_utf8_folder()
+    expanded = expand_flagfiles(arguments)
+    for argument in expanded:
+        _require_text(argument)
+    try:
+        _, *rest = values(["", *expanded])
+    except flags.Error as error:
+        raise ValueError(_in_our_words(" ".join(str(error).split()))) from error
+    if rest:
+        raise ValueError(f"{rest[0]!r} is no flag; flags begin with --, such as --run=first")
+
+
+def run_config(values: flags.FlagValues) -> RunConfig:
+    """The run that parsed flags describe.
+
+    Raises:
+        ValueError: a value out of its range, or a hyper-parameter of another method than `--method`.
+    """
+    names = [one.name for one in dataclasses.fields(RunConfig) if one.name != "hyperparameters"]
+    read = {name: _value(values[name].value) for name in names}
+    said = {}
+    for method in METHODS:
+        for name in hyperparameters(method):
+            flag = values[f"{method}.{name}"]
+            if flag.present and method != read["method"]:
+                raise ValueError(f"{method}.{name}: belongs to --method={method}, not {read['method']}; leave it out")
+            if flag.present:
+                said[name] = _value(flag.value)
+    return RunConfig(**read, hyperparameters=said)
+
+
+def listing() -> str:
+    """Methods, networks and data sets, a line each."""
+    parts = {
+        "Methods (--method)": {name: _first_line(method.__doc__) for name, method in METHODS.items()},
+        "Networks (--networks)": {
+            **{family.pattern: family.summary for family in NETWORKS.values()},
+            **{
+                name: f"{one.builder} of keras.applications, whose ImageNet weights it fits"
+                for name, one in APPLICATIONS.items()
+            },
+        },
+        "Data sets (--dataset)": {
+            **{name: entry.summary for name, entry in DATASETS.items()},
+            TFDS_PATTERN: TFDS_SUMMARY,
+        },
+        "Augmentations (--augmentation), in this order": AUGMENTATIONS,
+    }
+    lines = []
+    for title, entries in parts.items():
+        width = max(map(len, entries))
+        lines += [title, *(f"  {name:<{width}}  {text}" for name, text in entries.items()), ""]
+    return "\n".join(lines).rstrip()
+
+
+def usage(program: str, values: flags.FlagValues) -> str:
+    """Every flag with its default and a line of help, those of the methods last."""
+    lines = [f"usage: {program} [--flagfile=FILE] [--flag=value ...]", ""]
+    names = sorted((name for name in values if len(name) > 1), key=lambda name: ("." in name, name))
+    for name in names:
+        flag = values[name]
+        default = (flag.default_as_str or "").strip("'")
+        lines.append(f"  --{name}={default}")
+        lines.append(f"      {flag.help}")
+    return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def one_line_errors(program: str) -> Iterator[None]:
+    """Ends the process with one line on standard error, and status 2, where the block raises for what a user gave.
+
+    Put it around what reads and checks, not around training: there a ValueError is a defect, and wants its traceback.
+    """
+    try:
+        with memory_errors(program):
+            yield
+    except (ValueError, OSError, ExportError) as error:
+        message = str(error)
+        if isinstance(error, UnicodeEncodeError):  # a name that an environment variable or a folder has in Latin-1
+            message = f"{error.object!r} is no text in UTF-8; rename what is called so"
+        if not message or "\n" in message:
+            raise
+        print(f"{program}: error: {message}", file=sys.stderr)
+        sys.exit(2)
+
+
+@contextlib.contextmanager
+def memory_errors(program: str) -> Iterator[None]:
+    """Ends the process with one line on standard error, and status 2, where the block finds no memory left."""
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        print(f"{program}: error: {out_of_memory(error)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _require_utf8_folder() -> None:
+    """Refuses a working directory by whose name TensorFlow could not open what lies there."""
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:
+        raise ValueError("the working directory is not there any more; go to another") from None
+    if any("\ud800" <= character <= "\udfff" for character in folder):
+        raise ValueError(
+            f"the working directory {folder!r} has a name that is not in UTF-8; rename it, or go to another"
+        )
+
+
+def _require_text(argument: str) -> None:
+    """Refuses what no file or text can be called, or what TensorFlow, which wants UTF-8, could not open."""
+    name, _, value = argument.removeprefix("--").partition("=")
+    if re.search("[\0-\x1f\x7f]", argument):
+        raise ValueError(f"{shown(name)}: {shown(value)} has a control character")
+    if any("\ud800" <= character <= "\udfff" for character in argument):
+        written = os.fsencode(argument).decode("latin-1")
+        raise ValueError(
+            f"{shown(name)}: must be text in UTF-8, not {shown(value)} ({written!r}, read as Latin-1); "
+            "rename it, or call it by another path"
+        )
+
+
+def _in_our_words(message: str) -> str:
+    """What absl says of a flag, as we say it."""
+    no_boolean = re.fullmatch(r"flag --([^=]+)=(.*): \('Non-boolean argument to boolean flag', .*\)", message)
+    if no_boolean:
+        return f"{no_boolean[1]}: must be true or false, not {shown(no_boolean[2])}"
+    unknown = re.fullmatch(r"Unknown command line flag '(.*?)'(?:\. Did you mean: (.*?) \?)?", message)
+    if unknown:
+        near = f"nearest: {unknown[2]}" if unknown[2] else "--help lists them"
+        return f"{shown(unknown[1])}: is no flag; {near}"
+    missing = re.fullmatch(r"Missing value for flag --?(.*?)\.?", message)
+    if missing:
+        return f"{missing[1]}: has no value; write --{missing[1]}=VALUE"
+    return message
+
+
+def _value(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().splitlines()[0]

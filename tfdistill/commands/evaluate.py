@@ -1,0 +1,213 @@
+"""The command `launch/evaluate.py`: scores the networks of a run, or a SavedModel, on any data set."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from tfdistill import data
+from tfdistill.bounds import Bounds, Filled, Number, one_of, shown
+from tfdistill.commands import command_line
+from tfdistill.commands.flag_kinds import define
+from tfdistill.devices import memory, runtime
+from tfdistill.export.scoring import newest_saved_model
+from tfdistill.files import read_json, write_json
+from tfdistill.runs import run_exports, scoring
+from tfdistill.runs.assembly import evaluation_batch_size, normalization_of
+from tfdistill.runs.folder import existing
+from tfdistill.runs.trained import load_trained
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parses flags, scores, prints a table. Returns the exit status."""
+    values = evaluate_flags()
+    with command_line.one_line_errors("evaluate.py"):
+        command_line.parse(values, arguments)
+        if values["help"].value:
+            print(command_line.usage("evaluate.py", values))
+            return 0
+        check(values)
+        subject = trained_subject(values) if values.run else saved_subject(values)
+        dataset = chosen_data(values, subject)
+        subject.scorer.require_fitting(dataset)
+    split = dataset.train if values.split == "train" else dataset.test
+    with command_line.memory_errors("evaluate.py"):
+        usual = evaluation_batch_size(1, 1, subject.scorer.image_shape)
+        batch_size = values.batch_size if values["batch_size"].present else usual
+        found = scoring.scores(subject.scorer, split, min(batch_size, len(split)))
+    print(f"{subject.title} on {len(split)} {values.split} examples of {dataset.name}")
+    if subject.class_names and tuple(subject.class_names) != tuple(dataset.class_names):
+        print("note: the classes have other names than those of the training, which may mean another order")
+    print(f"\n{scoring.table(found)}")
+    if values.json:
+        facts = {"dataset": dataset.name, "split": values.split, "examples": len(split)}
+        with command_line.one_line_errors("evaluate.py"):
+            write_json(Path(values.json), {**subject.facts, **facts, "scores": found, "versions": runtime.versions()})
+    return 0
+
+
+def evaluate_flags() -> flags.FlagValues:
+    """The flags of the command."""
+    values = flags.FlagValues()
+    texts = {
+        "run": ("", "Score the networks of this run, as of its newest checkpoint."),
+        "runs_dir": ("runs", "Folder of all runs."),
+        "saved_model": ("", "Score this SavedModel instead: a version's folder, or one that holds versions."),
+        "dataset": ("", "Data set (train.py --list names them); the one trained on if empty."),
+        "data_dir": ("", "Where the data lies; where it lay for the training if empty and the data set is the same."),
+        "split": ("test", "test or train: the split as the data set has it."),
+        "json": ("", "Write the scores to this file too."),
+    }
+    needed: dict[str, Bounds] = {"runs_dir": Filled("a folder"), "split": one_of(("test", "train"))}
+    for name, (default, text) in texts.items():
+        define(values, name, default, str, text, needed.get(name))
+    size = "Height and width that images of many sizes are brought to; those that the network takes if 0."
+    define(values, "image_size", 0, int, size, Number(0, 16_384))
+    batch = "Examples per batch, fewer above 224 pixels if not given; changes the speed only."
+    define(values, "batch_size", 256, int, batch, Number(1, 1_000_000))
+    flags.DEFINE_bool("download", True, "Let TFDS download a data set that is not there.", flag_values=values)
+    flags.DEFINE_bool("help", False, "Print every flag, and exit.", short_name="h", flag_values=values)
+    return values
+
+
+def check(values: flags.FlagValues) -> None:
+    """Refuses flags that no data is needed to refuse.
+
+    Raises:
+        ValueError: names the flag.
+    """
+    if bool(values.run) == bool(values.saved_model):
+        raise ValueError("run: give either --run=NAME or --saved_model=FOLDER")
+    if values.dataset:
+        data.source_of(values.dataset)
+    json_file = Path(values.json)
+    if values.json and ((json_file.exists() and not json_file.is_file()) or not json_file.absolute().parent.is_dir()):
+        raise ValueError(f"json: must be a file in a folder that exists, not {shown(values.json)}")
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is scored, and what is known of its training.
+
+    Attributes:
+        scorer: of its networks.
+        title: for the terminal.
+        facts: for the JSON file.
+        trained_on: the flags "dataset" and "data_dir" of its training, empty where unknown.
+        class_names: of its training; empty where unknown.
+        dataset: the data set of its training, if it was loaded.
+        reading: how its training was scored on image files, where that is known.
+    """
+
+    scorer: scoring.Scorer
+    title: str
+    facts: Mapping[str, Any]
+    trained_on: Mapping[str, Any]
+    class_names: Sequence[str]
+    dataset: data.Dataset | None = None
+    reading: data.Reading | None = None
+
+
+def trained_subject(values: flags.FlagValues) -> Subject:
+    """The networks of `--run`.
+
+    Raises:
+        ValueError: there is no such run, no checkpoint of it, or its data is not there.
+    """
+    folder = existing(values.runs_dir, values.run)
+    trained = load_trained(folder)
+    return Subject(
+        scoring.scorer_of_networks(trained.networks, normalization_of(trained.config, trained.dataset)),
+        f"{folder.path}, step {trained.step},",
+        {"run": str(folder.path), "step": trained.step},
+        trained.config.to_dict(),
+        trained.dataset.class_names,
+        trained.dataset,
+        run_exports.served_reading(trained.config, trained.dataset),
+    )
+
+
+def saved_subject(values: flags.FlagValues) -> Subject:
+    """The network of `--saved_model`.
+
+    Raises:
+        ValueError: it is no SavedModel, or not one that takes images.
+    """
+    try:
+        path = newest_saved_model(Path(values.saved_model).expanduser())
+        card_file = path / "model_card.json"
+        card = read_card(card_file) if card_file.is_file() else {}
+        scorer = scoring.scorer_of_saved_model(path, card.get("network") or path.parent.name or path.name)
+    except ValueError as error:
+        raise ValueError(f"saved_model: {error}") from error
+    facts = {"saved_model": str(path)} | {name: card[name] for name in ("run", "step") if name in card}
+    return Subject(
+        scorer, str(path), facts, card.get("flags", {}), card.get("class_names", ()), reading=recorded_reading(card)
+    )
+
+
+def recorded_reading(card: Mapping[str, Any]) -> data.Reading | None:
+    """How an export reads image files by its model card; None where an older one does not say.
+
+    Raises:
+        ValueError: the card says what no reading can be.
+    """
+    if not (record := card.get("reading")):
+        return None
+    try:
+        return data.Reading(record["style"], margin=record["margin"], max_pixels=record["max_pixels"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the reading in model_card.json is damaged: {error}") from error
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """What a model card says.
+
+    Raises:
+        ValueError: it is no JSON, or not of the kind that a model card is.
+    """
+    card = read_json(path, "write back what was edited")
+    kinds: dict[str, type] = {"network": str, "flags": dict, "class_names": list}
+    for name, kind in kinds.items():
+        if name in card and not isinstance(card[name], kind):
+            raise ValueError(f"{path}: {name}: is {shown(card[name])}, which no model card says")
+    return card
+
+
+def chosen_data(values: flags.FlagValues, subject: Subject) -> data.Dataset:
+    """The data set to score on: what the flags say, and else what the network was trained on.
+
+    Raises:
+        ValueError: neither says which, or the data is not there.
+    """
+    trained_on = subject.trained_on.get("dataset", "")
+    name = values.dataset or trained_on
+    if not name:
+        raise ValueError("dataset: the SavedModel does not say what it was trained on; give --dataset")
+    if subject.dataset and name == trained_on and not values.data_dir and not values.image_size:
+        return subject.dataset
+    folder = values.data_dir or (subject.trained_on.get("data_dir", "") if name == trained_on else "")
+    free_size = data.source_of(name).image_size is None
+    size = values.image_size or (subject.scorer.image_shape[0] if free_size else None)
+    if values.image_size:
+        memory.require_for_images(values.batch_size, values.image_size)
+    style = subject.trained_on.get("reading", "auto") if name == trained_on else "auto"
+    if subject.reading and free_size:
+        style = subject.reading.style
+    limit = {"max_pixels": subject.reading.max_pixels} if subject.reading else {}
+    dataset = data.load(
+        name, data_dir=folder or None, image_size=size, download=values.download, reading=style, **limit
+    )
+    if subject.reading and style == subject.reading.style:
+        train, test = (_read_as(subject.reading, split) for split in (dataset.train, dataset.test))
+        return dataclasses.replace(dataset, train=train, test=test)
+    return dataset
+
+
+def _read_as(reading: data.Reading, split: data.Split) -> data.Split:
+    return dataclasses.replace(split, reading=reading) if split.on_disk else split

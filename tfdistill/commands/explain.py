@@ -1,0 +1,269 @@
+"""A page on a method, made from its code: what it does, builds, trains and can be told."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from tfdistill import data
+from tfdistill.bounds import choose
+from tfdistill.commands.command_line import run_config
+from tfdistill.commands.flagfiles import expand_flagfiles
+from tfdistill.engine.distiller import Distiller
+from tfdistill.engine.updates import Round, Update, Weight
+from tfdistill.methods import METHODS
+from tfdistill.optimizers import OptimizerSettings
+from tfdistill.runs.assembly import build_distiller
+from tfdistill.runs.config import RunConfig, hyperparameters
+
+# Columns of the page, how far a section is indented, and an update within it.
+WIDTH, SECTION, UPDATE = 120, 2, 3
+CLASSES = 10
+CITATION = re.compile(r":(| [A-Z]\w+ (et al\b|and\b).*)$")
+# Networks for photographs refuse the first size.
+IMAGE_SIZES = (32, 224)
+
+
+def config_of(values: flags.FlagValues) -> RunConfig:
+    """The run that `--explain=METHOD` is about: the other flags with that method, and networks if they name none.
+
+    Raises:
+        ValueError: no such method, or flags that no run of it can have.
+    """
+    method = str(values["explain"].value)
+    choose("explain", method, METHODS)
+    values["method"].value = method
+    if not values["networks"].present:
+        # As few as show how they teach each other.
+        values["networks"].value = ["resnet8"] if method == "supervised" else ["resnet8", "resnet8"]
+    return run_config(values)
+
+
+def page(config: RunConfig) -> str:
+    """Everything about `config.method`, as text of 120 columns, on the example of the configured networks.
+
+    Raises:
+        ValueError: networks or hyper-parameters that the method refuses.
+    """
+    distiller, size = example(config)
+    introduction, body, source = docstring_parts(inspect.getdoc(METHODS[config.method]) or "")
+    title = f"{config.method}: {introduction}"
+    sections = [
+        ("Paper", _filled(f"{distiller.source}.")),
+        ("What it does", body),
+        ("Source of the equations, and how they were read", source),
+        (f"Networks, for {CLASSES} classes of {size}×{size} pixels (--networks says others)", _networks(distiller)),
+        ("Built beside them for the training only", _helpers(distiller)),
+        ("Updates, on every batch", _updates(config, distiller)),
+        ("Protocol", _protocol(config)),
+        ("Hyper-parameters", _hyperparameters(config)),
+        (f"Flagfiles of {config.method}: launch/train.py --flagfile=...", _flagfiles(config.method)),
+    ]
+    texts = [title, *(f"{heading}\n{textwrap.indent(text, ' ' * SECTION)}" for heading, text in sections if text)]
+    return "\n\n".join(texts)
+
+
+def docstring_parts(docstring: str) -> tuple[str, str, str]:
+    """The first sentence of a docstring, what comes before its arguments, and its source."""
+    paragraphs = docstring.split("\n\n")
+    sections = [index for index, text in enumerate(paragraphs) if re.match(r"(Args|Raises|Source|Returns):", text)]
+    source = docstring.partition("\nSource: ")[2]
+    body = paragraphs[1 : sections[0]] if sections else paragraphs[1:]
+    return paragraphs[0], "\n\n".join(body), source
+
+
+def example(config: RunConfig) -> tuple[Distiller, int]:
+    sizes = (config.image_size,) if config.image_size else IMAGE_SIZES
+    for size in sizes:
+        images = data.Split.in_memory(np.broadcast_to(np.uint8(0), (CLASSES, size, size, 3)), np.arange(CLASSES))
+        source = data.DATASETS["cifar100"]
+        dataset = data.Dataset(
+            f"{size}×{size} pixels",
+            (size, size, 3),
+            tuple(str(label) for label in range(CLASSES)),
+            images,
+            images,
+            data.NORMALIZATIONS[source.normalization],
+            source.augmentation,
+        )
+        try:
+            return build_distiller(config, dataset, tf.distribute.get_strategy()), size
+        except ValueError:
+            if size == sizes[-1]:
+                raise
+    raise AssertionError("there is a size")
+
+
+def parameters(models: Iterable[keras.Model]) -> int:
+    """How many numbers training may change in the models, those that several share counted once."""
+    variables = {id(variable): variable for model in models for variable in model.trainable_variables}
+    return sum(math.prod(variable.shape) for variable in variables.values())
+
+
+def _networks(distiller: Distiller) -> str:
+    text = _counted(distiller.networks)
+    if distiller.rebuilds_networks:
+        delivered = ", ".join(_with_count(model) for model in distiller.deliverables().values())
+        text += "\n" + _filled(f"made of the networks given; exported: {delivered}")
+    return text
+
+
+def _helpers(distiller: Distiller) -> str:
+    if not distiller.helpers:
+        return "nothing"
+    helpers = list(distiller.helpers.values())
+    own, whole = parameters(helpers), parameters(distiller.networks)
+    return f"{_counted(helpers)}\ntogether {own:,}; the networks {whole:,}"
+
+
+def _counted(models: Sequence[keras.Model]) -> str:
+    counts = {model.name: f"{parameters([model]):,}" for model in models}
+    width, longest = max(map(len, counts)), max(map(len, counts.values()))
+    return "\n".join(f"{name:<{width}}  {count:>{longest}} parameters" for name, count in counts.items())
+
+
+def _with_count(model: keras.Model) -> str:
+    return f"{model.name} ({parameters([model]):,})"
+
+
+# --- the table of updates
+
+
+def _updates(config: RunConfig, distiller: Distiller) -> str:
+    settings, epochs, begins = config.optimizers(distiller.recipe), config.chosen_protocol().epochs, 0
+    texts = []
+    for phase in distiller.plan:
+        ends = begins + phase.epochs if phase.epochs else epochs
+        if len(distiller.plan) > 1:
+            texts.append(f"phase {phase.name!r}, epochs {begins} to {ends - 1}")
+        texts += [
+            _round(this_round, number, len(phase.rounds), settings, epochs)
+            for number, this_round in enumerate(phase.rounds, start=1)
+        ]
+        trainable = [one for one in (*distiller.networks, *distiller.helpers.values()) if one.trainable_variables]
+        if frozen := [model.name for model in trainable if not phase.moves(model)]:
+            texts.append(_filled(f"frozen: {', '.join(frozen)}"))
+        begins = ends
+    return "\n".join(texts)
+
+
+def _round(this_round: Round, number: int, rounds: int, settings: dict[str, OptimizerSettings], epochs: int) -> str:
+    together = "all gradients, then the steps in this order" if len(this_round.updates) > 1 else "then a step"
+    prefix = f"{number}. " if rounds > 1 else ""
+    lines = [f"{prefix}a forward pass of all networks, {together}:"]
+    for update in this_round.updates:
+        lines.append(textwrap.indent(_update(update, settings[update.group], epochs), " " * UPDATE))
+    return "\n".join(lines)
+
+
+def _update(update: Update, settings: OptimizerSettings, epochs: int) -> str:
+    models = ", ".join(_with_count(model) for model in update.models)
+    if len(update.models) > 1:
+        models += f"; together {parameters(update.models):,}"
+    terms = " + ".join(f"{_number(weight)} {name}" for name, weight in update.terms.items())
+    ramps: dict[str, list[str]] = {}
+    for name, weight in update.terms.items():
+        if callable(weight):
+            ramps.setdefault(_ramp(weight, epochs), []).append(name)
+    said = [("ramp of", f"{', '.join(names)}: {ramp}") for ramp, names in ramps.items()]
+    rows = [("minimises", terms), *said, ("moves", models)]
+    rows.append(("with", f"{describe(settings)} [{update.group}]"))
+    lines = [_filled(text, " " * 13, f"  {label:<9}  ", WIDTH - SECTION - UPDATE) for label, text in rows]
+    return "\n".join([update.name, *lines])
+
+
+def _number(weight: Weight) -> str:
+    return "ramp ·" if callable(weight) else f"{weight:g} ·"
+
+
+def _ramp(weight: Callable, epochs: int) -> str:
+    looked_at = np.unique(np.linspace(0, epochs - 1, 6).round())
+    values = [f"{float(weight(tf.constant(epoch, tf.float32))):.3g}" for epoch in looked_at]
+    return f"{', '.join(values)} at epochs {', '.join(f'{epoch:g}' for epoch in looked_at)}"
+
+
+def describe(settings: OptimizerSettings) -> str:
+    """An optimizer and its schedule in one line; what is at its default and says nothing is left out."""
+    parts = [f"{'SGD' if settings.kind == 'sgd' else settings.kind.capitalize()}, rate {settings.learning_rate:g}"]
+    if settings.kind == "sgd":
+        parts.append(f"{'Nesterov ' if settings.nesterov else ''}momentum {settings.momentum:g}")
+    parts.append(f"decay {settings.weight_decay:g}" if settings.weight_decay else "no decay")
+    if settings.schedule == "step":
+        parts.append(f"× {settings.factor:g} at epochs {', '.join(f'{one:g}' for one in settings.milestones)}")
+    else:
+        parts.append(f"{settings.schedule} rate")
+    said = {"kind", "learning_rate", "momentum", "nesterov", "weight_decay", "schedule", "factor", "milestones"}
+    for one in dataclasses.fields(OptimizerSettings):
+        value = getattr(settings, one.name)
+        if one.name not in said and value != one.default:
+            parts.append(one.name.replace("_", " ") + ("" if value is True else f" {_plain(value)}"))
+    return ", ".join(parts)
+
+
+# --- what it can be told
+
+
+def _protocol(config: RunConfig) -> str:
+    protocol = config.chosen_protocol()
+    method = METHODS[config.method]
+    name = config.protocol or method.protocol
+    lines = [
+        f"{name}: {protocol.epochs} epochs in batches of {protocol.batch_size}",
+        _filled(describe(protocol.settings)),
+        _filled(protocol.source),
+    ]
+    if method.protocol_note and name == method.protocol:
+        lines.append(_filled(method.protocol_note))
+    return "\n".join(lines)
+
+
+def _hyperparameters(config: RunConfig) -> str:
+    lines = []
+    for name, one in hyperparameters(config.method).items():
+        value = config.hyperparameters.get(name, one.default)
+        default = "" if value == one.default else f"  (default: {_plain(one.default)})"
+        lines.append(f"--{config.method}.{name}={_plain(value)}{default}")
+        lines.append(_filled(one.text, "    "))
+    return "\n".join(lines) or "none"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_plain, value))
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _flagfiles(method: str) -> str:
+    roots = (Path(__file__).parents[1], Path())
+    root = next((root for root in roots if (root / "configs").is_dir()), None)
+    if root is None:
+        return ""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for path in sorted((root / "configs").rglob("*.flags"), key=lambda path: (len(path.parts), path)):
+        said = dict(flag.removeprefix("--").partition("=")[::2] for flag in expand_flagfiles([f"--flagfile={path}"]))
+        # Those that others include name no networks, or no method.
+        if said.get("method") == method and "networks" in said:
+            head = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+            # The folder says which paper's table.
+            found.setdefault(str(path.parent.relative_to(root)), []).append((path.name, CITATION.sub("", head)))
+    return "\n".join(f"{folder}/\n{_listed(files)}" for folder, files in found.items())
+
+
+def _listed(files: Sequence[tuple[str, str]]) -> str:
+    width = max(len(name) for name, _ in files)
+    return "\n".join(_filled(head, " " * (width + 4), f"  {name:<{width}}  ") for name, head in files)
+
+
+def _filled(text: str, indent: str = "", first: str | None = None, width: int = WIDTH - SECTION) -> str:
+    first = indent if first is None else first
+    return textwrap.fill(text, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)

@@ -1,0 +1,105 @@
+"""The command `launch/export.py`: exports the networks of a run from its newest checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+from absl import flags
+
+from tfdistill.bounds import Filled, choose
+from tfdistill.commands import command_line
+from tfdistill.commands.flag_kinds import define
+from tfdistill.runs import run_exports
+from tfdistill.runs.assembly import facts_of, splits
+from tfdistill.runs.config import RunConfig
+from tfdistill.runs.folder import existing
+from tfdistill.runs.trained import Trained, load_trained
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parses flags, exports, prints where the exports lie. Returns the exit status."""
+    values = export_flags()
+    with command_line.one_line_errors("export.py"):
+        command_line.parse(values, arguments)
+        if values["help"].value:
+            print(command_line.usage("export.py", values))
+            return 0
+        folder = existing(values.runs_dir, values.run)
+        trained = load_trained(folder)
+        networks = chosen_networks(trained, values.network)
+        said: dict[str, Any] = {
+            name: values[name].value for name in ("export_dir", "export_bad_images") if values[name].value
+        }
+        config = dataclasses.replace(trained.config, **said)
+        run_exports.check_exports({network.name: network for network in networks}, config, trained.dataset)
+    print(f"{folder.path}, step {trained.step}", flush=True)
+    failed = False
+    for network in networks:
+        found, written = export_one(trained, config, network, again=values.again)
+        for name, path in found.paths.items():
+            print(
+                f"{name}: {path}" + ("" if written else " is of this step already; --again writes another"), flush=True
+            )
+        for name, text in found.failures.items():
+            failed = True
+            print(f"export.py: error: {name} is not exported: {text}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def export_flags() -> flags.FlagValues:
+    """The flags of the command."""
+    values = flags.FlagValues()
+    texts = {
+        "run": ("", "The run to export, finished or not."),
+        "runs_dir": ("runs", "Folder of all runs."),
+        "export_dir": ("", "Folder of all exports; the run's own --export_dir if empty."),
+        "export_bad_images": ("", "fail or mark, as in train.py --help; the run's own if empty."),
+        "network": ("", "Export this one only; every network of the run if empty."),
+    }
+    for name, (default, text) in texts.items():
+        define(values, name, default, str, text, Filled("a folder") if name == "runs_dir" else None)
+    flags.DEFINE_bool("again", False, "Write a new version even if this step has one.", flag_values=values)
+    flags.DEFINE_bool("help", False, "Print every flag, and exit.", short_name="h", flag_values=values)
+    return values
+
+
+def chosen_networks(trained: Trained, name: str) -> list[keras.Model]:
+    """The network of that name, or all where it is empty.
+
+    Raises:
+        ValueError: the run has no network of that name; the message has the nearest.
+    """
+    by_name = {network.name: network for network in trained.networks}
+    return [choose("network", name, by_name)] if name else trained.networks
+
+
+def export_one(
+    trained: Trained, config: RunConfig, network: keras.Model, *, again: bool
+) -> tuple[run_exports.Exports, bool]:
+    """Exports a network of a run as the end of its training does.
+
+    Args:
+        trained: the run.
+        config: its flags, as this export is to have them.
+        network: one of its networks.
+        again: write a new version even if there is one of this step.
+
+    Returns:
+        The version's folder or what went wrong, and whether a version was written now.
+    """
+    before = set(Path(config.export_dir, config.run_name, network.name).glob("*"))
+    found = run_exports.export_all(
+        {network.name: network},
+        config,
+        trained.dataset,
+        rows=trained.rows,
+        step=trained.step,
+        facts=facts_of(trained.dataset, *splits(config, trained.dataset)),
+        again=again,
+    )
+    return found, not before.issuperset(found.paths.values())

@@ -1,0 +1,111 @@
+"""The command `launch/train.py`: flags in, a trained run out, and one line for whatever goes wrong on the way."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from tfdistill import data
+from tfdistill.commands import command_line, explain
+from tfdistill.devices import memory
+from tfdistill.devices.workers import ending_with_the_others, lost_worker
+from tfdistill.engine.term_checks import SilentTermError
+from tfdistill.files import NO_ROOM, FileError
+from tfdistill.runs import callbacks, checkpoints, run_exports
+from tfdistill.runs.config import RunConfig
+from tfdistill.runs.folder import RunFolder
+from tfdistill.runs.interruption import Interrupted, Signals
+from tfdistill.runs.run import Run
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command `launch/train.py`: parses flags, trains, exports, prints a table. Returns the exit status."""
+    with ending_with_the_others("train.py"), Signals().handled() as signals:
+        try:
+            return _main(arguments, signals)
+        except Interrupted as stopped:
+            print(f"\ntrain.py: {stopped}; the same command goes on from there", file=sys.stderr)
+            return stopped.exit_status
+
+
+def _main(arguments: Sequence[str], signals: Signals) -> int:
+    values = command_line.run_flags()
+    with command_line.one_line_errors("train.py"):
+        command_line.parse(values, arguments)
+        if values["help"].value:
+            print(command_line.usage("train.py", values))
+            return 0
+        if values["list"].value:
+            print(command_line.listing())
+            return 0
+        if values["explain"].present:
+            print(explain.page(explain.config_of(values)))
+            return 0
+        config = command_line.run_config(values)
+        folder = RunFolder(Path(config.runs_dir) / config.run_name)
+        folder.check(config)
+        if folder.is_finished(config):
+            mend_finished(config, folder)
+            return 0
+        run = Run(config, folder, signals)
+    try:
+        return _train(run)
+    finally:
+        folder.close()
+
+
+def _train(run: Run) -> int:
+    """Trains and finishes a run; what may go wrong on the way is one line. Returns the exit status."""
+    try:
+        run.check_terms()
+        with command_line.one_line_errors("train.py"):
+            run.open()
+        run.train()
+    except SilentTermError as error:
+        print(f"train.py: error: {error}", file=sys.stderr)
+        return 2
+    except callbacks.Stopped as stopped:
+        print(f"\ntrain.py: {stopped}; the same command goes on from there", file=sys.stderr)
+        return stopped.exit_status
+    except FloatingPointError as error:
+        print(f"\ntrain.py: error: {error}", file=sys.stderr)
+        return 1
+    except checkpoints.CheckpointError as error:
+        print(f"\ntrain.py: error: {error}; once that is mended, the same command goes on", file=sys.stderr)
+        return 1
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        print(f"\ntrain.py: error: {memory.out_of_memory(error)}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if not isinstance(error, FileError | BrokenPipeError) and error.errno not in NO_ROOM:
+            raise
+        print(f"\ntrain.py: error: {_in_one_line(error)}; {run.rescue()}", file=sys.stderr)
+        return 1
+    except (tf.errors.OpError, UnicodeDecodeError) as error:  # the second: the first quoting a damaged file's bytes
+        if lost_worker(error):
+            raise
+        # A file that could be read before the training may be gone by now.
+        unreadable = data.describe_unreadable([run.train_split, *run.monitors.values()])
+        if not unreadable:
+            raise
+        print(f"\ntrain.py: error: {unreadable}; the same command goes on without it", file=sys.stderr)
+        return 1
+    with command_line.one_line_errors("train.py"):
+        return run.finish()
+
+
+def _in_one_line(error: OSError) -> str:
+    return str(error) if isinstance(error, FileError) else f"{error.filename or 'the output'}: {error.strerror}"
+
+
+def mend_finished(config: RunConfig, folder: RunFolder) -> None:
+    """Of a run that is finished: removes what killed processes have left, and repairs models.config."""
+    if folder.lock():
+        folder.tidy()
+        folder.close()
+    run_exports.mend(Path(config.export_dir) / config.run_name)
+    step = (folder.finished() or {}).get("step")
+    print(f"{folder.path} is finished at step {step}; results: {folder.results}")

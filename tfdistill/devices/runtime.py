@@ -1,0 +1,109 @@
+"""Where and how exactly a run computes: devices, precision, seeds, versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from tfdistill import startup
+from tfdistill.bounds import choose
+from tfdistill.devices import workers
+
+PRECISIONS = ("float32", "mixed_bfloat16")
+STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
+
+
+def make_strategy(name: str = "auto", replicas: int = 0) -> tf.distribute.Strategy:
+    """The strategy to create networks and distiller under.
+
+    Args:
+        name: "auto": "multi_worker" where TF_CONFIG names several workers, else every GPU, or one device where there
+            are fewer than two; "one": the first device; "mirrored": `replicas` devices, GPUs if there are enough of
+            them, else logical CPU devices (for tests: they share the processor); "multi_worker": every GPU of every
+            host that TF_CONFIG names, the processor where there is none.
+        replicas: with "mirrored", how many; 0: every GPU, or two on CPU.
+
+    Raises:
+        ValueError: an unknown name, replicas below 0, more of them than the processor has a use for, replicas with a
+            strategy that takes no number of them, or a TF_CONFIG that does not say what it should.
+        RuntimeError: logical CPU devices, or several workers, after TensorFlow has started; ask for the strategy
+            first.
+    """
+    choose("strategy", name, dict.fromkeys(STRATEGIES))
+    if replicas < 0:
+        raise ValueError(f"replicas: must be 0 or more, not {replicas}")
+    if replicas and name != "mirrored":
+        raise ValueError(f"replicas: {replicas} needs strategy 'mirrored', not {name!r}")
+    if name in ("auto", "multi_worker"):
+        cluster = workers.cluster_of_environment()
+        if cluster is not None and len(cluster.addresses) > 1:
+            return workers.connect(cluster)
+        if name == "multi_worker":
+            raise ValueError(
+                f"strategy: multi_worker needs two workers or more in TF_CONFIG, such as {workers.EXAMPLE}"
+            )
+    gpus = tf.config.list_physical_devices("GPU")
+    if name == "auto":
+        name = "mirrored" if len(gpus) > 1 else "one"
+    if name == "one":
+        return tf.distribute.get_strategy()
+    count = replicas or len(gpus) or 2
+    if gpus and count > len(gpus):
+        logging.warning("replicas: %d are more than the %d GPUs here; the processor computes them", count, len(gpus))
+    if len(gpus) >= count:
+        return tf.distribute.MirroredStrategy([f"GPU:{index}" for index in range(count)])
+    if count > (most := max(8, os.cpu_count() or 1)):
+        raise ValueError(f"replicas: must be {most} at most where the processor computes them, not {count}")
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if tf.config.get_logical_device_configuration(cpu) is None:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(count)])
+
+
+def set_precision(name: str) -> None:
+    """Sets Keras' global policy; losses and optimizers stay in float32 under "mixed_bfloat16".
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    choose("precision", name, dict.fromkeys(PRECISIONS))
+    keras.config.set_dtype_policy(name)
+
+
+def set_determinism(seed: int) -> None:
+    """From here on the same program gives the same bits on the same machine, on GPUs too, where that costs time.
+
+    TensorFlow then takes algorithms without a random order of summation, XLA included, tells XLA to choose kernels
+    without timing them, and refuses operations that have no such algorithm. Call it before anything is built.
+
+    Args:
+        seed: of what draws without a seed of its own, which TensorFlow would refuse otherwise.
+    """
+    keras.utils.set_random_seed(seed % 2**32)
+    tf.config.experimental.enable_op_determinism()
+
+
+def versions() -> dict[str, str]:
+    """What the run's numbers depend on besides the flags: packages, Python, machine, devices, oneDNN, TF32."""
+    packages = ("tfdistill", "tensorflow", "keras", "numpy", "tensorflow-datasets")
+    found = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed as a package"
+    devices = [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]
+    return {
+        **found,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "devices": ", ".join(devices),
+        "onednn": startup.onednn(),
+        # Whether NVIDIA GPUs from Ampere on may round the factors of float32 products to 10 bits; TensorFlow's default.
+        "tensor_float_32": "enabled" if tf.config.experimental.tensor_float_32_execution_enabled() else "disabled",
+    }

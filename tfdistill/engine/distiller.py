@@ -1,0 +1,497 @@
+"""The engine: the only `keras.Model` with a `train_step`, for every method and every strategy."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdistill import optimizers as optimizer_settings
+from tfdistill.devices import replicas
+from tfdistill.devices.workers import Workers
+from tfdistill.engine import batches, logged, loops
+from tfdistill.engine.guard import Guard, require_finite
+from tfdistill.engine.network_checks import check_networks, check_shared_layers, require_strategy, require_unchanged
+from tfdistill.engine.passes import ForwardPasses
+from tfdistill.engine.state import keyed, network_state
+from tfdistill.engine.update_optimizers import Choice, UpdateOptimizers
+from tfdistill.engine.updates import Phase, Round, Taps, check_plan, owned_by_update, without_idle_updates
+from tfdistill.tasks import Classification, require_classes
+
+
+class Distiller(keras.Model):
+    """Trains networks that learn together, as the subclass's table of updates says.
+
+    A method is a subclass that builds its helper models in its constructor, registers them in `self.helpers`, and
+    returns its table from `phases()`. Everything else is here: one forward pass per round, gradients only for what
+    an update owns, all gradients of a round before any is applied, logs per network and term, evaluation of every
+    network and of their ensemble, on one device or many replicas, with or without XLA.
+
+    Create networks and distiller under `strategy.scope()` to train on several replicas.
+
+    Args:
+        networks: functional models with distinct names that return a dict of taps with `"logits"`.
+        task: the supervised loss and metrics; classification if not given.
+
+    Raises:
+        ValueError: networks that could not learn together, or would do so wrongly; see `network_checks`.
+    """
+
+    protocol: ClassVar[str]
+    """Name of the training protocol (`optimizers.PROTOCOLS`) of a run that says none: the paper's, or see below."""
+    protocol_note: ClassVar[str] = ""
+    """A sentence for where that is not the protocol of the method's own paper: whose it is, and why."""
+    source: ClassVar[str]
+    """The paper that the method comes from."""
+    rebuilds_networks: ClassVar[bool] = False
+    """Whether `self.networks` or `deliverables()` are other models than the networks given (a shared trunk, a gate)."""
+
+    def __init__(self, networks: Sequence[keras.Model], *, task: Classification | None = None) -> None:
+        super().__init__(name=type(self).__name__.lower())
+        check_networks(networks, self.distribute_strategy)
+        self.networks = list(networks)
+        self.helpers: dict[str, keras.Model] = {}
+        self.task = task or Classification()
+        self.update_optimizers: dict[str, keras.optimizers.Optimizer] = {}
+        self.steps_trained = 0
+        self.train_function: Callable | None = None
+        self.test_function: Callable | None = None
+        self.epoch = self.phase_index = 0
+        self.phases_trained: set[int] = set()
+        self.steps_left: int | None = None
+        self._made_under = self.distribute_strategy
+        self.workers = Workers(self._made_under)
+        self.guard = Guard(self)
+        self._epoch = tf.Variable(0.0, trainable=False, name="epoch")
+        self._table: tuple[Phase, ...] | None = None
+        self._plan: tuple[Phase, ...] | None = None
+        self._trackers: dict[str, keras.metrics.Mean] = {}
+        self._evaluation_trackers: dict[str, keras.metrics.Mean] = {}
+        self.built = True
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The method's table. Called once, after construction."""
+        raise TypeError(f"{type(self).__name__} must say its phases()")
+
+    def recipe(
+        self, networks: optimizer_settings.OptimizerSettings | None = None, *, stretch: float = 1.0
+    ) -> dict[str, optimizer_settings.OptimizerSettings]:
+        """Optimizer settings per group of updates, as the protocol says; one group, `"networks"`, by default.
+
+        Args:
+            networks: the settings of that group in this run; the method's protocol's if not given.
+            stretch: how many times as long as its protocol's the run is. Milestones that the method says in epochs of
+                such a run are stretched by it; those of `networks` are the run's already.
+        """
+        return {"networks": networks or optimizer_settings.PROTOCOLS[self.protocol].settings}
+
+    def observe(self, images: tf.Tensor, call: Callable[[keras.Model, Any], Any]) -> dict[str, Taps]:
+        """The taps of every network, by its name, in one forward pass.
+
+        A method whose networks share layers overrides it, so that what is shared runs once; what else it computes on
+        the way may go along under names of its own.
+
+        Args:
+            images: normalised, `[batch, height, width, channels]`.
+            call: calls a model on its inputs in the mode that is asked for; call every model through it.
+        """
+        return {network.name: call(network, images) for network in self.networks}
+
+    def ensemble(self, taps: Mapping[str, Taps]) -> Taps:
+        """The ensemble's `"logits"` from what `observe` gave: the mean of the networks' logits, by default."""
+        return self.task.ensemble([taps[network.name] for network in self.networks])
+
+    def deliverables(self) -> dict[str, keras.Model]:
+        """What training is for, by name: the networks, stripped of every helper."""
+        return {network.name: network for network in self.networks}
+
+    def call(self, images: tf.Tensor, training: bool = False) -> dict[str, Taps]:
+        """The taps of every network, by its name."""
+        return self.observe(images, lambda model, inputs: model(inputs, training=training))
+
+    def forward(self, model: keras.Model, inputs: Any) -> Any:
+        """Calls a network or helper in the mode of the present phase: frozen models with `training=False`."""
+        return model(inputs, training=self.phase.moves(model))
+
+    @property
+    def classes(self) -> int:
+        """How many classes the networks tell apart."""
+        return int(self.networks[0].output["logits"].shape[-1])
+
+    # --- the plan, its optimizers and its variables
+
+    @property
+    def plan(self) -> tuple[Phase, ...]:
+        if self._plan is None:
+            if self._table is None:
+                self._table = self.phases()
+                check_plan(self._table)
+            self._owned = owned_by_update(self._table)
+            plan = without_idle_updates(self._table)
+            check_shared_layers(self.networks, plan)
+            with tf.init_scope(), self._scope():
+                names = logged.training_names(plan, self.networks, self.task.training_metric_names)
+                self._trackers = logged.means(names)
+                self._evaluation_trackers = logged.means(self.metrics_names, "val_")
+            self._plan = plan
+        return self._plan
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that is being trained."""
+        return self.plan[self.phase_index]
+
+    def compile(
+        self,
+        optimizers: Mapping[str, Choice] | None = None,
+        *,
+        xla: str | bool = "auto",
+        steps_per_execution: int = 1,
+    ) -> None:
+        """Sets how to train.
+
+        Args:
+            optimizers: settings per group of updates, or an optimizer of one's own per update, with all that Keras'
+                optimizers carry; the method's `recipe` serves what is not named here.
+            xla: `"on"`, `"off"`, or `"auto"`: on where a GPU is used (XLA is slower than oneDNN on CPUs).
+            steps_per_execution: training steps per call from Python.
+
+        Raises:
+            ValueError: no dict, or a name that is no group and no update of this method.
+        """
+        if optimizers is not None and not isinstance(optimizers, Mapping):
+            raise ValueError(
+                f"optimizers: must be a dict, such as {{'networks': OptimizerSettings()}}, not {optimizers!r}"
+            )
+        super().compile(optimizer=None, jit_compile=False, steps_per_execution=steps_per_execution)
+        self._xla = _resolve_xla(xla)
+        self._chosen = dict(optimizers or {})
+        self._plan = None  # what is frozen may have changed
+        names = [update.name for phase in self.plan for update in phase.updates()]
+        for name in self._chosen:
+            if name not in self.recipe() and name not in names:
+                raise ValueError(f"optimizers: no group or update {name!r}; there are {[*self.recipe(), *names]}")
+        self._compute: dict[tuple[int, int], Callable] = {}
+        self.update_optimizers = {}
+
+    def prepare(self, *, steps_per_epoch: int, epochs: int) -> None:
+        """Creates every optimizer, built on its own variables. `fit` does it where it has not been done.
+
+        Args:
+            steps_per_epoch: what turns epochs of the schedules into steps.
+            epochs: length of the run, for schedules that depend on it.
+        """
+        plan = self.plan
+        require_unchanged(self._owned, owned_by_update(self._table or ()))
+        if self.update_optimizers:
+            return
+        with self._scope():
+            self.optimizers = UpdateOptimizers(
+                plan,
+                lambda update: (
+                    self._chosen.get(update.name) or self._chosen.get(update.group) or self.recipe()[update.group]
+                ),
+                steps_per_epoch=steps_per_epoch,
+                epochs=epochs,
+                replicas=self.distribute_strategy.num_replicas_in_sync,
+            )
+        self.update_optimizers = self.optimizers.by_name
+
+    def state(self) -> dict[str, keras.Variable]:
+        """Every variable that the future of training depends on, under a key that is the same in every process."""
+        owners: dict[str, Sequence[keras.Variable]] = {
+            **{f"helpers/{name}": helper.variables for name, helper in self.helpers.items()},
+            **{f"optimizers/{name}": optimizer.variables for name, optimizer in self.update_optimizers.items()},
+            **{f"metrics/{key}": tracker.variables for key, tracker in self._trackers.items()},
+        }
+        return {**network_state(self.networks), **keyed(owners)}
+
+    def synchronize(self) -> None:
+        """Averages what replicas keep for themselves (BatchNorm statistics); nothing to do on one device.
+
+        With several workers all have to call it, at the same step.
+        """
+        for variable, mean in self._means():
+            variable.assign(mean)
+
+    def _means(self) -> list[tuple[keras.Variable, np.ndarray]]:
+        """What `synchronize` assigns; with several workers all have to call it."""
+        return replicas.means(self._kept_by_replicas(), self.distribute_strategy, self.workers)
+
+    def _kept_by_replicas(self) -> list[keras.Variable]:
+        """What no optimizer moves: running statistics, and the state of generators."""
+        models = (*self.networks, *self.helpers.values())
+        return list({id(one): one for model in models for one in model.non_trainable_variables}.values())
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """The arrays of `state`, the replicas' statistics averaged, and what each replica has for itself.
+
+        The variables stay as they are: when a checkpoint is taken must not change the training. With several workers
+        all have to call it.
+
+        Raises:
+            FloatingPointError: a variable, or a loss since the last look, is not finite: that is never saved.
+        """
+        self.guard.look()
+        means = {id(variable): mean for variable, mean in self._means()}
+        state = self.state()
+        arrays = replicas.values(state, self.distribute_strategy, self.workers)
+        arrays |= {name: means[id(variable)] for name, variable in state.items() if id(variable) in means}
+        require_finite(arrays, state, f"at step {self.steps_trained}")
+        own = {name: one for name, one in state.items() if id(one) in means or name.startswith("metrics/")}
+        return {**arrays, **replicas.own_values(own, self.distribute_strategy, self.workers)}
+
+    # --- one step
+
+    def batch_of(self, data: Any) -> dict[str, tf.Tensor]:
+        """A batch in the form that the methods read: `images`, and `labels` as the task's losses take them."""
+        return self.task.readied(batches.as_batch(data), self.classes)[0]
+
+    def _given(self, data: Any) -> dict[str, tf.Tensor]:
+        given = batches.as_batch(data)
+        batches.require_images(given["images"], self.networks[0].input_shape[1:])
+        return given
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Every round of the present phase on one batch: gradients of the round, then its updates in order."""
+        given = self._given(data)
+        if "weight" in given:
+            raise ValueError("data: 'weight' is for evaluation; training weighs every example alike")
+        batch, wrong = self.task.readied(given, self.classes)
+        if wrong is not None:
+            self.guard.labels.note(given["labels"], wrong)
+        share = batches.share_of(batch, self.distribute_strategy.num_replicas_in_sync)
+        compute = self._compiled_round if self._xla else functools.partial(self._round, self._passes(self.phase.rounds))
+        with share.keeping(self._kept_by_replicas()):
+            for position, this_round in enumerate(self.phase.rounds):
+                values, gradients = compute(position, share)
+                for update, gradient in zip(this_round.updates, gradients, strict=True):
+                    self.optimizers.apply(update, share.gradients(gradient))
+                for key, value in values.items():
+                    self._trackers[key].update_state(share.values(value))
+        return {}
+
+    def _passes(self, rounds: Sequence[Round]) -> ForwardPasses:
+        return ForwardPasses(self.phase, rounds, self.forward)
+
+    def _compiled_round(self, position: int, share: batches.Share) -> tuple[dict, list]:
+        """A round under XLA, which covers exactly its forward and backward pass.
+
+        What the compiler has fused cannot be taken over by the next round: each makes its forward passes itself.
+        """
+        key = (self.phase_index, position)
+        if key not in self._compute:
+            this_round = self.phase.rounds[position]
+
+            def compute(batch: Mapping[str, tf.Tensor], total: tf.Tensor | None) -> tuple[dict, list]:
+                return self._round(self._passes([this_round]), 0, batches.Share(batch, total))
+
+            self._compute[key] = tf.function(compute, jit_compile=True, autograph=False)
+        return self._compute[key](share.batch, share.total)
+
+    def _round(self, passes: ForwardPasses, position: int, share: batches.Share) -> tuple[dict, list]:
+        """What to log, each value per example, and the gradients of each update of the round at `position`."""
+        batch = share.batch
+        this_round = passes.rounds[position]
+        with passes.recording(position) as tapes:
+            taps = self.observe(batch["images"], passes.call)
+            terms = this_round.losses(batch, taps)
+            epoch = self._epoch.value()
+            totals = {update.name: update.total(terms.get(update.name, {}), epoch) for update in this_round.updates}
+            if unknown := sorted(set(terms) - set(totals)):
+                raise ValueError(f"the round of {sorted(totals)} gives terms for {unknown}, no updates of it")
+            global_batch = share.total
+            if global_batch is None:
+                global_batch = batch["images"].shape[0] or tf.shape(batch["images"])[0]
+                global_batch *= self.distribute_strategy.num_replicas_in_sync
+            means = {name: tf.reduce_sum(total) / tf.cast(global_batch, tf.float32) for name, total in totals.items()}
+            means = {update.name: self.optimizers.scaled(update, means[update.name]) for update in this_round.updates}
+        gradients = []
+        for update, tape in zip(this_round.updates, tapes, strict=True):
+            owned = [variable.value for variable in update.variables()]
+            gradients.append(update.require_all(tape.gradient(means[update.name], owned)))
+        values = {f"{name}/loss": total for name, total in totals.items()}
+        values |= {f"{name}/{term}": value for name, named in terms.items() for term, value in named.items()}
+        for network in logged.moved_in(this_round, self.networks):
+            metrics = self.task.training_metrics(batch, taps[network.name])
+            values |= {f"{network.name}/{metric}": value for metric, value in metrics.items()}
+        return values, gradients
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Metrics of every network and of their ensemble; `batch["weight"]` 0 leaves a padding example out."""
+        given = self._given(data)
+        batch, wrong = self.task.readied(given, self.classes)
+        if wrong is not None:
+            counted = wrong if "weight" not in batch else wrong & (tf.reshape(batch["weight"], [-1]) != 0)
+            self.guard.scored_labels.note(given["labels"], counted)
+        share = batches.share_of(batch, self.distribute_strategy.num_replicas_in_sync, summed=False)
+        taps = self(share.batch["images"], training=False)
+        scored: dict[str, Taps] = {network.name: taps[network.name] for network in self.networks}
+        if len(self.networks) > 1:
+            scored["ensemble"] = self.ensemble(taps)
+        for name, outputs in scored.items():
+            for metric, value in self.task.metrics(share.batch, outputs).items():
+                weight = share.values(share.batch["weight"]) if "weight" in batch else None
+                self._evaluation_trackers[f"{name}/{metric}"].update_state(share.values(value), sample_weight=weight)
+        return {}
+
+    # --- one fit for every strategy
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *,
+        epochs: int = 1,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        **keras_arguments: Any,
+    ) -> keras.callbacks.History:
+        """`keras.Model.fit`, with the phases of the method; arguments and history are Keras' own."""
+        if not self.compiled:
+            raise ValueError("fit: call compile() first; without arguments it takes the paper's recipe")
+        require_strategy(self._made_under, self.distribute_strategy)
+        share = 1.0 - (keras_arguments.get("validation_split") or 0.0)
+        in_data = batches.steps_in(x, y, keras_arguments.get("batch_size"), share)
+        known_steps = steps_per_epoch or in_data
+        if not self.update_optimizers and known_steps is None:
+            raise ValueError("steps_per_epoch: the data does not tell its length; give it, the schedules need it")
+        if isinstance(x, tf.data.Dataset):
+            self._given(x.element_spec)
+        self.prepare(steps_per_epoch=known_steps or 1, epochs=epochs)
+        self._require_sound(x, y)
+        if isinstance(scored := keras_arguments.get("validation_data"), tuple) and len(scored) > 1:
+            self._require_sound(scored[0], scored[1], "validation example")
+        self.phases_trained.clear()
+        self.guard.begin()
+        if self.optimizers.begin(initial_epoch, epochs):
+            self.train_function = None
+        self.make_train_function()
+        with batches.one_line_errors():
+            history = super().fit(
+                x,
+                y,
+                epochs=epochs,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch,
+                callbacks=[loops.EpochClock(known_steps), *callbacks],
+                **keras_arguments,
+            )
+        self._finalize()
+        return history
+
+    def evaluate(self, x: Any = None, y: Any = None, *, return_dict: bool = False, **keras_arguments: Any) -> Any:
+        """`keras.Model.evaluate`, after the replicas' BatchNorm statistics were averaged.
+
+        Returns:
+            The scores by name, or as a list in the order of `metrics_names`.
+        """
+        self.synchronize()
+        # Keras' `fit` says so when it scores, every epoch, the arrays that were looked at when it began.
+        if not keras_arguments.get("_use_cached_eval_dataset"):
+            self._require_sound(x, y)
+        self.guard.begin_scoring()
+        with batches.one_line_errors():
+            scores = super().evaluate(x, y, return_dict=True, **keras_arguments)
+        self.guard.look_at_scored()
+        self.guard.tell_of_scores(scores)
+        return scores if return_dict else [scores[name] for name in self.metrics_names]
+
+    def _require_sound(self, images: Any, labels: Any, place: str = "example") -> None:
+        """Refuses arrays that hold what is no number or no class; a data set is looked at while it is read."""
+        batches.require_finite_images(images, place)
+        require_classes(labels, self.classes, place)
+
+    def test_on_batch(self, x: Any, y: Any = None, *, return_dict: bool = False, **keras_arguments: Any) -> Any:
+        """`keras.Model.test_on_batch`; what it gives is in the order of `evaluate`."""
+        scores = super().test_on_batch(x, y, return_dict=True, **keras_arguments)
+        return scores if return_dict else [scores[name] for name in self.metrics_names]
+
+    def train_on_batch(self, *arguments: Any, **keras_arguments: Any) -> Any:
+        """Refused: phases, ramps and schedules need to know the epoch.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("train_on_batch: phases and schedules need the epoch; use fit(), which takes any data set")
+
+    def start_epoch(self, epoch: int, steps: int | None) -> None:
+        """Chooses the phase of `epoch` (from 0) and says how many steps it has."""
+        self.epoch, self.steps_left = epoch, steps
+        self._epoch.assign(epoch)
+        ends: float = 0
+        for index, phase in enumerate(self.plan):
+            ends = math.inf if phase.epochs is None else ends + phase.epochs
+            if epoch < ends or index == len(self.plan) - 1:
+                break
+        if index != self.phase_index:
+            self._finalize()
+        self.phase_index = index
+
+    def _finalize(self) -> None:
+        """Ends what `fit` has trained of the present phase."""
+        if self.phase_index in self.phases_trained:
+            with self._scope():
+                self.optimizers.finalize(self.phase)
+
+    def save(self, *arguments: Any, **keywords: Any) -> None:
+        """Refused: a distiller is a training, and no model that a file could bring back.
+
+        Raises:
+            NotImplementedError: always; says what is saved instead.
+        """
+        raise NotImplementedError(
+            "save: a distiller is not saved as a model; save its networks (distiller.networks[0].save(path)), or the "
+            "weights of all with save_weights(path)"
+        )
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Keras' own fails with several replicas and several steps per execution; see `loops.training`."""
+        if self.train_function is None or force:
+            self.train_function = loops.training(self, logged.results_of(self._trackers))
+
+    def make_test_function(self, force: bool = False) -> None:
+        """As `make_train_function`; see `loops.evaluation`."""
+        if self.test_function is None or force:
+            self.test_function = loops.evaluation(self, logged.results_of(self._evaluation_trackers))
+
+    def _maybe_symbolic_build(self, *arguments: Any, **keywords: Any) -> None:
+        """Everything is built already; Keras' symbolic build fails under several replicas."""
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Keras asks for it at the end of an epoch, and then reports the last step's logs, which are the same.
+
+        With several workers each metric would be a meeting of its own.
+        """
+        return {} if self.workers.count > 1 else super().get_metrics_result()
+
+    # --- names and numbers
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [*self._trackers.values(), *self._evaluation_trackers.values()]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The scores that `evaluate` gives, in its order; without the prefix `val_` that `fit` gives them."""
+        return logged.score_names(self.networks, self.task.metric_names)
+
+    def _scope(self) -> contextlib.AbstractContextManager:
+        return self.distribute_strategy.scope()
+
+
+def _resolve_xla(xla: str | bool) -> bool:
+    if xla in ("on", True):
+        return True
+    if xla in ("off", False):
+        return False
+    if xla == "auto":
+        return bool(tf.config.list_logical_devices("GPU"))
+    raise ValueError(f"xla: {xla!r} is none of 'auto', 'on', 'off'")

@@ -1,0 +1,43 @@
+"""What is logged and scored: the names, and a mean for each over all examples of all replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from tfdistill.engine.updates import Phase, Round
+
+
+def training_names(plan: Sequence[Phase], networks: Sequence[keras.Model], metrics: Sequence[str]) -> list[str]:
+    """Of every update its loss and terms, of every network that moves its metrics, as "<owner>/<what>"."""
+    names: list[str] = []
+    for this_round in (this_round for phase in plan for this_round in phase.rounds):
+        for update in this_round.updates:
+            names += [f"{update.name}/loss", *(f"{update.name}/{term}" for term in update.terms)]
+        moved = moved_in(this_round, networks)
+        names += [f"{network.name}/{metric}" for network in moved for metric in metrics]
+    return list(dict.fromkeys(names))
+
+
+def score_names(networks: Sequence[keras.Model], metrics: Sequence[str]) -> list[str]:
+    """Of every network, and of their ensemble where there are several, its metrics."""
+    owners = [network.name for network in networks] + (["ensemble"] if len(networks) > 1 else [])
+    return [f"{owner}/{metric}" for owner in owners for metric in metrics]
+
+
+def moved_in(this_round: Round, networks: Sequence[keras.Model]) -> list[keras.Model]:
+    """The networks of which some update of the round moves a variable."""
+    moved = Phase((this_round,))
+    return [network for network in networks if moved.moves(network)]
+
+
+def means(names: Iterable[str], prefix: str = "") -> dict[str, keras.metrics.Mean]:
+    """A mean per name; to be called under the strategy's scope."""
+    return {name: keras.metrics.Mean(name=prefix + name.replace("/", "_")) for name in names}
+
+
+def results_of(trackers: Mapping[str, keras.metrics.Mean]) -> Callable[[], dict[str, tf.Tensor]]:
+    """A function that gives the present value of each, in one call."""
+    return tf.function(lambda: {name: tracker.result() for name, tracker in trackers.items()}, autograph=False)

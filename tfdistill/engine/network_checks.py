@@ -1,0 +1,224 @@
+"""What networks must be to learn in a distiller: right, or one line that names the network and the remedy."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfdistill import keras_settings
+from tfdistill.engine.updates import Phase
+from tfdistill.networks.graphs import closed_models, is_functional
+from tfdistill.networks.probabilities import require_logits
+
+RESERVED = "ensemble"
+SPREADING = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def check_networks(networks: Sequence[Any], strategy: tf.distribute.Strategy) -> None:
+    """Refuses networks that a distiller could not train, or would train wrongly without a word.
+
+    Args:
+        networks: what a distiller was given.
+        strategy: the distiller's.
+
+    Raises:
+        ValueError: in one line, the network and what would be right.
+    """
+    require_networks(networks)
+    keras_settings.require_buildable()
+    for network in networks:
+        _require_logits(network)
+        _require_layers(network)
+        _require_scope(network, strategy)
+    for other in networks[1:]:
+        _require_alike(networks[0], other)
+    if not any(network.trainable_variables for network in networks):
+        names = ", ".join(network.name for network in networks)
+        raise ValueError(f"networks: nothing in {names} may move; set trainable = True on one of them at least")
+
+
+def require_networks(networks: Sequence[Any]) -> None:
+    """The part of `check_networks` that comes before anything is read off the networks.
+
+    Raises:
+        ValueError: no list of models with names of their own, each a graph from images to a dict with "logits".
+    """
+    if not isinstance(networks, Sequence) or not networks:
+        raise ValueError(f"networks: at least one is needed, in a list; not {networks!r:.80}")
+    for place, network in enumerate(networks, start=1):
+        if not isinstance(network, keras.Model):
+            raise ValueError(f"networks: number {place} must be a keras.Model, not {network!r:.80}")
+    _require_names(networks)
+    for network in networks:
+        _require_graph(network)
+        _require_taps(network)
+        _require_one_input(network)
+
+
+def check_shared_layers(networks: Sequence[keras.Model], plan: Sequence[Phase]) -> None:
+    """Refuses layers in two networks that two updates of a phase would move, each by the way it knows.
+
+    What one update moves for several networks, such as a trunk in common, is right.
+
+    Raises:
+        ValueError: names both networks, a shared weight and the updates.
+    """
+    for first, second in itertools.combinations(networks, 2):
+        theirs = {id(variable) for variable in second.trainable_variables}
+        for variable in first.trainable_variables:
+            if id(variable) not in theirs:
+                continue
+            for phase in plan:
+                # Of a network as a whole: a method that moves a trunk by itself knows whose it is.
+                whole = [one for one in phase.updates() if any(model in (first, second) for model in one.models)]
+                moving = [one.name for one in whole if any(variable is own for own in one.variables())]
+                if len(moving) > 1:
+                    raise ValueError(
+                        f"networks: {first.name} and {second.name} share {variable.path}, which the updates "
+                        f"{', '.join(moving)} would each move; give each layers of its own, or freeze the shared ones"
+                    )
+
+
+def require_strategy(made_under: tf.distribute.Strategy, present: tf.distribute.Strategy) -> None:
+    """Refuses to train under another strategy than networks and distiller were created under.
+
+    Raises:
+        ValueError: names both.
+    """
+    if present is not made_under:
+        raise ValueError(
+            f"fit: in the scope of a {_name_of(present)}, but the distiller was created outside of it; "
+            "create networks and distiller in strategy.scope() too"
+        )
+
+
+def require_unchanged(before: Mapping[str, list[int]], now: Mapping[str, list[int]]) -> None:
+    """Refuses to train on where layers were frozen or freed since `compile`, which optimizers and graph do not know.
+
+    Args:
+        before: what `updates.owned_by_update` gave at `compile`.
+        now: what it gives now.
+
+    Raises:
+        ValueError: names an update.
+    """
+    for name, owned in now.items():
+        if owned != before[name]:
+            raise ValueError(
+                f"fit: what update {name!r} may move has changed since compile(), as by setting trainable; "
+                "call compile() again"
+            )
+
+
+def _require_names(networks: Sequence[keras.Model]) -> None:
+    names = [network.name for network in networks]
+    if len(set(names)) < len(names) or RESERVED in names:
+        raise ValueError(f"networks: names must differ from each other and from {RESERVED!r}, not {names}")
+
+
+def _require_graph(network: keras.Model) -> None:
+    if is_functional(network):
+        return
+    if isinstance(network, keras.Sequential):
+        raise ValueError(
+            f"networks: {network.name} is a Sequential that is not built; begin it with keras.Input(shape), and name "
+            "its taps by network_from()"
+        )
+    raise ValueError(
+        f"networks: {network.name} is a {type(network).__name__} whose call() is code; methods and exports need a "
+        "graph of layers: build it as a functional keras.Model(inputs, outputs)"
+    )
+
+
+def _require_taps(network: keras.Model) -> None:
+    # A Sequential that was never called has no `output`.
+    outputs = network.outputs[0] if isinstance(network, keras.Sequential) else network.output
+    if not isinstance(outputs, dict) or "logits" not in outputs:
+        raise ValueError(
+            f"networks: {network.name} must return a dict of taps with 'logits', not "
+            f"{', '.join(outputs) if isinstance(outputs, dict) else _described(outputs)}; see network_from()"
+        )
+    for tap, tensor in outputs.items():
+        if not isinstance(tensor, keras.KerasTensor):
+            raise ValueError(f"networks: {network.name}: tap {tap!r} must be one tensor, not {_described(tensor)}")
+    shape = tuple(outputs["logits"].shape)
+    if len(shape) != 2 or shape[1] is None or shape[1] < 2:
+        raise ValueError(f"networks: {network.name}: logits must be [batch, classes] of 2 classes or more, not {shape}")
+
+
+def _described(outputs: Any) -> str:
+    if isinstance(outputs, keras.KerasTensor):
+        return f"a tensor {tuple(outputs.shape)}"
+    return f"a {type(outputs).__name__} of {len(outputs)}"
+
+
+def _require_one_input(network: keras.Model) -> None:
+    shapes = [tuple(one.shape) for one in network.inputs]
+    if len(shapes) != 1:
+        raise ValueError(f"networks: {network.name} must read images alone, one input; it has inputs {shapes}")
+
+
+def _require_logits(network: keras.Model) -> None:
+    require_logits(network.inputs[0], network.output["logits"], f"networks: {network.name}")
+
+
+def _require_layers(network: keras.Model) -> None:
+    """Layers whose settings the engine cannot honour; of what it leaves out it warns."""
+    layers = [layer for model in (network, *closed_models(network)) for layer in model.layers]
+    for layer in layers:
+        if getattr(layer, "data_format", None) == "channels_first":
+            raise ValueError(
+                f"networks: {network.name}: layer {layer.name!r} is channels_first; images here are [batch, height, "
+                "width, channels], so build it with data_format='channels_last'"
+            )
+    for variable in network.trainable_variables:
+        if variable.dtype in ("float16", "bfloat16"):
+            raise ValueError(
+                f"networks: {network.name} keeps {variable.path} in {variable.dtype}, which loses small steps; build "
+                "it in float32, or under keras.config.set_dtype_policy('mixed_bfloat16')"
+            )
+    regularized = [variable.path for variable in network.trainable_variables if getattr(variable, "regularizer", None)]
+    regularized += [layer.name for layer in layers if getattr(layer, "activity_regularizer", None)]
+    if regularized:
+        warnings.warn(
+            f"networks: {network.name}: the penalties of {len(regularized)} regularizers ({regularized[0]}, ...) are "
+            "no part of a method's losses and are left out; weight_decay of the optimizer's settings is the way",
+            stacklevel=4,
+        )
+
+
+def _require_scope(network: keras.Model, strategy: tf.distribute.Strategy) -> None:
+    for variable in network.variables:
+        value = variable.value
+        own = value.distribute_strategy if isinstance(value, tf.distribute.DistributedValues) else None
+        if own is not strategy and (own is not None or isinstance(strategy, SPREADING)):
+            where = f"in the scope of a {type(own).__name__}" if own else "outside of any strategy's scope"
+            raise ValueError(
+                f"networks: {network.name} was created {where}, and the distiller under a {_name_of(strategy)}; "
+                "create networks and distiller in one strategy.scope()"
+            )
+
+
+def _name_of(strategy: tf.distribute.Strategy) -> str:
+    return type(strategy).__name__.strip("_")
+
+
+def _require_alike(first: keras.Model, other: keras.Model) -> None:
+    classes = [network.output["logits"].shape[1] for network in (first, other)]
+    if classes[0] != classes[1]:
+        raise ValueError(
+            f"networks: {first.name} tells {classes[0]} classes apart, {other.name} {classes[1]}; peers need the same"
+        )
+    shapes = [tuple(network.inputs[0].shape[1:]) for network in (first, other)]
+    fits = len(shapes[0]) == len(shapes[1]) and all(
+        one == another or None in (one, another) for one, another in zip(*shapes, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"networks: {first.name} reads images {shapes[0]}, {other.name} {shapes[1]}; peers see the same images"
+        )

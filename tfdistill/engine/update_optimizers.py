@@ -1,0 +1,149 @@
+"""The optimizer of every update: made, told where its schedule stands, applied, and brought to its end."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
+import keras
+import tensorflow as tf
+
+from tfdistill import optimizers
+from tfdistill.engine.updates import Phase, Update
+from tfdistill.networks.graphs import layers_of
+
+Choice: TypeAlias = keras.optimizers.Optimizer | optimizers.OptimizerSettings
+Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
+
+
+class UpdateOptimizers:
+    """Creates every optimizer, built on the variables that its update moves; under the strategy's scope.
+
+    Args:
+        plan: the method's phases.
+        choose: an update's settings, or an optimizer of the user's own.
+        steps_per_epoch: what turns epochs of the schedules into steps.
+        epochs: length of the run, for schedules that depend on it.
+        replicas: how many sum their gradients.
+
+    Raises:
+        ValueError: what was chosen is no optimizer, serves two updates, or carries what cannot be had here.
+    """
+
+    def __init__(
+        self,
+        plan: Sequence[Phase],
+        choose: Callable[[Update], Choice],
+        *,
+        steps_per_epoch: int,
+        epochs: int,
+        replicas: int,
+    ) -> None:
+        self.by_name: dict[str, keras.optimizers.Optimizer] = {}
+        self.steps_per_epoch, self.epochs = steps_per_epoch, epochs
+        self._plan = plan
+        self._takes_sums: set[str] = set()
+        self._schedules: dict[tuple[str, int], tuple[Schedule, int]] = {}
+        self._told = False
+        used: list[Choice] = []
+        for phase in plan:
+            phase_epochs = phase.epochs or max(1, epochs)
+            epochs -= phase.epochs or 0
+            for update in phase.updates():
+                chosen = choose(update)
+                if any(chosen is one for one in used if not isinstance(one, optimizers.OptimizerSettings)):
+                    raise ValueError(f"optimizers: one cannot serve two updates; give {update.name!r} its own")
+                used.append(chosen)
+                if isinstance(chosen, optimizers.OptimizerSettings):
+                    chosen = optimizers.build(chosen, steps_per_epoch=steps_per_epoch, epochs=phase_epochs)
+                self._add(update, chosen, replicas)
+        moved = [(one.name, self.by_name[one.name], one.variables()) for phase in plan for one in phase.updates()]
+        optimizers.require_one_average(moved)
+
+    def _add(self, update: Update, optimizer: keras.optimizers.Optimizer, replicas: int) -> None:
+        optimizers.require_optimizer(optimizer, update.name)
+        if any(layer.compute_dtype == "float16" for model in update.models for layer in layers_of(model)):
+            optimizer = optimizers.with_loss_scale(optimizer)
+        optimizer.build(update.variables())
+        if replicas > 1 and optimizers.fit_for_replicas(optimizer, update.name, replicas):
+            self._takes_sums.add(update.name)
+        self.by_name[update.name] = optimizer
+        for index, rule in enumerate(optimizers.rules_of(optimizer)):
+            if isinstance(rule._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+                self._schedules[update.name, index] = rule._learning_rate, 0
+
+    def scaled(self, update: Update, loss: tf.Tensor) -> tf.Tensor:
+        """The loss whose gradients `apply` takes: scaled where the optimizer divides by a scale."""
+        return self.by_name[update.name].scale_loss(loss)
+
+    def apply(self, update: Update, gradients: Sequence[tf.Tensor]) -> None:
+        """Moves what the update owns; in a replica, with the replica's gradients."""
+        if update.name in self._takes_sums:
+            context = tf.distribute.get_replica_context()
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))
+        self.by_name[update.name].apply_gradients(zip(gradients, update.variables(), strict=True))
+
+    def begin(self, epoch: int, epochs: int) -> bool:
+        """When `fit` begins: brings the schedules of the learning rates to where ramps and phases are.
+
+        Where the optimizers' own count of steps is in `epoch` already, as in a run that goes on, nothing changes. A
+        second `fit` from epoch 0 goes on with the rates, as Keras does, and is told so if ramps or phases begin anew.
+
+        Args:
+            epoch: the first, from 0.
+            epochs: the last, from 1.
+
+        Returns:
+            Whether a schedule was moved, which functions that are traced already do not see.
+        """
+        if epochs > self.epochs and self._schedules:
+            self._tell(
+                f"fit: the learning rates' schedules are made for {self.epochs} epochs, not {epochs}; compile() again, "
+                "or prepare() with the whole length, makes others"
+            )
+        moved = False
+        for update, first in self._updates_at(epoch):
+            for index, rule in enumerate(optimizers.rules_of(self.by_name[update.name])):
+                if (update.name, index) not in self._schedules:
+                    continue
+                schedule, ahead = self._schedules[update.name, index]
+                taken, wanted = int(rule._iterations.numpy()), (epoch - first) * self.steps_per_epoch
+                if (taken + ahead) // self.steps_per_epoch == wanted // self.steps_per_epoch:
+                    continue
+                if epoch == 0:
+                    self._tell_of_ramps(taken + ahead)
+                    continue
+                self._schedules[update.name, index] = schedule, wanted - taken
+                rule.learning_rate = optimizers.later(schedule, wanted - taken)
+                moved = True
+        return moved
+
+    def finalize(self, phase: Phase) -> None:
+        """At the end of a phase's training: weights become their averages where an optimizer has `use_ema`."""
+        for update in phase.updates():
+            self.by_name[update.name].finalize_variable_values(update.variables())
+
+    def _updates_at(self, epoch: int) -> Iterator[tuple[Update, int]]:
+        """The updates of the phase of an epoch, with the phase's first epoch."""
+        first = 0
+        for phase in self._plan:
+            if phase.epochs is None or epoch < first + phase.epochs or phase is self._plan[-1]:
+                yield from ((update, first) for update in phase.updates())
+                return
+            first += phase.epochs
+
+    def _tell_of_ramps(self, taken: int) -> None:
+        ramps = any(
+            callable(weight) for phase in self._plan for one in phase.updates() for weight in one.terms.values()
+        )
+        if ramps or len(self._plan) > 1:
+            self._tell(
+                f"fit: ramps and phases begin at epoch 0, the learning rates go on from step {taken}; "
+                f"initial_epoch={taken // self.steps_per_epoch} goes on with both, compile() begins both anew"
+            )
+
+    def _tell(self, line: str) -> None:
+        if not self._told:
+            warnings.warn(line, stacklevel=4)
+        self._told = True

@@ -1,0 +1,67 @@
+"""Whether a checkpoint's arrays are those of a set of variables, and assigning them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfdistill.runs.checkpoints.files import CheckpointError
+
+_HALF_FROM_SINGLE = {("bfloat16", "float32"), ("float16", "float32")}
+
+
+def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Assigns every array to the variable of its name, after checking that all of them fit.
+
+    Names must match one to one, shapes and dtypes must be equal. Half-precision variables also take float32
+    arrays, as `.npz` has no bfloat16.
+
+    Args:
+        variables: name to `keras.Variable` or `tf.Variable`.
+        arrays: name to array, as in `Checkpoint.arrays`.
+
+    Raises:
+        CheckpointError: something does not fit; no variable was touched.
+    """
+    require_fit(variables, arrays)
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def require_fit(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Checks what `assign` needs: names one to one, equal shapes and dtypes.
+
+    Raises:
+        CheckpointError: something does not fit.
+    """
+    _check_names(variables, arrays)
+    for name, variable in variables.items():
+        array, shape = np.asarray(arrays[name]), tuple(variable.shape)
+        if shape != array.shape:
+            raise CheckpointError(f"variable '{name}' has shape {shape}, its array in the checkpoint {array.shape}")
+        dtype, found = getattr(variable.dtype, "name", variable.dtype), array.dtype.name
+        if dtype != found and (dtype, found) not in _HALF_FROM_SINGLE:
+            raise CheckpointError(f"variable '{name}' is {dtype}, its array in the checkpoint {found}")
+
+
+def _check_names(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    missing = sorted(variables.keys() - arrays.keys())
+    unexpected = sorted(arrays.keys() - variables.keys())
+    if missing:
+        rest = _more(missing) + _nearest(missing[0], unexpected)
+        raise CheckpointError(f"the checkpoint has no array for variable '{missing[0]}'{rest}")
+    if unexpected:
+        rest = _more(unexpected)
+        raise CheckpointError(f"the checkpoint's array '{unexpected[0]}'{rest} belongs to no variable")
+
+
+def _more(names: Sequence[str]) -> str:
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+
+
+def _nearest(name: str, candidates: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, candidates, n=1)
+    return f"; the nearest it has is '{close[0]}'" if close else ""

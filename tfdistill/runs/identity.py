@@ -1,0 +1,46 @@
+"""Whose a checkpoint is: the flags of its training are written into it, and compared before a run goes on from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tfdistill.runs import checkpoints
+from tfdistill.runs.config import RunConfig
+from tfdistill.runs.continuing import Recipe, refusal, training_flags
+from tfdistill.devices.replicas import shared
+
+KEY = "flags"
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """What a checkpoint's metadata says of the training it belongs to."""
+    return {KEY: training_flags(config)}
+
+
+def misfit(
+    config: RunConfig, variables: Mapping[str, Any], owners: tuple[str, ...] = ("",), recipe: Recipe | None = None
+) -> Callable[[checkpoints.Checkpoint], str]:
+    """For `checkpoints.newest`: why a checkpoint is not of the training that `config` describes.
+
+    A checkpoint from before there were identities is judged by its arrays alone.
+
+    Args:
+        config: the run.
+        variables: what the checkpoint is for, by name.
+        owners: beginnings of the names that count; what else a checkpoint holds is not looked at.
+        recipe: `Distiller.recipe` of the method, where training goes on: a run's length may move helpers' rates.
+    """
+
+    def problem(found: checkpoints.Checkpoint) -> str:
+        flags = found.metadata.get(KEY)
+        if flags is not None and (said := refusal(flags, config, recipe)):
+            return said
+        arrays = {name: array for name, array in shared(found.arrays).items() if name.startswith(owners)}
+        try:
+            checkpoints.require_fit(variables, arrays)
+        except checkpoints.CheckpointError as error:
+            return str(error)
+        return ""
+
+    return problem

@@ -1,0 +1,128 @@
+"""Weights that networks are given before training: Keras' own, another run's, or a file's."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tfdistill.runs import checkpoints
+from tfdistill import networks
+from tfdistill.runs.assembly import distinct
+from tfdistill.networks.keras_applications import imagenet_weights
+from tfdistill.networks.specification import IMAGENET, Specification
+from tfdistill.networks.weights import assign_weights, read_weights, weights_of
+from tfdistill.runs.stored_flags import read_flags
+
+
+def load_initial_weights(built: Sequence[keras.Model], texts: Sequence[str]) -> list[str]:
+    """Gives each network the weights that its specification names; one without a source keeps its own.
+
+    Args:
+        built: the networks.
+        texts: their specifications, such as "resnet20:runs/first".
+
+    Returns:
+        what to tell the user, a line for each network that was given weights.
+
+    Raises:
+        ValueError: a source is not there or does not fit; one line says what, with both shapes where shapes differ.
+    """
+    told: list[str] = []
+    # The last first: where networks share layers, these are the first network's.
+    for network, text in reversed(list(zip(built, texts, strict=True))):
+        specification = Specification.parse(text)
+        if not specification.source:
+            continue
+        try:
+            told = _load(network, specification) + told
+        except (ValueError, checkpoints.CheckpointError) as error:
+            raise ValueError(f"networks: {text}: {error}") from error
+    return told
+
+
+def _load(network: keras.Model, specification: Specification) -> list[str]:
+    architecture = networks.architecture_of(specification)
+    if specification.source == IMAGENET:
+        source = "Keras' ImageNet weights"
+        arrays = imagenet_weights(architecture, classes=network.output["logits"].shape[-1])
+    else:
+        path, chosen = _path_and_network(specification.source)
+        source = str(path)
+        if path.is_file():
+            arrays = read_weights(path, network, architecture)
+        else:
+            found = _checkpoint(path)
+            names = (chosen,) if chosen else (network.name, specification.name)
+            chosen = _network_in(found, path, names, specification)
+            _check_architecture(path, chosen, architecture)
+            arrays = _named_weights(found, chosen, network)
+            source = f"{chosen} of {path}, step {found.step}"
+    return assign_weights(network, arrays, source=source) or [f"{network.name}: starts from {source}"]
+
+
+def _path_and_network(source: str) -> tuple[Path, str]:
+    """PATH or PATH:NETWORK; a path that is there may have a colon in it."""
+    path, colon, network = source.rpartition(":")
+    if not colon or Path(source).exists():
+        return Path(source), ""
+    return Path(path), network
+
+
+def _checkpoint(path: Path) -> checkpoints.Checkpoint:
+    """Of a run's folder the newest whole checkpoint, of a folder of checkpoints likewise, or the one at `path`."""
+    if not path.exists():
+        raise ValueError(f"there is no {path}")
+    if (path / checkpoints.MANIFEST).is_file():
+        return checkpoints.read(path)
+    inside = path / "checkpoints"
+    found = checkpoints.newest(inside if inside.is_dir() else path)
+    if found is None:
+        raise ValueError(f"{path} has no checkpoint")
+    return found
+
+
+def _network_in(found: checkpoints.Checkpoint, path: Path, names: Sequence[str], specification: Specification) -> str:
+    """The network of the checkpoint that is meant: the first of `names` that it has."""
+    there = list(dict.fromkeys(key.split("/")[1] for key in found.arrays if key.startswith("networks/")))
+    chosen = next((name for name in names if name in there), None)
+    if chosen is None:
+        example = shlex.quote(f"{specification.name}:{path}:{there[0]}") if there else ""
+        raise ValueError(f"{path} has no {names[-1]}, but {', '.join(there) or 'no network'}; say which: {example}")
+    return chosen
+
+
+def _check_architecture(path: Path, chosen: str, architecture: str) -> None:
+    """Where a run's folder says of which architecture its network is, another one is refused by name."""
+    flags = next((one / "flags.json" for one in (path, *path.parents[:2]) if (one / "flags.json").is_file()), None)
+    if flags is None:
+        return
+    texts = read_flags(flags, needed=("networks",))["networks"]
+    try:
+        theirs = _architecture_in(texts, chosen) or architecture
+    except ValueError as error:
+        raise ValueError(f"{flags}: networks: {error}") from error
+    if theirs != architecture:
+        right = shlex.quote(f"{theirs}:{path}:{chosen}")
+        raise ValueError(f"{chosen} of {path} is {theirs}, not {architecture}; write {right}")
+
+
+def _architecture_in(texts: Sequence[str], chosen: str) -> str:
+    """Of the network that is called `chosen` in a run of these networks; empty where none is."""
+    specifications = [Specification.parse(str(text)) for text in texts]
+    by_name = dict(zip(distinct([one.name for one in specifications]), specifications, strict=True))
+    return networks.architecture_of(by_name[chosen]) if chosen in by_name else ""
+
+
+def _named_weights(found: checkpoints.Checkpoint, chosen: str, network: keras.Model) -> dict[str, np.ndarray]:
+    """A network's arrays in a checkpoint, which counts variables, under the names of the weights here."""
+    names = {id(variable): name for name, variable in weights_of(network).items()}
+    # A dropout's random state is a variable, but no weight.
+    here = {f"{index:04d}/{one.name}": names.get(id(one)) for index, one in enumerate(network.variables)}
+    prefix = f"networks/{chosen}/"
+    there = {key.removeprefix(prefix): array for key, array in found.arrays.items() if key.startswith(prefix)}
+    renamed = {here.get(key, key): array for key, array in there.items()}
+    return {name: array for name, array in renamed.items() if name is not None}

@@ -1,0 +1,99 @@
+"""What a finished run reports: results.json, and the table on the terminal."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tfdistill.devices import runtime
+from tfdistill.runs.config import RunConfig
+
+
+def network_results(networks: Sequence[keras.Model], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Parameters, last scores and best accuracy (with its epoch) of each network, and of their ensemble.
+
+    Args:
+        networks: the networks.
+        rows: the record of the epochs.
+    """
+    found = []
+    parameters_of = {"ensemble": None, **{one.name: trainable_parameters(one) for one in networks}}
+    for name in [*(one.name for one in networks if one.name != "ensemble"), "ensemble"]:
+        parameters = parameters_of[name]
+        scored = [row for row in rows if f"val_{name}/accuracy" in row]
+        if not scored:
+            continue
+        best = max(scored, key=lambda row: row[f"val_{name}/accuracy"])
+        prefix = f"val_{name}/"
+        last = {key.removeprefix(prefix): value for key, value in scored[-1].items() if key.startswith(prefix)}
+        best_entry = {"best_accuracy": best[f"val_{name}/accuracy"], "best_epoch": best["epoch"]}
+        found.append({"name": name, "parameters": parameters, "last": last, **best_entry})
+    return found
+
+
+def trainable_parameters(network: keras.Model) -> int:
+    """What papers count: weights that training moves, without BatchNorm's running statistics."""
+    return sum(math.prod(variable.shape) for variable in network.trainable_variables)
+
+
+def results_of(
+    config: RunConfig,
+    networks: Sequence[keras.Model],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    scored_on: str,
+    other_scores: Mapping[str, Mapping[str, float]],
+    exports: Mapping[str, Path],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The content of results.json: the table, the loss terms of the last epoch, speed, flags, versions."""
+    last = rows[-1] if rows else {}
+    terms = {
+        name: value for name, value in last.items() if "/" in name and not name.startswith(("val_", "learning_rate"))
+    }
+    speeds = sorted(row["images_per_second"] for row in rows if row["images_per_second"])
+    return {
+        **facts,
+        "scored_on": scored_on,
+        "networks": network_results(networks, rows),
+        "other_scores": {split: dict(scores) for split, scores in other_scores.items()},
+        "training_terms": terms,
+        "images_per_second": speeds[len(speeds) // 2] if speeds else None,
+        "exports": {name: str(path) for name, path in exports.items()},
+        "flags": config.to_dict(),
+        "versions": runtime.versions(),
+    }
+
+
+def final_table(results: Mapping[str, Any], run_folder: Path) -> str:
+    """What the terminal shows at the end: scores, where things lie, and how to watch and serve them."""
+    heads = ("network", "parameters", f"last {results['scored_on']} accuracy", "best", "at epoch", "export")
+    table = [heads]
+    for entry in results["networks"]:
+        parameters = "" if entry["parameters"] is None else f"{entry['parameters']:,}"
+        accuracies = f"{entry['last']['accuracy']:.2%}", f"{entry['best_accuracy']:.2%}"
+        where = results["exports"].get(entry["name"], "")
+        table.append((entry["name"], parameters, *accuracies, str(entry["best_epoch"]), where))
+    for split, scores in results["other_scores"].items():
+        for name in (key for key in scores if key.endswith("/accuracy")):
+            table.append((f"{name.removesuffix('/accuracy')} ({split})", "", f"{scores[name]:.2%}", "", "", ""))
+    widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    lines += [
+        "",
+        f"results  {run_folder / 'results.json'}",
+        f"watch    {shlex.join(['tensorboard', '--logdir=' + str(run_folder / 'logs')])}",
+    ]
+    for path in list(results["exports"].values())[:1]:
+        served = Path(path).parents[1].resolve()
+        lines.append(
+            f"serve    docker run --rm -p 8501:8501 -v {shlex.quote(f'{served}:/models:ro')} tensorflow/serving "
+            "--model_config_file=/models/models.config"
+        )
+        lines.append(f"predict  python launch/predict.py {shlex.quote(str(Path(path).parent))}")
+    return "\n".join(["", *lines])

@@ -1,0 +1,345 @@
+"""A configured run: data, networks and method put together, trained, scored, exported, reported."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfdistill.runs import callbacks, checkpoints, report, run_exports, watching
+from tfdistill import data, export
+from tfdistill.devices import memory, replicas, runtime
+from tfdistill.runs.agreement import require_same_checkpoint, require_same_flags, require_shared_folder
+from tfdistill.runs.assembly import (
+    build_distiller,
+    check_augmentation,
+    check_batch_size,
+    evaluation_batch_size,
+    facts_of,
+    load_data,
+    normalization_of,
+    splits,
+    training_batches,
+)
+from tfdistill.runs.config import RunConfig
+from tfdistill.files import write_json
+from tfdistill.runs.identity import identity, misfit
+from tfdistill.runs.initial_weights import load_initial_weights
+from tfdistill.runs.interruption import Signals
+from tfdistill.optimizers import Protocol
+from tfdistill.runs.folder import RunFolder, flagfile
+from tfdistill.engine.term_checks import check_terms
+from tfdistill.devices.workers import Workers
+
+
+class Run:
+    """A configured run: everything that can refuse is done on construction, nothing is written before `open`.
+
+    Several workers do all of it together, each on its part of every batch; the chief alone writes and reports.
+
+    Args:
+        config: the run.
+        folder: where it lives.
+        signals: what the process does about SIGTERM and Ctrl-C; as usual if not given.
+
+    Raises:
+        ValueError: anything in the configuration that does not fit, in one line.
+    """
+
+    def __init__(self, config: RunConfig, folder: RunFolder, signals: Signals | None = None) -> None:
+        self.config, self.folder, self.signals = config, folder, signals or Signals()
+        self.protocol: Protocol = config.chosen_protocol()
+        self.strategy = runtime.make_strategy(config.strategy, config.replicas)
+        self.workers = Workers(self.strategy)
+        require_same_flags(self.workers, config)
+        runtime.set_precision(config.precision)
+        if config.deterministic:
+            runtime.set_determinism(config.seed)
+        self.dataset = load_data(config)
+        self.normalization = normalization_of(config, self.dataset)
+        check_augmentation(config, self.dataset)
+        self.train_split, self.monitors = splits(config, self.dataset)
+        self.batch_size = self.protocol.batch_size
+        check_batch_size(self.batch_size, len(self.train_split), self.strategy.num_replicas_in_sync)
+        self.steps_per_epoch = len(self.train_split) // self.batch_size
+        self.planned_steps = self.steps_per_epoch * self.protocol.epochs
+        self.total_steps = min(config.steps or self.planned_steps, self.planned_steps)
+        self.distiller = build_distiller(config, self.dataset, self.strategy)
+        own_share = self.batch_size // self.workers.count
+        memory.require_for_training(self.distiller.networks, own_share, tuple(self.distiller.helpers.values()))
+        folder.check(config, self.distiller.recipe)
+        self._start_from_given_weights()
+        self.distiller.compile(
+            config.optimizers(self.distiller.recipe),
+            xla=config.xla,
+            steps_per_execution=config.steps_per_execution,
+        )
+        self.distiller.prepare(steps_per_epoch=self.steps_per_epoch, epochs=self.protocol.epochs)
+        write_epochs = folder.write_epochs if self.workers.is_chief else lambda rows: None
+        self.record = callbacks.Record(self.batch_size, write_epochs)
+        self.checkpoints = callbacks.Checkpoints(
+            folder.checkpoints,
+            self.record,
+            config.checkpoint_seconds,
+            self.workers,
+            self.signals,
+            identity(config),
+        )
+        # Keras tells a callback its model when `fit` begins; a run that has no step left to train saves without one.
+        self.checkpoints.set_model(self.distiller)
+        self._metrics = callbacks.RestoredMetrics({})
+        if config.export and self.workers.is_chief:
+            run_exports.check_exports(self.distiller.deliverables(), config, self.dataset)
+
+    def _start_from_given_weights(self) -> None:
+        """Loads what `--networks` names, unless the run has a checkpoint to go on from."""
+        if any(one.source for one in self.config.specifications) and self._is_fresh():
+            for line in load_initial_weights(self.distiller.networks, self.config.networks):
+                print(line, flush=True)
+
+    def _is_fresh(self) -> bool:
+        """Whether there is no checkpoint to go on from; of a damaged one `open` says so."""
+        return not checkpoints.exist(self.folder.checkpoints)
+
+    def check_terms(self) -> None:
+        """Before the first step of a run, unless told not to: every term and model of the method does something.
+
+        It writes nothing, so that the run can begin again under its name with other flags.
+
+        Raises:
+            SilentTermError: names the term or the model.
+        """
+        if self.config.check_terms and self._is_fresh():
+            check_terms(self.distiller, self._training_batches(), epochs=self.protocol.epochs)
+
+    def open(self) -> None:
+        """Takes the run folder, and goes back to its newest whole checkpoint if there is one.
+
+        Raises:
+            ValueError: the folder is in use, is not visible to a worker, or its checkpoint does not fit.
+        """
+        if self.workers.is_chief:
+            for line in self.folder.open(self.config, self.distiller.recipe):
+                print(line, flush=True)
+        require_shared_folder(self.workers, self.folder)
+        try:
+            self.restore()
+        except checkpoints.CheckpointError as error:
+            raise ValueError(str(error)) from error
+        if self.workers.is_chief:
+            self.folder.write_flags(self.config, runtime.versions())
+
+    def restore(self) -> None:
+        """Brings the networks, helpers, optimizers and records to the newest whole checkpoint, if there is one.
+
+        Raises:
+            ValueError: the workers do not find the same one.
+        """
+        unfit = misfit(self.config, self.distiller.state(), recipe=self.distiller.recipe)
+        found = checkpoints.newest(self.folder.checkpoints, misfit=unfit)
+        require_same_checkpoint(self.workers, self.folder, found)
+        if found is None:
+            return
+        checkpoints.assign(self.distiller.state(), replicas.shared(found.arrays))
+        replicas.restore_own(self.distiller.state(), found.arrays, self.strategy, self.workers)
+        self.distiller.steps_trained = found.step
+        self.record.restore(found.metadata)
+        self.checkpoints.is_saved()
+        if found.step % self.steps_per_epoch:
+            self._metrics = callbacks.RestoredMetrics(found.arrays)
+        if self.workers.is_chief:
+            self.folder.write_epochs(self.record.rows)
+            print(f"going on from {found.path}, step {found.step} of {self.total_steps}", flush=True)
+
+    def train(self) -> None:
+        """Trains from where the run is to its end, and saves.
+
+        Raises:
+            Stopped: a signal asked for it.
+            FloatingPointError: a loss is no longer finite.
+        """
+        self.signals.listen_again()
+        # Several workers stop at the same step, whenever the signal came.
+        self.signals.patient, self.signals.doing = self.workers.count > 1, "it prepared to train"
+        watchers = self._watchers()
+        self._finish_epoch_of(watchers)
+        for epoch, steps, epochs in self._segments():
+            self.distiller.fit(
+                self._training_data(),
+                initial_epoch=epoch,
+                epochs=epoch + epochs,
+                steps_per_epoch=steps,
+                validation_data=self._evaluation_data(next(iter(self.monitors))),
+                validation_steps=self._evaluation_steps(next(iter(self.monitors))),
+                validation_freq=self._scored_epochs(),
+                callbacks=watchers,
+                shuffle=False,
+                verbose=0,
+            )
+        self.checkpoints.save_what_is_new()
+        self.signals.be_impatient(f"it scored at step {self.distiller.steps_trained}, which was saved")
+
+    def rescue(self) -> str:
+        """Saves what was trained if the disk has room, after something else could not be written; says what came of it.
+
+        Several workers would have to meet for it, of which the others know nothing.
+        """
+        step, remedy = self.distiller.steps_trained, "once that is mended, the same command goes on from there"
+        if self.workers.count == 1 and step:
+            self.record.forget_unfinished(step)
+            try:
+                self.checkpoints.save_what_is_new()
+                return f"step {step} was saved; {remedy}"
+            except (checkpoints.CheckpointError, FloatingPointError):
+                pass
+        return (
+            f"{'no checkpoint was written yet' if self._is_fresh() else 'its last checkpoint is from before'}; {remedy}"
+        )
+
+    def finish(self) -> int:
+        """Scores on data not yet scored, exports, writes results.json, and prints the table.
+
+        Returns:
+            The exit status: 1 if an export failed, which is then said last.
+        """
+        scored_on, *others = self.monitors
+        other_scores = {name: self._scores(name) for name in others}
+        self.distiller.synchronize()
+        self.signals.be_impatient(f"it exported step {self.distiller.steps_trained}, which was saved")
+        exports = run_exports.Exports({})
+        if self.workers.is_chief:
+            if self.config.export:
+                exports = self._export()
+            print(self._write_results(scored_on, other_scores, exports), flush=True)
+        self.workers.wait()  # whoever leaves early looks to the others as if it had died
+        for line in exports.messages():
+            print(f"train.py: error: {line}", file=sys.stderr)
+        return 1 if exports.failures else 0
+
+    def _write_results(
+        self, scored_on: str, other_scores: Mapping[str, Mapping[str, float]], exports: run_exports.Exports
+    ) -> str:
+        networks = list(self.distiller.deliverables().values())
+        rows, step = self.record.rows, self.distiller.steps_trained
+        results = report.results_of(
+            self.config,
+            networks,
+            rows,
+            scored_on=scored_on,
+            other_scores=other_scores,
+            exports=exports.paths,
+            facts={
+                "run": self.config.run_name,
+                "step": step,
+                "planned_steps": self.planned_steps,
+                "epochs": step / self.steps_per_epoch,
+                "batch_size": self.batch_size,
+                "seconds": round(self.record.seconds, 1),
+                **({"workers": self.workers.count} if self.workers.count > 1 else {}),
+                **({"failed_exports": dict(exports.failures)} if exports.failures else {}),
+            },
+        )
+        write_json(self.folder.results, results)
+        return report.final_table(results, self.folder.path)
+
+    def _export(self) -> run_exports.Exports:
+        networks = self.distiller.deliverables()
+        if self.workers.count > 1:
+            # The chief could not use alone what replicas keep for themselves.
+            networks = {name: export.without_replicas(network) for name, network in networks.items()}
+        return run_exports.export_all(
+            networks,
+            self.config,
+            self.dataset,
+            rows=self.record.rows,
+            step=self.distiller.steps_trained,
+            facts=facts_of(self.dataset, self.train_split, self.monitors),
+        )
+
+    def _watchers(self) -> list:
+        config = self.config.to_dict()
+        shown = {**config, **config.pop("hyperparameters")}
+        shown = {name: value for name, value in shown.items() if isinstance(value, bool | int | float | str)}
+        text = flagfile(self.config)
+        if not self.workers.is_chief:
+            return [self._metrics, self.record, self.checkpoints]
+        return [
+            self._metrics,
+            self.record,
+            watching.TensorBoard(self.folder.logs, self.record, text, shown, self.config.log_every),
+            watching.Progress(self.protocol.epochs, self.total_steps, self.record),
+            self.checkpoints,
+        ]
+
+    def _finish_epoch_of(self, watchers: Sequence[Any]) -> None:
+        """A run stopped between the last step of an epoch and its record has the record to make up for."""
+        step = self.distiller.steps_trained
+        epochs = math.ceil(step / self.steps_per_epoch)
+        ended = step % self.steps_per_epoch == 0 or step == self.total_steps
+        if not ended or not step or (self.record.rows and self.record.rows[-1]["epoch"] == epochs):
+            return
+        logs = dict(self.record.logs)
+        if epochs in self._scored_epochs():
+            scores = self._scores(next(iter(self.monitors)))
+            logs |= {f"val_{name}": value for name, value in scores.items()}
+        for watcher in watchers:
+            watcher.set_model(self.distiller)
+            watcher.on_epoch_end(epochs - 1, logs)
+
+    def _segments(self) -> Iterator[tuple[int, int, int]]:
+        """(first epoch, steps per epoch, epochs) of each `fit`: the rest of a begun epoch, whole ones, a last part."""
+        while self.distiller.steps_trained < self.total_steps:
+            epoch, done = divmod(self.distiller.steps_trained, self.steps_per_epoch)
+            left = self.total_steps - self.distiller.steps_trained
+            if done or left < self.steps_per_epoch:
+                yield epoch, min(left, self.steps_per_epoch - done), 1
+            else:
+                yield epoch, self.steps_per_epoch, left // self.steps_per_epoch
+
+    def _scored_epochs(self) -> list[int]:
+        last = math.ceil(self.total_steps / self.steps_per_epoch)
+        return [epoch for epoch in range(1, last + 1) if epoch % self.config.evaluate_every == 0 or epoch == last]
+
+    def _training_data(self) -> Any:
+        return self.workers.feed(self._training_batches)
+
+    def _training_batches(self, part: int = 0, parts: int = 1) -> tf.data.Dataset:
+        return training_batches(
+            self.config,
+            self.dataset,
+            self.train_split,
+            batch_size=self.batch_size,
+            first_step=self.distiller.steps_trained,
+            part=part,
+            parts=parts,
+        )
+
+    def _evaluation_data(self, name: str) -> Any:
+        def make(part: int, parts: int) -> tf.data.Dataset:
+            return data.evaluation_batches(
+                self.monitors[name],
+                batch_size=self._evaluation_batch_size(),
+                normalization=self.normalization,
+                endless=parts > 1,
+                part=part,
+                parts=parts,
+            )
+
+        return self.workers.feed(make)
+
+    def _evaluation_steps(self, name: str) -> int | None:
+        """With several workers, which would have to ask each other for the end of the data before every batch."""
+        if self.workers.count == 1:
+            return None
+        return math.ceil(len(self.monitors[name]) / self._evaluation_batch_size())
+
+    def _evaluation_batch_size(self) -> int:
+        return evaluation_batch_size(self.batch_size, self.strategy.num_replicas_in_sync, self.dataset.image_shape)
+
+    def _scores(self, name: str) -> dict[str, float]:
+        batches, steps = self._evaluation_data(name), self._evaluation_steps(name)
+        scores = self.distiller.evaluate(batches, steps=steps, return_dict=True, verbose=0)
+        return {key: float(value) for key, value in scores.items()}

@@ -1,0 +1,226 @@
+"""The exports of a run: what would refuse them, asked at the start, and all of them at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tfdistill import data, export
+from tfdistill.devices import runtime
+from tfdistill.runs.assembly import normalization_of
+from tfdistill.runs.config import RunConfig, differences
+from tfdistill.data.transforms.decoding import evaluated
+from tfdistill.data.reading import encoded_images
+from tfdistill.export.folders import first_line, versions
+from tfdistill.runs.report import network_results
+
+
+@dataclass(frozen=True)
+class Exports:
+    """What came of the exports of a run.
+
+    Attributes:
+        paths: the version of each network that is exported, by the network's name.
+        failures: what went wrong with each of the others, in one line.
+        command: what exports those later.
+    """
+
+    paths: Mapping[str, Path]
+    failures: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+
+    def messages(self) -> list[str]:
+        """A line per failure, the last one with the command; empty where all is exported."""
+        lines = [f"{name} is not exported: {text}" for name, text in self.failures.items()]
+        return [*lines[:-1], *(f"{line}; once that is mended: {self.command}" for line in lines[-1:])]
+
+
+def served(config: RunConfig, dataset: data.Dataset) -> dict[str, Any]:
+    """What the exports of a run are told of its images and classes, as arguments of `export.export_network`."""
+    normalization = normalization_of(config, dataset)
+    return {
+        "mean": normalization.mean,
+        "std": normalization.std,
+        "class_names": dataset.class_names,
+        "reading": served_reading(config, dataset),
+        "bad_images": config.export_bad_images,
+    }
+
+
+def served_reading(config: RunConfig, dataset: data.Dataset) -> data.Reading:
+    """How image files are brought to the size of the data set's images: as those it is scored on are.
+
+    Images that lie in memory have been squeezed to the size, or had it from the beginning.
+    """
+    return dataset.test.reading or data.Reading("resize", max_pixels=config.max_pixels)
+
+
+def own_files(config: RunConfig, dataset: data.Dataset, count: int = 4) -> list[bytes]:
+    """Some image files of those that the run is scored on; none where they are not files, or gone.
+
+    Args:
+        config: the run.
+        dataset: its data.
+        count: how many at most.
+    """
+    split, found = dataset.test, []
+    if split.on_disk:
+        positions = np.unique(np.linspace(0, len(split) - 1, count).astype(int))
+        with contextlib.suppress(tf.errors.OpError, OSError):
+            found = list(encoded_images(split)(tf.constant(positions)).numpy())
+    elif config.dataset == "image_folder" and config.data_dir:
+        paths = [path for path in sorted(Path(config.data_dir).expanduser().glob("*/*/*.*")) if path.is_file()]
+        with contextlib.suppress(OSError):
+            found = [path.read_bytes() for path in paths[:: max(1, len(paths) // count)][:count]]
+    return [one for one in found if _is_readable(one, config, dataset)]
+
+
+def _is_readable(content: bytes, config: RunConfig, dataset: data.Dataset) -> bool:
+    """Whether TensorFlow itself reads an image; an export reads no others."""
+    try:
+        evaluated(tf.constant(content), dataset.image_shape, served_reading(config, dataset))
+    except tf.errors.OpError:
+        return False
+    return True
+
+
+def check_exports(deliverables: Mapping[str, keras.Model], config: RunConfig, dataset: data.Dataset) -> None:
+    """Refuses, before anything is trained, what `export_all` would refuse at the end; leaves no trace.
+
+    Raises:
+        ValueError: names the flag, or what of the run cannot be exported.
+    """
+    if not config.export_dir.strip():
+        raise ValueError("export_dir: must name a folder, such as saved_models")
+    card = _card(config, facts={}, accuracy={}, step=0)
+    try:
+        folder = Path(config.export_dir) / config.run_name
+        export.check_export(deliverables, folder, **served(config, dataset), card=card)
+    except ValueError as error:
+        flag = "export_dir" if str(error).startswith("folder") else "export"
+        raise ValueError(f"{flag}: {error}") from error
+
+
+def export_all(
+    deliverables: Mapping[str, keras.Model],
+    config: RunConfig,
+    dataset: data.Dataset,
+    *,
+    rows: Sequence[Mapping[str, Any]],
+    step: int,
+    facts: Mapping[str, Any],
+    again: bool = False,
+) -> Exports:
+    """Exports every deliverable to `<export_dir>/<run>/<its name>/<version>/`.
+
+    A version of this training and step that is there already stays, and is not written once more unless `again`. One
+    that fails leaves nothing of itself, and keeps no other from being exported.
+
+    Args:
+        deliverables: the networks by name.
+        config: the run.
+        dataset: its data.
+        rows: the record of its epochs.
+        step: the step that it has come to.
+        facts: what the card says of the data.
+        again: write a version in any case.
+    """
+    paths: dict[str, Path] = {}
+    failures: dict[str, str] = {}
+    results = {result["name"]: result for result in network_results(list(deliverables.values()), rows)}
+    run_folder = Path(config.export_dir) / config.run_name
+    given = {**served(config, dataset), "samples": own_files(config, dataset)}
+    for name, network in deliverables.items():
+        result = results.get(name, {})
+        accuracy: dict[str, Any] = {
+            key: result[key] for key in ("last", "best_accuracy", "best_epoch") if key in result
+        }
+        card = _card(config, facts=facts, accuracy=accuracy, step=step)
+        try:
+            there = None if again else exported_at(run_folder / name, step, config)
+            paths[name] = there or export.export_network(network, run_folder / name, **given, card=card)
+        except Exception as error:  # whatever it is, the other networks and the results are to be kept
+            failures[name] = _one_line(error)
+    try:
+        mend(run_folder)
+    except (OSError, ValueError) as error:
+        failures["models.config"] = _one_line(error)
+    return Exports(paths, failures, later_command(config))
+
+
+def mend(run_folder: Path) -> None:
+    """Removes what killed exports have left in a run's exports, and repairs models.config.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    for folder in (run_folder, *run_folder.glob("*/")):
+        export.remove_remains(folder)
+    export.repair_models_config(run_folder)
+
+
+def _card(config: RunConfig, *, facts: Mapping[str, Any], accuracy: Mapping[str, Any], step: int) -> dict[str, Any]:
+    return {
+        "run": config.run_name,
+        "step": step,
+        "method": config.method,
+        "data": dict(facts),
+        "accuracy": _finite(accuracy),
+        "flags": config.to_dict(),
+        "versions": {"tfdistill": runtime.versions()["tfdistill"]},
+    }
+
+
+def _finite(value: Any) -> Any:
+    """The same, with None for numbers that JSON has no word for: a loss may have become infinite."""
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _one_line(error: Exception) -> str:
+    text = first_line(error)
+    expected = isinstance(error, export.ExportError | OSError | ValueError)
+    return text if expected else f"{type(error).__name__}: {text}"
+
+
+def later_command(config: RunConfig) -> str:
+    """The command that exports a run's networks once it is trained."""
+    runs_dir = [] if config.runs_dir == RunConfig.runs_dir else [f"--runs_dir={config.runs_dir}"]
+    return shlex.join(["python", "launch/export.py", f"--run={config.run_name}", *runs_dir])
+
+
+def exported_at(folder: Path, step: int, config: RunConfig) -> Path | None:
+    """The newest version of a network that was exported at `step` of the training that `config` describes.
+
+    None too where that version does otherwise with images that cannot be read than `config` says: the newest is served.
+
+    A version whose card cannot be read may be of any training, so it is passed over with a warning.
+    """
+    for version in reversed(versions(folder).values()):
+        path = version / "model_card.json"
+        if not path.is_file():
+            continue
+        try:
+            card = json.loads(path.read_text("utf-8"))
+            if card.get("step") != step or "flags" not in card:
+                continue
+            # Another training may have had the same name and length, its run folder being gone.
+            if not differences(card["flags"], config.to_dict()):
+                # Exports from before there was a choice fail for a bad image.
+                bad_images = card.get("reading", {}).get("bad_images", "fail")
+                return version if bad_images == config.export_bad_images else None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            logging.warning("%s is damaged (%s); its version is taken for another training's", path, _one_line(error))
+    return None

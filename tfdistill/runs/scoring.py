@@ -1,0 +1,112 @@
+"""Scores of networks, or of a SavedModel, on a split of a data set: every example once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfdistill import data
+from tfdistill.export import load_for_scoring
+from tfdistill.tasks import Classification
+from tfdistill.engine.updates import Taps
+
+# What a SavedModel takes: pixels in 0..255, normalised by itself.
+RAW = data.Normalization(mean=(0.0,), std=(1 / 255,))
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """Something that turns images into logits, and what images it takes.
+
+    Attributes:
+        forward: images [batch, height, width, channels] to taps with "logits", per network.
+        image_shape: (height, width, channels).
+        classes: the number of logits.
+        normalization: of the images it takes.
+    """
+
+    forward: Callable[[tf.Tensor], dict[str, Taps]]
+    image_shape: tuple[int, int, int]
+    classes: int
+    normalization: data.Normalization
+
+    def require_fitting(self, dataset: data.Dataset) -> None:
+        """Refuses a data set of other images or of another number of classes.
+
+        Raises:
+            ValueError: says what differs.
+        """
+        if dataset.image_shape != self.image_shape:
+            images, taken = (_product(shape) for shape in (dataset.image_shape, self.image_shape))
+            raise ValueError(f"dataset: {dataset.name} has images of {images}, the network takes {taken}")
+        if len(dataset.class_names) != self.classes:
+            classes = len(dataset.class_names)
+            raise ValueError(f"dataset: {dataset.name} has {classes} classes, the network tells {self.classes} apart")
+
+
+def scorer_of_networks(networks: Sequence[keras.Model], normalization: data.Normalization) -> Scorer:
+    """A scorer of networks of ours, which share their input shape and classes."""
+
+    def forward(images: tf.Tensor) -> dict[str, Taps]:
+        return {network.name: network(images, training=False) for network in networks}
+
+    first = networks[0]
+    compiled = tf.function(forward, autograph=False)
+    return Scorer(compiled, tuple(first.input_shape[1:]), first.output["logits"].shape[-1], normalization)
+
+
+def scorer_of_saved_model(path: Path, name: str) -> Scorer:
+    """A scorer of an exported network, called `name`.
+
+    Raises:
+        ValueError: `path` is no SavedModel and holds none, or it takes no images of one size.
+    """
+    score = load_for_scoring(path)
+    signature = score.saved_model.signatures["serving_default"]  # type: ignore[attr-defined]
+    shape = signature.structured_input_signature[1]["images"].shape
+    logits = signature.structured_outputs["logits"].shape
+    if shape.rank != 4 or None in shape[1:] or logits.rank != 2 or logits[1] is None:
+        raise ValueError(f"{path} does not take images of one size, or gives no logits [batch, classes]")
+    return Scorer(lambda images: {name: {"logits": tf.constant(score(images))}}, tuple(shape[1:]), logits[1], RAW)
+
+
+def scores(scorer: Scorer, split: data.Split, batch_size: int) -> dict[str, dict[str, float]]:
+    """Top-1, top-5 and cross-entropy of each network and, where there are several, of their ensemble.
+
+    Args:
+        scorer: of the networks.
+        split: the examples; each counts once, whatever the batch size.
+        batch_size: examples per batch, 1 or more.
+
+    Returns:
+        Per network the mean of each metric over the examples.
+    """
+    task = Classification()
+    sums: dict[str, dict[str, float]] = {}
+    for batch in data.evaluation_batches(split, batch_size=batch_size, normalization=scorer.normalization):
+        taps: dict[str, Taps] = dict(scorer.forward(batch["images"]))
+        if len(taps) > 1 and "ensemble" not in taps:
+            taps["ensemble"] = task.ensemble(list(taps.values()))
+        for name, outputs in taps.items():
+            added = sums.setdefault(name, dict.fromkeys(task.metric_names, 0.0))
+            for metric, values in task.metrics(batch, outputs).items():
+                added[metric] += float(tf.reduce_sum(tf.cast(values * batch["weight"], tf.float64)))
+    return {name: {metric: total / len(split) for metric, total in row.items()} for name, row in sums.items()}
+
+
+def table(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Scores as the terminal shows them, a line per network."""
+    rows = [("network", "top-1", "top-5", "cross-entropy")]
+    for name, row in found.items():
+        rows.append((name, f"{row['accuracy']:.2%}", f"{row['top5']:.2%}", f"{row['cross_entropy']:.4f}"))
+    width = max(len(row[0]) for row in rows)
+    return "\n".join(f"{name:<{width}}  {top1:>7}  {top5:>7}  {loss:>13}" for name, top1, top5, loss in rows)
+
+
+def _product(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
