@@ -1,6 +1,7 @@
 """What the tests share: two logical CPU devices, and tiny networks."""
 
 import importlib
+import importlib.util
 import os
 import signal
 from pathlib import Path
@@ -40,6 +41,16 @@ def make_tiny_network(name: str, *, seed: int, channels: int = 8, batch_norm: bo
 @pytest.fixture(scope="session")
 def tiny_network():
     return make_tiny_network
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    """The module `transcription.py` beside this file: tiny networks, a batch, and plain float64 building blocks."""
+    path = Path(__file__).with_name("transcription.py")
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 SECONDS, GIBIBYTES = 90, 6
-PROGRAMS = {"train": "train", "evaluate": "evaluate", "export": "export_run", "preview": "preview"}
+PROGRAMS = ("train", "evaluate", "export", "preview")
 TINY = ("--networks=resnet8", "--batch_size=32", "--steps=1", "--noexport", "--nocheck_terms")
 PAIR = ("--networks=resnet8,resnet8", *TINY[1:])
 LATER = ("tfds:", "folder:nowhere", "resnet9")  # refused when they are looked for, or built
@@ -578,7 +578,7 @@ def make_edited(runs: Path) -> None:
 
 def call(program: str, arguments: Sequence[str], folder: Path) -> tuple[int, str, str]:
     """Calls the command's main: (exit status, standard output, standard error); 99 where it raises."""
-    main = importlib.import_module(f"tfdistill.{PROGRAMS[program]}").main
+    main = importlib.import_module(f"tfdistill.commands.{program}").main
     out, err = io.StringIO(), io.StringIO()
     os.chdir(folder)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -56,7 +56,9 @@ FLAGS = [
 def start(folder: Path, run: str, *more_flags: str, place: str = "") -> subprocess.Popen:
     """The training command of one run in `folder`, as a process whose output can be read; at `place` it dies."""
     where = [f"--runs_dir={folder / 'runs'}", f"--export_dir={folder / 'exports'}", f"--run={run}"]
-    script = [str(ROOT / "tests" / "killed_at.py"), place] if place else [str(ROOT / "launch" / "train.py")]
+    script = (
+        [str(ROOT / "tests" / "campaigns" / "killed_at.py"), place] if place else [str(ROOT / "launch" / "train.py")]
+    )
     scratch = folder / "scratch" / run
     scratch.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TMPDIR": str(scratch)}

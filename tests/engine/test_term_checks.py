@@ -21,7 +21,7 @@ CLASSES = 4
 @pytest.fixture(scope="module")
 def conformance():
     """The module whose methods, arguments and batches these tests share."""
-    path = Path(__file__).parent / "conformance" / "test_every_method.py"
+    path = Path(__file__).parents[1] / "conformance" / "test_every_method.py"
     spec = importlib.util.spec_from_file_location("conformance_of_every_method", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -308,7 +308,7 @@ def test_assign_checks_everything_before_it_touches_anything(changes, message):
 
 def test_no_damage_is_read_as_something_else():
     """Part of the campaign: tests/campaigns/damage_checkpoints.py."""
-    path = Path(__file__).with_name("damage_checkpoints.py")
+    path = Path(__file__).parents[1] / "campaigns" / "damage_checkpoints.py"
     spec = importlib.util.spec_from_file_location("damage_checkpoints", path)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)

@@ -21,7 +21,8 @@ from tfdistill.engine.network_checks import check_networks, check_shared_layers,
 from tfdistill.engine.passes import ForwardPasses
 from tfdistill.engine.state import keyed, network_state
 from tfdistill.engine.update_optimizers import Choice, UpdateOptimizers
-from tfdistill.engine.updates import Phase, Round, Taps, check_plan, owned_by_update, without_idle_updates
+from tfdistill.engine.updates import Phase, Round, check_plan, owned_by_update, without_idle_updates
+from tfdistill.taps import Taps
 from tfdistill.tasks import Classification, require_classes
 
 

@@ -10,10 +10,8 @@ import keras
 import tensorflow as tf
 
 from tfdistill.bounds import choose
+from tfdistill.taps import Batch, Taps, Terms
 
-Batch = Mapping[str, tf.Tensor]
-Taps = Mapping[str, tf.Tensor]
-Terms = Mapping[str, tf.Tensor]
 Weight = float | Callable[[tf.Tensor], tf.Tensor]
 """Of a term: a number, or a function of the epoch (float32 scalar, from 0) for ramps."""
 RoundLosses = Callable[[Batch, Mapping[str, Taps]], Mapping[str, Terms]]

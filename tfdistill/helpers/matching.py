@@ -9,11 +9,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfdistill.engine.updates import Taps
 from tfdistill.helpers import factors
 from tfdistill.networks import initialization, layers
 from tfdistill.networks.convolutions import Conv2D
 from tfdistill.networks.taps import features_of
+from tfdistill.taps import Taps
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfdistill import losses
 from tfdistill.bounds import Number
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import Batch, Phase, Round, Taps, Terms, Update
+from tfdistill.engine.updates import Phase, Round, Update
 from tfdistill.helpers import discriminators
 from tfdistill.helpers.matching import Matching, match
 from tfdistill.methods.arguments import (
@@ -26,6 +26,7 @@ from tfdistill.methods.arguments import (
 from tfdistill.networks import initialization
 from tfdistill.networks.taps import features_of
 from tfdistill.optimizers import OptimizerSettings
+from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
 from tfdistill.topology import cycle
 

@@ -9,10 +9,11 @@ import keras
 
 from tfdistill import losses
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import Batch, Phase, Round, Taps, Terms, Update
+from tfdistill.engine.updates import Phase, Round, Update
 from tfdistill.helpers.matching import match
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, one_of, require_peers
 from tfdistill.networks import initialization
+from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
 from tfdistill.topology import cycle
 

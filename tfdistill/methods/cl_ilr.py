@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import Batch, Phase, Taps, Terms, Update, joint
+from tfdistill.engine.updates import Phase, Update, joint
 from tfdistill.helpers.shared_trunk import share_trunk
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, require_peers
+from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
 from tfdistill.topology import all_pairs
 

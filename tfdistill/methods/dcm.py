@@ -10,10 +10,11 @@ import keras
 import tensorflow as tf
 
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import ORDERS, Batch, Phase, Round, Taps, Terms, Update
+from tfdistill.engine.updates import ORDERS, Phase, Round, Update
 from tfdistill.helpers.auxiliary_heads import KINDS, PLACES, auxiliary_heads
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, one_of, require_peers
 from tfdistill.networks import initialization
+from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
 
 FINAL = "C1"  # the network's own classifier, as the paper numbers them

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import ORDERS, Batch, Phase, Taps, Terms, Update, rounds_in_order
+from tfdistill.engine.updates import ORDERS, Phase, Update, rounds_in_order
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, one_of, require_peers
+from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
 from tfdistill.topology import all_pairs
 

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import Batch, Phase, Round, Taps, Terms, Update
+from tfdistill.engine.updates import Phase, Round, Update
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, require_peers
+from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
 
 

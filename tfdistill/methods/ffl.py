@@ -14,13 +14,14 @@ from tfdistill import losses
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.ensembles import ensemble_model
 from tfdistill.engine.ramps import ramped
-from tfdistill.engine.updates import Batch, Phase, Round, Taps, Terms, Update
+from tfdistill.engine.updates import Phase, Round, Update
 from tfdistill.helpers.factors import smaller
 from tfdistill.helpers.shared_trunk import share_trunk
 from tfdistill.methods.arguments import RampEpochs, Temperature, TermWeight, checked, require_peers
 from tfdistill.networks import initialization, layers
 from tfdistill.networks.taps import features_of
 from tfdistill.optimizers import OptimizerSettings
+from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
 
 FUSION_DECAY = 1e-5

@@ -13,11 +13,12 @@ import tensorflow as tf
 from tfdistill import losses
 from tfdistill.bounds import Number
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import ORDERS, Batch, Phase, Taps, Terms, Update, rounds_in_order
+from tfdistill.engine.updates import ORDERS, Phase, Update, rounds_in_order
 from tfdistill.helpers import factors
 from tfdistill.methods.arguments import Share, TermWeight, checked, choose, one_of, require_peers
 from tfdistill.networks import initialization
 from tfdistill.networks.taps import features_of
+from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
 from tfdistill.topology import all_pairs
 

@@ -12,10 +12,11 @@ from tfdistill import losses
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.ensembles import ensemble_model
 from tfdistill.engine.ramps import ramped
-from tfdistill.engine.updates import Batch, Phase, Taps, Terms, Update, joint
+from tfdistill.engine.updates import Phase, Update, joint
 from tfdistill.helpers.shared_trunk import share_trunk
 from tfdistill.methods.arguments import RampEpochs, Temperature, TermWeight, checked, require_peers
 from tfdistill.networks import initialization, layers
+from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
 
 

@@ -6,7 +6,8 @@ import functools
 from collections.abc import Mapping
 
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import Batch, Phase, Taps, Terms, Update, joint
+from tfdistill.engine.updates import Phase, Update, joint
+from tfdistill.taps import Batch, Taps, Terms
 
 
 class Supervised(Distiller):

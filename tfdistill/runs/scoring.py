@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfdistill import data
 from tfdistill.export import load_for_scoring
 from tfdistill.tasks import Classification
-from tfdistill.engine.updates import Taps
+from tfdistill.taps import Taps
 
 # What a SavedModel takes: pixels in 0..255, normalised by itself.
 RAW = data.Normalization(mean=(0.0,), std=(1 / 255,))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from tfdistill import losses
+from tfdistill.taps import Batch, Taps
 from tfdistill.tasks.labels import class_labels
-
-Batch = Mapping[str, tf.Tensor]
-Taps = Mapping[str, tf.Tensor]
 
 
 class Classification:

@@ -1,10 +1,7 @@
 """Tiny networks, and what the papers' algorithms are made of, in float64 and without anything of tfdistill."""
 
-from types import SimpleNamespace
-
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from tfdistill.networks.layers import BatchNormalization
@@ -14,7 +11,7 @@ RATE, MOMENTUM, DECAY = 0.05, 0.9, 5e-4
 IMAGE_SHAPE, CLASSES, BATCH = (4, 4, 2), 3, 6
 
 
-def tiny_network(name, *, channels=4, pooling=1, seed=0):
+def network(name, *, channels=4, pooling=1, seed=0):
     """Convolution, BatchNorm, ReLU, perhaps average pooling, and a linear classifier."""
     draw = keras.initializers.RandomNormal(stddev=0.5, seed=seed)
     images = keras.Input(IMAGE_SHAPE, name="images")
@@ -77,7 +74,7 @@ def mean_pool(maps, size):
 
 
 def run_network(weights, images, pooled_size):
-    """Features and logits of a `tiny_network` in training mode."""
+    """Features and logits of a `network` in training mode."""
     maps = tf.nn.relu(batch_norm(weights, "norm", convolve(weights, "conv", tf.cast(images, tf.float64))))
     features = mean_pool(maps, pooled_size)
     logits = tf.reduce_mean(features, (1, 2)) @ weights["logits/kernel"] + weights["logits/bias"]
@@ -114,26 +111,6 @@ def assert_weights(model, expected, atol=1e-4):
     assert found.keys() == expected.keys()
     for name, value in found.items():
         np.testing.assert_allclose(value.numpy(), expected[name].numpy(), atol=atol, rtol=0, err_msg=name)
-
-
-@pytest.fixture(scope="session")
-def tiny():
-    """Networks, a batch, and plain float64 building blocks."""
-    return SimpleNamespace(
-        network=tiny_network,
-        batch=batch,
-        weights_of=weights_of,
-        trainable=trainable,
-        batch_norm=batch_norm,
-        convolve=convolve,
-        mean_pool=mean_pool,
-        run_network=run_network,
-        log_softmax=log_softmax,
-        cross_entropy=cross_entropy,
-        NesterovSGD=NesterovSGD,
-        assert_weights=assert_weights,
-        train=train,
-    )
 
 
 def train(distiller, steps, batch):
