@@ -15,6 +15,7 @@ from tfdistill.optimizers import (
     PROTOCOLS,
     SGD,
     Adam,
+    AdamW,
     MultiStep,
     OptimizerSettings,
     Protocol,
@@ -55,11 +56,12 @@ def numpy_sgd(momentum, nesterov, decay, decay_on):
     return weights
 
 
-def numpy_adam(beta_1, beta_2, epsilon, decay, decay_on):
+def numpy_adam(beta_1, beta_2, epsilon, decay, decay_on, *, decoupled=0.0):
     weights, means, squares = start(), [0.0, 0.0], [0.0, 0.0]
     for step, step_gradients in enumerate(gradients()):
         for i, gradient in enumerate(step_gradients):
             gradient = decayed(gradient, weights[i], decay, decay_on)
+            weights[i] = decayed(weights[i], weights[i], -rate_at(step) * decoupled, decay_on)
             means[i] = beta_1 * means[i] + (1 - beta_1) * gradient
             squares[i] = beta_2 * squares[i] + (1 - beta_2) * gradient**2
             mean, square = means[i] / (1 - beta_1 ** (step + 1)), squares[i] / (1 - beta_2 ** (step + 1))
@@ -107,6 +109,20 @@ def test_adam_follows_pytorchs_rule(decay_on):
     rate = MultiStep(0.1, (3, 5), 0.1)
     optimizer, moved = built(Adam(rate, 0.8, 0.999, 1e-3, coupled_decay=0.3, decay_on=decay_on))
     assert_close(take_steps(optimizer, moved), numpy_adam(0.8, 0.999, 1e-3, 0.3, decay_on))
+
+
+@pytest.mark.parametrize("decay_on", ["all", "matrices"])
+def test_adamw_follows_pytorchs_rule(decay_on):
+    rate = MultiStep(0.1, (3, 5), 0.1)
+    optimizer, moved = built(AdamW(rate, 0.8, 0.999, 1e-3, decoupled_decay=0.3, decay_on=decay_on))
+    expected = numpy_adam(0.8, 0.999, 1e-3, 0.0, decay_on, decoupled=0.3)
+    assert_close(take_steps(optimizer, moved), expected)
+    coupled = numpy_adam(0.8, 0.999, 1e-3, 0.3, decay_on)
+    assert np.abs(expected[0] - coupled[0]).max() > 1e-2, "the two decays would be told apart"
+
+
+def test_without_decay_adamw_is_adam_to_the_bit():
+    assert_close(take_steps(*built(AdamW(0.1, decoupled_decay=0.0))), take_steps(*built(Adam(0.1))), rtol=0, atol=0)
 
 
 def test_adams_epsilon_meets_the_corrected_root():
@@ -162,6 +178,7 @@ def test_sparse_gradients_are_densified():
         SGD(0.25, 0.9, True, 5e-4, "matrices", name="backbone"),
         SGD(MultiStep(0.1, (3, 5), 0.2), 0.8, restart_momentum=True),
         Adam(cosine(0.1, 20, 5), 0.7, 0.95, 1e-6, 0.1, "matrices"),
+        AdamW(cosine(0.1, 20, 5), 0.7, 0.95, 1e-6, 0.1, "matrices", 0.5),
     ],
 )
 def test_config_round_trips(optimizer):
@@ -178,6 +195,7 @@ def test_config_round_trips(optimizer):
         # A drop at the very step that training goes on with.
         lambda: SGD(MultiStep(0.1, (2, 4)), 0.9, restart_momentum=True),
         lambda: Adam(MultiStep(0.1, (3, 5))),
+        lambda: AdamW(MultiStep(0.1, (3, 5)), decoupled_decay=0.3),
     ],
 )
 def test_checkpoint_resumes_bit_for_bit(make, tmp_path):
@@ -204,7 +222,7 @@ def test_build_makes_every_variable_before_use():
 
 TWO_REPLICAS = """
 import keras, numpy as np, tensorflow as tf
-from tfdistill.optimizers import SGD, Adam, MultiStep
+from tfdistill.optimizers import SGD, Adam, AdamW, MultiStep
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -246,6 +264,7 @@ for make in (
     lambda: SGD(rate, 0.9, True, coupled_decay=0.3, decay_on="matrices"),
     lambda: SGD(rate, 0.9, restart_momentum=True),
     lambda: Adam(rate, coupled_decay=0.3),
+    lambda: AdamW(rate, decoupled_decay=0.3, clip_norm=0.5),
 ):
     for expected, replicas in zip(single(make), mirrored(make)):
         assert len(replicas) == 2
@@ -309,6 +328,8 @@ def test_build_hands_every_setting_on():
     settings = OptimizerSettings("adam", 0.5, weight_decay=0.1, decay_on="matrices", betas=(0.5, 0.9), epsilon=1e-5)
     config = build(settings, steps_per_epoch=1, epochs=1, name="a").get_config()
     assert config == Adam(0.5, 0.5, 0.9, 1e-5, 0.1, "matrices", name="a").get_config()
+    config = build(replace(settings, kind="adamw"), steps_per_epoch=1, epochs=1, name="a").get_config()
+    assert config == AdamW(0.5, 0.5, 0.9, 1e-5, 0.1, "matrices", name="a").get_config()
 
 
 def test_protocols():
@@ -356,7 +377,7 @@ def test_settings_and_protocols_are_frozen():
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"kind": "adm"}, "kind must be one of sgd, adam, got 'adm'; did you mean 'adam'?"),
+        ({"kind": "adm"}, "kind must be one of sgd, adam, adamw, got 'adm'; did you mean 'adam'?"),
         (
             {"decay_on": "matrix"},
             "decay_on must be one of all, matrices, got 'matrix'; did you mean 'matrices'?",
@@ -408,6 +429,7 @@ def test_bad_settings_raise_one_line(values, message):
         (lambda: SGD(0.1, nesterov=True), "nesterov needs a momentum"),
         (lambda: SGD(0.1, momentum=-0.5), "momentum must be"),
         (lambda: Adam(0.1, beta_1=1.0), "betas must be two numbers"),
+        (lambda: AdamW(0.1, decoupled_decay=math.nan), "decoupled_decay must be a finite number from 0, got nan"),
         (lambda: MultiStep(0.1, (5, 3)), "milestones must be ascending"),
         (
             lambda: build(OptimizerSettings(), steps_per_epoch=0, epochs=1),

@@ -32,6 +32,7 @@ CLASSES = 10
 CITATION = re.compile(r":(| [A-Z]\w+ (et al\b|and\b).*)$")
 # Networks for photographs refuse the first size.
 IMAGE_SIZES = (32, 224)
+KIND_NAMES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 
 
 def config_of(values: flags.FlagValues) -> RunConfig:
@@ -194,7 +195,7 @@ def _ramp(weight: Callable, epochs: int) -> str:
 
 def describe(settings: OptimizerSettings) -> str:
     """An optimizer and its schedule in one line; what is at its default and says nothing is left out."""
-    parts = [f"{'SGD' if settings.kind == 'sgd' else settings.kind.capitalize()}, rate {settings.learning_rate:g}"]
+    parts = [f"{KIND_NAMES[settings.kind]}, rate {settings.learning_rate:g}"]
     if settings.kind == "sgd":
         parts.append(f"{'Nesterov ' if settings.nesterov else ''}momentum {settings.momentum:g}")
     parts.append(f"decay {settings.weight_decay:g}" if settings.weight_decay else "no decay")

@@ -14,7 +14,7 @@ from tfdistill.optimizers.carried import (
 )
 from tfdistill.optimizers.checks import DECAY_ON, KINDS, SCHEDULES
 from tfdistill.optimizers.protocols import PROTOCOLS, Protocol
-from tfdistill.optimizers.rules import SGD, Adam
+from tfdistill.optimizers.rules import SGD, Adam, AdamW
 from tfdistill.optimizers.schedules import Later, LearningRate, MultiStep, cosine, later
 from tfdistill.optimizers.settings import OptimizerSettings, build
 
@@ -25,6 +25,7 @@ __all__ = [
     "SCHEDULES",
     "SGD",
     "Adam",
+    "AdamW",
     "Later",
     "LearningRate",
     "MultiStep",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 
-KINDS = ("sgd", "adam")
+KINDS = ("sgd", "adam", "adamw")
 DECAY_ON = ("all", "matrices")
 SCHEDULES = ("step", "cosine", "constant")
 

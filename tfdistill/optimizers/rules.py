@@ -1,4 +1,4 @@
-"""The update rules of SGD and Adam as PyTorch has them, with coupled weight decay."""
+"""The update rules of SGD, Adam and AdamW as PyTorch has them: the weight decay of AdamW alone is decoupled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfdistill.optimizers.schedules import Later, LearningRate, MultiStep
 
 
 class _CoupledDecayOptimizer(keras.optimizers.Optimizer):
-    """What both optimizers share: clipping by the global norm, then L2 decay added to the gradient.
+    """What the optimizers share: clipping by the global norm, then L2 decay added to the gradient.
 
     Both come after the replicas' gradients are summed, so that they act once, whatever the number of replicas. Keras'
     own `global_clipnorm` and `weight_decay` stay None: they are other rules, applied before the reduction.
@@ -45,9 +45,13 @@ class _CoupledDecayOptimizer(keras.optimizers.Optimizer):
     def _with_decay(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
         """Return the dense gradient, plus `coupled_decay * variable` where that applies."""
         gradient = tf.cast(tf.convert_to_tensor(gradient), variable.dtype)
-        if self.coupled_decay == 0 or (self.decay_on == "matrices" and len(variable.shape) <= 1):
+        if self.coupled_decay == 0 or not self._decays(variable):
             return gradient
         return gradient + self.coupled_decay * variable
+
+    def _decays(self, variable: tf.Variable) -> bool:
+        """Return whether `decay_on` has this variable decay."""
+        return self.decay_on == "all" or len(variable.shape) > 1
 
     def get_config(self) -> dict:
         """Return the constructor's arguments."""
@@ -209,3 +213,59 @@ class Adam(_CoupledDecayOptimizer):
         """Return the constructor's arguments."""
         own = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
         return {**super().get_config(), **own}
+
+
+class AdamW(Adam):
+    """Adam whose decay does not pass through the moments, by PyTorch's rule.
+
+    With the moments of `Adam`, made of the gradient alone:
+    `w = w - rate * decoupled_decay * w - rate * m^ / (sqrt(v^) + epsilon)`. The decay follows the rate's schedule.
+
+    Example:
+        optimizer = AdamW(0.001, decoupled_decay=0.05, decay_on="matrices")
+
+    Args:
+        learning_rate: a float, or a Keras schedule.
+        beta_1: decay of the mean, 0 to below 1.
+        beta_2: decay of the mean square, 0 to below 1.
+        epsilon: above 0, added to the corrected root.
+        decoupled_decay: share of a weight that a step of rate 1 takes away, from 0.
+        decay_on: "all" variables, or only "matrices": those with more than one dimension.
+        clip_norm: as of `SGD`.
+        name: the optimizer's name.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", Algorithm 2, with the rate as its
+    schedule multiplier.
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        decoupled_decay: float = 0.01,
+        decay_on: str = "all",
+        clip_norm: float = 0.0,
+        name: str | None = None,
+    ):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, 0.0, decay_on, clip_norm, name)
+        if not 0 <= decoupled_decay < math.inf:
+            raise ValueError(f"decoupled_decay must be a finite number from 0, got {decoupled_decay}")
+        self.decoupled_decay = decoupled_decay
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        """Move one variable by its decay, then by its reduced gradient."""
+        if self.decoupled_decay and self._decays(variable):
+            rate = tf.cast(learning_rate, variable.dtype)
+            self.assign_sub(variable, rate * self.decoupled_decay * tf.convert_to_tensor(variable))
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments."""
+        config = {**super().get_config(), "decoupled_decay": self.decoupled_decay}
+        del config["coupled_decay"]
+        return config

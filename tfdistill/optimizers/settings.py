@@ -16,7 +16,7 @@ from tfdistill.optimizers.checks import (
     require_momentum,
     require_positive_integer,
 )
-from tfdistill.optimizers.rules import SGD, Adam
+from tfdistill.optimizers.rules import SGD, Adam, AdamW
 from tfdistill.optimizers.schedules import LearningRate, MultiStep, cosine
 
 
@@ -25,11 +25,12 @@ class OptimizerSettings:
     """Everything that describes an optimizer and its schedule, counted in epochs.
 
     Args:
-        kind: "sgd" or "adam".
+        kind: "sgd", "adam" or "adamw".
         learning_rate: the highest rate, above 0.
         momentum: of SGD, 0 to below 1.
         nesterov: of SGD; needs momentum.
-        weight_decay: coupled L2 coefficient, from 0.
+        weight_decay: from 0: L2 coefficient in the gradient; with "adamw" decoupled, the share of a weight that a
+            step of rate 1 takes away.
         decay_on: "all" variables, or "matrices" (those with more than one dimension).
         schedule: "step" (times `factor` at each milestone), "cosine" (down to 0 at the run's end) or
             "constant".
@@ -37,8 +38,8 @@ class OptimizerSettings:
             fraction of an epoch is allowed.
         factor: of "step", above 0.
         warmup_epochs: of "cosine": length of a linear rise from 0, in epochs, from 0.
-        betas: of Adam, each 0 to below 1.
-        epsilon: of Adam, above 0.
+        betas: of Adam and AdamW, each 0 to below 1.
+        epsilon: of Adam and AdamW, above 0.
         restart_momentum: of SGD and "step": whether momentum starts anew at each milestone.
         clip_norm: largest global norm of an update's gradient, from 0; 0: no limit.
 
@@ -121,7 +122,8 @@ def build(
     if settings.kind == "sgd":
         momentum = (settings.momentum, settings.nesterov)
         return SGD(rate, *momentum, *decay, settings.restart_momentum, settings.clip_norm, name=name)
-    return Adam(rate, *settings.betas, settings.epsilon, *decay, clip_norm=settings.clip_norm, name=name)
+    rule = Adam if settings.kind == "adam" else AdamW
+    return rule(rate, *settings.betas, settings.epsilon, *decay, clip_norm=settings.clip_norm, name=name)
 
 
 def _learning_rate(settings: OptimizerSettings, steps_per_epoch: int, epochs: int) -> LearningRate:
