@@ -290,8 +290,8 @@ def test_wide_resnets_with_dropout_have_heads_with_dropout_and_train(tiny):
         ),
         (
             {"head_kind": "default"},
-            "network '0' has no attribute 'architecture', which default heads are made by; "
-            "pooled ones are for any network",
+            "network '0' has no attribute 'architecture', which default heads are made by; set it to the name of the "
+            "network that it is, such as 'wide_resnet_28_10'; pooled heads are for any network",
         ),
         (
             {"heads": "C4"},

@@ -81,6 +81,29 @@ def test_attributes_are_builders():
     assert "resnet110_a" in dir(networks) and "build" in dir(networks)
 
 
+def test_builders_called_with_numbers_know_their_architecture():
+    small: dict = {"classes": 4, "image_shape": (8, 8, 3)}
+    found = [
+        networks.mobilenet(**small),
+        networks.cifar_resnet(8, **small),
+        networks.cifar_resnet(8, shortcut="A", **small),
+        networks.cifar_resnet(8, initialization="ie_kd", **small),
+        networks.cifar_resnet(8, width=4, **small),
+        networks.wide_resnet(10, 1, dropout=0.3, initialization="dcm", **small),
+        networks.wide_resnet(10, 1, dropout=0.2, **small),
+        networks.densenet(7, 4, **small),
+    ]
+    architectures = [one.architecture for one in found]
+    assert architectures == [
+        *("mobilenet", "resnet8", "resnet8_a", "resnet8_b_ie_kd", None),
+        *("wide_resnet_10_1_dropout_dcm", None, "densenet_7_4"),
+    ]
+    for one, name in zip(found, architectures, strict=True):
+        if name:
+            twin = networks.build(name, **small)
+            assert [layer.name for layer in one.layers] == [layer.name for layer in twin.layers]
+
+
 @pytest.mark.parametrize("family", networks.NETWORKS.values(), ids=networks.NETWORKS)
 def test_examples_follow_the_pattern_of_their_family_alone(family):
     for example in family.examples:

@@ -17,6 +17,7 @@ import tensorflow as tf
 from absl import logging
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tfdistill import networks
 from tfdistill.runs import assembly, checkpoints, interruption, report, run, run_exports
 from tfdistill.engine import distiller
 from tfdistill.commands import train
@@ -26,7 +27,7 @@ from tfdistill.runs.folder import RunFolder
 def tiny_networks(config, dataset):
     """One dense layer a network, which trains in no time."""
     built = []
-    for seed, name in enumerate(assembly.distinct([one.name for one in config.specifications])):
+    for seed, name in enumerate(networks.distinct([one.name for one in config.specifications])):
         images = keras.Input(dataset.image_shape, name="images")
         draw = keras.initializers.HeNormal(seed=seed + config.seed)
         logits = keras.layers.Dense(10, kernel_initializer=draw, name="logits")(keras.layers.Flatten()(images))

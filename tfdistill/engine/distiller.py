@@ -37,7 +37,8 @@ class Distiller(keras.Model):
     Create networks and distiller under `strategy.scope()` to train on several replicas.
 
     Args:
-        networks: functional models with distinct names that return a dict of taps with `"logits"`.
+        networks: functional models that return a dict of taps with `"logits"`. Those of one name are told apart by
+            a number, as "resnet32_1" and "resnet32_2".
         task: the supervised loss and metrics; classification if not given.
 
     Raises:

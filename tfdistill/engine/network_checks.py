@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfdistill import keras_settings
 from tfdistill.engine.updates import Phase
 from tfdistill.networks.graphs import closed_models, is_functional
+from tfdistill.networks.names import tell_apart
 from tfdistill.networks.probabilities import require_logits
 
 RESERVED = "ensemble"
@@ -43,7 +44,7 @@ def check_networks(networks: Sequence[Any], strategy: tf.distribute.Strategy) ->
 
 
 def require_networks(networks: Sequence[Any]) -> None:
-    """The part of `check_networks` that comes before anything is read off the networks.
+    """The part of `check_networks` that comes before anything is read off the networks; tells equal names apart.
 
     Raises:
         ValueError: no list of models with names of their own, each a graph from images to a dict with "logits".
@@ -116,9 +117,12 @@ def require_unchanged(before: Mapping[str, list[int]], now: Mapping[str, list[in
 
 
 def _require_names(networks: Sequence[keras.Model]) -> None:
-    names = [network.name for network in networks]
-    if len(set(names)) < len(names) or RESERVED in names:
-        raise ValueError(f"networks: names must differ from each other and from {RESERVED!r}, not {names}")
+    for first, second in itertools.combinations(networks, 2):
+        if first is second:
+            raise ValueError(f"networks: {first.name} is given twice; build it once more, with weights of its own")
+    tell_apart(networks)
+    if any(network.name == RESERVED for network in networks):
+        raise ValueError(f"networks: the name {RESERVED!r} is the ensemble's; give that network another")
 
 
 def _require_graph(network: keras.Model) -> None:

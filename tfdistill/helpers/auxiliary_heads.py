@@ -107,8 +107,8 @@ def _designs(network: keras.Model, architecture: str | None, kind: str) -> dict[
         return stage_designs(network.output, architecture or "")
     if architecture is None:
         raise ValueError(
-            f"network {network.name!r} has no attribute 'architecture', which {kind} heads are made by; pooled ones "
-            "are for any network"
+            f"network {network.name!r} has no attribute 'architecture', which {kind} heads are made by; set it to the "
+            "name of the network that it is, such as 'wide_resnet_28_10'; pooled heads are for any network"
         )
     return head_designs(architecture)
 

@@ -27,6 +27,7 @@ from tfdistill.networks.imagenet_resnet import imagenet_resnet
 from tfdistill.networks.keras_applications import APPLICATIONS, keras_application
 from tfdistill.networks.mobilenet import mobilenet
 from tfdistill.networks.mobilenet_v2 import mobilenet_v2
+from tfdistill.networks.names import distinct
 from tfdistill.networks.preactivation_resnet import preactivation_resnet
 from tfdistill.networks.resnet import cifar_bottleneck_resnet, cifar_resnet
 from tfdistill.networks.specification import IMAGENET, Specification
@@ -39,6 +40,7 @@ __all__ = [
     "Specification",
     "build",
     "architecture_of",
+    "distinct",
     "imagenet_name",
     "require_name",
     "network_from",

@@ -60,7 +60,8 @@ def densenet(
             taps[f"transition{stage}"] = x = transition(x, seeds=seeds, name=f"transition{stage}")
     taps |= classify(norm_relu(x, name="final"), classes, seeds=seeds)
     norms = ["transition1_norm", "transition2_norm", "final_norm"]
-    return tapped(images, taps, preactivations=norms, name=name or f"densenet_{depth}_{growth}")
+    architecture = f"densenet_{depth}_{growth}"
+    return tapped(images, taps, preactivations=norms, name=name or architecture, architecture=architecture)
 
 
 def dense_block(x: keras.KerasTensor, layers: int, growth: int, *, seeds: LayerSeeds, name: str) -> keras.KerasTensor:

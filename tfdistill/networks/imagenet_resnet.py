@@ -74,7 +74,9 @@ def imagenet_resnet(
         taps[f"stage{index}"] = x
     taps |= classify(x, classes, seeds=seeds)
     sums = [f"stage{index}_block{blocks}_add" for index, blocks in enumerate(BLOCKS[depth], 1)]
-    return tapped(images, taps, preactivations=sums, name=name or f"imagenet_resnet{depth}")
+    named = f"imagenet_resnet{depth}"
+    architecture = named if strided_conv == 2 else None
+    return tapped(images, taps, preactivations=sums, name=name or named, architecture=architecture)
 
 
 def stage(

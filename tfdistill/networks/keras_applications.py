@@ -131,7 +131,9 @@ def keras_application(
             variable.assign(draw(next(seeds))(variable.shape))
     head = classify(backbone.output, classes, seeds=seeds)
     taps = {**application.taps, "embedding": "embedding", "logits": "logits"}
-    return network_from(keras.Model(images, head["logits"]), taps, name=name or architecture)
+    network = network_from(keras.Model(images, head["logits"]), taps, name=name or architecture)
+    network.architecture = architecture
+    return network
 
 
 def imagenet_weights(architecture: str, *, classes: int) -> dict[str, np.ndarray]:

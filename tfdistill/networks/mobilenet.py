@@ -14,6 +14,9 @@ WIDTHS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 # The widths whose first block halves the resolution; both leave a quarter of the side (8 of 32 pixels).
 HALVING_WIDTHS = {"ie_kd": (256, 512), "dcm": (512, 1024)}
 
+# The names of the networks whose strides and first weights are one paper's.
+ARCHITECTURES = {"ie_kd": "mobilenet", "dcm": "mobilenet_dcm"}
+
 INITIALIZATIONS = {"ie_kd": IE_KD_MOBILENET, "dcm": PYTORCH}
 
 
@@ -70,7 +73,8 @@ def mobilenet(
     norms.append(f"block{len(WIDTHS)}_pointwise_norm")
     taps[f"stage{len(norms)}"] = x
     taps |= classify(x, classes, seeds=seeds)
-    return tapped(images, taps, preactivations=norms, name=name or "mobilenet")
+    architecture = ARCHITECTURES[strides] if initialization in ("", strides) else None
+    return tapped(images, taps, preactivations=norms, name=name or "mobilenet", architecture=architecture)
 
 
 def separable_block(

@@ -62,7 +62,7 @@ def mobilenet_v2(
     taps[f"stage{len(ends)}"] = x
     x = norm_relu6(conv(x, 1280, 1, seeds=seeds, name="final"), name="final")
     taps |= classify(x, classes, seeds=seeds)
-    return tapped(images, taps, preactivations=ends, name=name or "mobilenet_v2")
+    return tapped(images, taps, preactivations=ends, name=name or "mobilenet_v2", architecture="mobilenet_v2")
 
 
 def inverted_residual_stage(

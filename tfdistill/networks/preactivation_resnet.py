@@ -57,7 +57,8 @@ def preactivation_resnet(
         taps[f"stage{stage}"] = x
     taps |= classify(norm_relu(x, name="final"), classes, seeds=seeds)
     norms = ["stage2_block1_conv1_norm", "stage3_block1_conv1_norm", "final_norm"]
-    return tapped(images, taps, preactivations=norms, name=name or f"resnet{depth}_preactivation")
+    architecture = f"resnet{depth}_preactivation"
+    return tapped(images, taps, preactivations=norms, name=name or architecture, architecture=architecture)
 
 
 def preactivation_bottleneck_stage(

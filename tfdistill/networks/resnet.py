@@ -81,7 +81,9 @@ def cifar_resnet(
         taps[f"stage{stage}"] = x
     taps |= classify(x, classes, seeds=seeds)
     sums = [f"stage{stage}_block{blocks}_add" for stage in (1, 2, 3)]
-    return tapped(images, taps, preactivations=sums, name=name or f"resnet{depth}")
+    kind = f"_{shortcut.lower()}_ie_kd" if initialization == "ie_kd" else "_a" if shortcut == "A" else ""
+    architecture = f"resnet{depth}{kind}" if width == 16 else None
+    return tapped(images, taps, preactivations=sums, name=name or f"resnet{depth}", architecture=architecture)
 
 
 def cifar_bottleneck_resnet(
@@ -129,8 +131,8 @@ def cifar_bottleneck_resnet(
         taps[f"stage{stage}"] = x
     taps |= classify(x, classes, seeds=seeds)
     sums = [f"stage{stage}_block{blocks}_add" for stage in (1, 2, 3)]
-    suffix = "bottleneck" if counted_as == "bottleneck" else "one"
-    return tapped(images, taps, preactivations=sums, name=name or f"resnet{depth}_{suffix}")
+    architecture = f"resnet{depth}_{'bottleneck' if counted_as == 'bottleneck' else 'one'}"
+    return tapped(images, taps, preactivations=sums, name=name or architecture, architecture=architecture)
 
 
 def basic_stage(

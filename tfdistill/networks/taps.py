@@ -8,7 +8,12 @@ import keras
 
 
 def tapped(
-    images: keras.KerasTensor, taps: Mapping[str, keras.KerasTensor], *, preactivations: Sequence[str], name: str
+    images: keras.KerasTensor,
+    taps: Mapping[str, keras.KerasTensor],
+    *,
+    preactivations: Sequence[str],
+    name: str,
+    architecture: str | None,
 ) -> keras.Model:
     """The network of these taps and its stages' pre-activations, which are outputs of layers that it has anyway.
 
@@ -20,10 +25,11 @@ def tapped(
         taps: the other taps, in order; "logits" is among them.
         preactivations: the names of the layers that give "stage1_preactivation", "stage2_preactivation", ...
         name: of the model.
+        architecture: the name in `NETWORKS` that such a network is built by; `None` where no name means it.
 
     Returns:
         a functional `keras.Model` from images to the dict of taps. The layers, their names and their order are
-        the same with and without pre-activations.
+        the same with and without pre-activations. Its attribute `architecture` is that argument.
 
     Source: Heo et al., "Knowledge Transfer via Distillation of Activation Boundaries", AAAI 2019, and "A
     Comprehensive Overhaul of Feature Distillation", ICCV 2019, Section 3.1.
@@ -33,7 +39,9 @@ def tapped(
         f"stage{stage}_preactivation": whole.get_layer(layer).output for stage, layer in enumerate(preactivations, 1)
     }
     stages = {tap: tensor for tap, tensor in taps.items() if tap not in ("features", "embedding", "logits")}
-    return keras.Model(images, {**stages, **inputs_of_relus, **taps}, name=name)
+    network = keras.Model(images, {**stages, **inputs_of_relus, **taps}, name=name)
+    network.architecture = architecture
+    return network
 
 
 def features_of(network: keras.Model) -> keras.KerasTensor:

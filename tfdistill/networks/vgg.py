@@ -74,8 +74,8 @@ def vgg(
         units = _hidden_layers(embedding, seeds)
     logits = linear_classifier(units, classes, seeds=seeds)
     taps |= {"features": taps["stage5"], "embedding": embedding, "logits": logits}
-    suffix = "_bn" if batch_norm else ""
-    return tapped(images, taps, preactivations=preactivations, name=name or f"vgg{depth}{suffix}")
+    architecture = f"vgg{depth}_bn" if batch_norm else f"vgg{depth}"
+    return tapped(images, taps, preactivations=preactivations, name=name or architecture, architecture=architecture)
 
 
 def conv_stage(

@@ -72,7 +72,10 @@ def wide_resnet(
         taps[f"stage{stage}"] = x
     taps |= classify(norm_relu(x, seeds=seeds, name="final"), classes, seeds=seeds)
     norms = ["stage2_block1_conv1_norm", "stage3_block1_conv1_norm", "final_norm"]
-    return tapped(images, taps, preactivations=norms, name=name or f"wide_resnet_{depth}_{width}")
+    named = name or f"wide_resnet_{depth}_{width}"
+    kind = ("_dropout" if dropout else "") + ("_dcm" if initialization == "dcm" else "")
+    architecture = f"wide_resnet_{depth}_{width}{kind}" if dropout in (0.0, 0.3) else None
+    return tapped(images, taps, preactivations=norms, name=named, architecture=architecture)
 
 
 def wide_stage(

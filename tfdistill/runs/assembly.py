@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -192,7 +191,7 @@ def build_networks(config: RunConfig, dataset: data.Dataset) -> list[keras.Model
         ValueError: a network of no such size, or images too small for it.
     """
     built = []
-    names = distinct([one.name for one in config.specifications])
+    names = networks.distinct([one.name for one in config.specifications])
     for text, one, name, seed in zip(config.networks, config.specifications, names, _seeds(config)[1:], strict=False):
         architecture = networks.architecture_of(one)
         known: dict[str, Any] = {"classes": len(dataset.class_names), "image_shape": dataset.image_shape, "seed": seed}
@@ -201,7 +200,6 @@ def build_networks(config: RunConfig, dataset: data.Dataset) -> list[keras.Model
                 expected = normalization_of(config, dataset)
                 known |= {"mean": expected.mean, "std": expected.std}
                 built.append(networks.keras_application(architecture, **known, name=name))
-                built[-1].architecture = architecture
             else:
                 built.append(networks.build(architecture, **known, model_name=name))
         except ValueError as error:
@@ -236,14 +234,3 @@ def _naming_flags(config: RunConfig, message: str) -> str:
 def _seeds(config: RunConfig) -> list[int]:
     """The method's, then one for each network."""
     return [int(part.generate_state(1)[0]) for part in np.random.SeedSequence(config.seed).spawn(99)]
-
-
-def distinct(names: Sequence[str]) -> list[str]:
-    """Names for peers: their architecture, with a number where it comes more than once."""
-    counts: Counter[str] = Counter(names)
-    seen: Counter[str] = Counter()
-    aliases = []
-    for name in names:
-        seen[name] += 1
-        aliases.append(f"{name}_{seen[name]}" if counts[name] > 1 else name)
-    return aliases

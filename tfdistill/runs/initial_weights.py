@@ -11,7 +11,6 @@ import numpy as np
 
 from tfdistill.runs import checkpoints
 from tfdistill import networks
-from tfdistill.runs.assembly import distinct
 from tfdistill.networks.keras_applications import imagenet_weights
 from tfdistill.networks.specification import IMAGENET, Specification
 from tfdistill.networks.weights import assign_weights, read_weights, weights_of
@@ -113,7 +112,7 @@ def _check_architecture(path: Path, chosen: str, architecture: str) -> None:
 def _architecture_in(texts: Sequence[str], chosen: str) -> str:
     """Of the network that is called `chosen` in a run of these networks; empty where none is."""
     specifications = [Specification.parse(str(text)) for text in texts]
-    by_name = dict(zip(distinct([one.name for one in specifications]), specifications, strict=True))
+    by_name = dict(zip(networks.distinct([one.name for one in specifications]), specifications, strict=True))
     return networks.architecture_of(by_name[chosen]) if chosen in by_name else ""
 
 
