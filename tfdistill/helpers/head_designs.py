@@ -12,8 +12,13 @@ from dataclasses import dataclass
 
 import keras
 
-from tfdistill.networks.densenet import dense_block, transition
-from tfdistill.networks.imagenet_resnet import BLOCKS, stage
+from tfdistill.networks.architectures.densenet import dense_block, transition
+from tfdistill.networks.architectures.imagenet_resnet import BLOCKS, stage
+from tfdistill.networks.architectures.mobilenet import separable_block
+from tfdistill.networks.architectures.mobilenet_v2 import inverted_residual_stage, norm_relu6
+from tfdistill.networks.architectures.preactivation_resnet import preactivation_bottleneck_stage
+from tfdistill.networks.architectures.resnet import basic_stage, bottleneck_stage
+from tfdistill.networks.architectures.wide_resnet import wide_stage
 from tfdistill.networks.initialization import (
     DCM_WIDE_RESNET,
     IE_KD_MOBILENET,
@@ -26,11 +31,6 @@ from tfdistill.networks.initialization import (
     LayerSeeds,
 )
 from tfdistill.networks.layers import conv, norm_relu
-from tfdistill.networks.mobilenet import separable_block
-from tfdistill.networks.mobilenet_v2 import inverted_residual_stage, norm_relu6
-from tfdistill.networks.preactivation_resnet import preactivation_bottleneck_stage
-from tfdistill.networks.resnet import basic_stage, bottleneck_stage
-from tfdistill.networks.wide_resnet import wide_stage
 
 Seeds = LayerSeeds
 Body = Callable[[keras.KerasTensor, float, Seeds], keras.KerasTensor]

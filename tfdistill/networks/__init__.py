@@ -22,17 +22,17 @@ from typing import Any
 import keras
 
 from tfdistill.networks.adapters import network_from
-from tfdistill.networks.densenet import densenet
-from tfdistill.networks.imagenet_resnet import imagenet_resnet
+from tfdistill.networks.architectures.densenet import densenet
+from tfdistill.networks.architectures.imagenet_resnet import imagenet_resnet
+from tfdistill.networks.architectures.mobilenet import mobilenet
+from tfdistill.networks.architectures.mobilenet_v2 import mobilenet_v2
+from tfdistill.networks.architectures.preactivation_resnet import preactivation_resnet
+from tfdistill.networks.architectures.resnet import cifar_bottleneck_resnet, cifar_resnet
+from tfdistill.networks.architectures.vgg import vgg
+from tfdistill.networks.architectures.wide_resnet import wide_resnet
 from tfdistill.networks.keras_applications import APPLICATIONS, keras_application
-from tfdistill.networks.mobilenet import mobilenet
-from tfdistill.networks.mobilenet_v2 import mobilenet_v2
 from tfdistill.networks.names import distinct
-from tfdistill.networks.preactivation_resnet import preactivation_resnet
-from tfdistill.networks.resnet import cifar_bottleneck_resnet, cifar_resnet
 from tfdistill.networks.specification import IMAGENET, Specification
-from tfdistill.networks.vgg import vgg
-from tfdistill.networks.wide_resnet import wide_resnet
 
 __all__ = [
     "NETWORKS",

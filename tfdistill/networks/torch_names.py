@@ -15,8 +15,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tfdistill.networks.imagenet_resnet import BLOCKS
-from tfdistill.networks.mobilenet_v2 import GROUPS
+from tfdistill.networks.architectures.imagenet_resnet import BLOCKS
+from tfdistill.networks.architectures.mobilenet_v2 import GROUPS
 
 NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 MAPPED = (*(f"imagenet_resnet{depth}" for depth in BLOCKS), "mobilenet_v2")

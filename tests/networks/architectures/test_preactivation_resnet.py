@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 
-from tfdistill.networks.preactivation_resnet import preactivation_resnet
+from tfdistill.networks.architectures.preactivation_resnet import preactivation_resnet
 
 
 def test_blocks():

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from tfdistill.networks.architectures.wide_resnet import wide_resnet
 from tfdistill.networks.layers import Dropout
-from tfdistill.networks.wide_resnet import wide_resnet
 
 
 @pytest.mark.parametrize(

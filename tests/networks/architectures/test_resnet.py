@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill.networks.architectures.resnet import cifar_bottleneck_resnet, cifar_resnet
 from tfdistill.networks.convolutions import Conv2D
 from tfdistill.networks.layers import BatchNormalization
-from tfdistill.networks.resnet import cifar_bottleneck_resnet, cifar_resnet
 
 
 def trainable_count(model):

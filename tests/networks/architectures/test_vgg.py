@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
+from tfdistill.networks.architectures.vgg import vgg
 from tfdistill.networks.convolutions import Conv2D
 from tfdistill.networks.layers import BatchNormalization, Dropout
-from tfdistill.networks.vgg import vgg
 
 CONVOLUTIONS = {11: 8, 13: 10, 16: 13, 19: 16}
 

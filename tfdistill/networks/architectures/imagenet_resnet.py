@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import keras
 
+from tfdistill.networks.architectures.resnet import basic_stage, bottleneck_stage
 from tfdistill.networks.initialization import LayerSeeds
 from tfdistill.networks.layers import classify, conv, image_input, norm_relu
-from tfdistill.networks.resnet import basic_stage, bottleneck_stage
 from tfdistill.networks.taps import tapped
 
 # Blocks in each of the four stages; from 50 layers on they are bottlenecks.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 
 from tfdistill.bounds import choose
+from tfdistill.networks.architectures.resnet import blocks_per_stage
 from tfdistill.networks.initialization import DCM_WIDE_RESNET, ZERO_BIAS, LayerSeeds
 from tfdistill.networks.layers import Dropout, classify, conv, image_input, norm_relu
-from tfdistill.networks.resnet import blocks_per_stage
 from tfdistill.networks.taps import tapped
 
 INITIALIZATIONS = {"usual": ZERO_BIAS, "dcm": DCM_WIDE_RESNET}

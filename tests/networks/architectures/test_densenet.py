@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfdistill.networks.densenet import densenet
+from tfdistill.networks.architectures.densenet import densenet
 
 
 def test_shapes_and_count():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfdistill.networks.mobilenet import mobilenet
+from tfdistill.networks.architectures.mobilenet import mobilenet
 
 
 @pytest.mark.parametrize(("strides", "channels"), [("ie_kd", (128, 256, 1024)), ("dcm", (256, 512, 1024))])

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfdistill.networks.imagenet_resnet import imagenet_resnet
+from tfdistill.networks.architectures.imagenet_resnet import imagenet_resnet
 
 
 def test_basic_blocks():
