@@ -12,6 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["tfdistill", "tfdistill.*"]),
+    package_data={"tfdistill": ["py.typed"]},
     # TensorFlow 2.21 has no wheels for Python 3.14.
     python_requires=">=3.11,<3.14",
     install_requires=[

@@ -8,7 +8,7 @@ import inspect
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -143,20 +143,27 @@ def shown(value: Any) -> str:
 
 
 def annotated(function: Callable[..., Any]) -> dict[str, tuple[Any, Bounds]]:
-    """The parameters of a function that are annotated with bounds: name to (type, bounds)."""
+    """The parameters of a function that are annotated with bounds or choices: name to (type, bounds).
+
+    `Literal["on", "off"]` states the choices of a text. It is written out in the signature, or as an alias beside the
+    other kinds of `methods/arguments.py`, because the commands read it from the source without importing it.
+    """
     hints = get_type_hints(function, include_extras=True)
     found = {}
     for name, hint in hints.items():
         if get_origin(hint) is Annotated:
             kind, bounds, *_ = get_args(hint)
             found[name] = kind, bounds
+        elif get_origin(hint) is Literal:
+            found[name] = str, one_of(get_args(hint))
     return found
 
 
 def checked(function: Callable[P, T]) -> Callable[P, T]:
-    """Has a function check, before it does anything, every argument that is annotated with bounds.
+    """Has a function check, before it does anything, every argument that is annotated with bounds or choices.
 
-    The annotation is such as `temperature: Annotated[float, Number(0, 1_000, above=True)]`.
+    The annotation is such as `temperature: Annotated[float, Number(0, 1_000, above=True)]`, or
+    `metric: Literal["l1", "l2"]`.
     """
     signature = inspect.signature(function)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tfdistill.methods import arguments
+from tfdistill.networks.taps import features_of
 
 
 def test_choose_returns_the_choice():
@@ -16,4 +17,4 @@ def test_choose_names_the_argument_and_the_nearest_choice():
 
 
 def test_features_of_a_network(tiny):
-    assert arguments.features_of(tiny.network("one", channels=4)).shape == (None, 4, 4, 4)
+    assert features_of(tiny.network("one", channels=4)).shape == (None, 4, 4, 4)

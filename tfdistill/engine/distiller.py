@@ -6,7 +6,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -153,7 +153,7 @@ class Distiller(keras.Model):
         self,
         optimizers: Mapping[str, Choice] | None = None,
         *,
-        xla: str | bool = "auto",
+        xla: Literal["auto", "on", "off"] | bool = "auto",
         steps_per_execution: int = 1,
     ) -> None:
         """Sets how to train.

@@ -12,7 +12,7 @@ import keras
 
 from tfdistill.data.transforms.readings import Reading
 from tfdistill.export.asides import try_writing
-from tfdistill.export.encoded import check_bad_images, chosen_reading, described_reading
+from tfdistill.export.encoded import BadImages, check_bad_images, chosen_reading, described_reading
 from tfdistill.export.folders import check_network_folder, check_path, choose_version, first_line
 from tfdistill.export.saved_model import network_shapes, precision
 from tfdistill.export.serving_files import CONFIG_FILE, merged_card
@@ -27,7 +27,7 @@ def check_export(
     std: Sequence[float],
     class_names: Sequence[str],
     reading: Reading | str = "auto",
-    bad_images: str = "fail",
+    bad_images: BadImages = "fail",
     card: Mapping[str, object] | None = None,
 ) -> None:
     """Refuses what `export_network` and `write_models_config` would refuse later, and leaves no trace.
@@ -78,7 +78,7 @@ def known_facts(
     std: Sequence[float],
     class_names: Sequence[str],
     reading: Reading | str,
-    bad_images: str,
+    bad_images: BadImages,
 ) -> dict[str, object]:
     """What the export itself says in a network's card, before anything is written."""
     image_shape, classes = network_shapes(network)
@@ -101,7 +101,7 @@ def check_arguments(
     std: Sequence[float],
     class_names: Sequence[str],
     reading: Reading | str,
-    bad_images: str,
+    bad_images: BadImages,
 ) -> None:
     """Refuses a network that cannot be served, and what does not fit it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal, get_args
 
 import tensorflow as tf
 
@@ -11,7 +12,8 @@ from tfdistill.data.transforms.headers import UNKNOWN, format_of, image_size_of_
 from tfdistill.data.transforms.readings import READINGS, Reading, reading_of
 
 # What the signature for encoded images does with those it cannot read.
-BAD_IMAGES = ("fail", "mark")
+BadImages = Literal["fail", "mark"]
+BAD_IMAGES = get_args(BadImages)
 # Images of a batch that are decoded at a time: each takes memory for all of its pixels.
 PARALLEL = 4
 Shape = tuple[int, int, int]

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfdistill.data.transforms.readings import Reading
 from tfdistill.export.asides import written_aside
 from tfdistill.export.checks import check_arguments, known_facts
-from tfdistill.export.encoded import chosen_reading
+from tfdistill.export.encoded import BadImages, chosen_reading
 from tfdistill.export.folders import ExportError, check_network_folder, choose_version, first_line
 from tfdistill.export.samples import sample_files, sample_images
 from tfdistill.export.saved_model import (
@@ -35,7 +35,7 @@ def export_network(
     std: Sequence[float],
     class_names: Sequence[str],
     reading: Reading | str = "auto",
-    bad_images: str = "fail",
+    bad_images: BadImages = "fail",
     samples: Sequence[bytes] = (),
     version: int | None = None,
     card: Mapping[str, object] | None = None,
@@ -109,7 +109,7 @@ def _write_version(
     std: Sequence[float],
     class_names: Sequence[str],
     reading: Reading | str,
-    bad_images: str,
+    bad_images: BadImages,
     samples: Sequence[bytes],
     card: Mapping[str, object],
 ) -> pathlib.Path:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.transforms.readings import Reading
-from tfdistill.export.encoded import chosen_reading, read_batch, refuse_bad
+from tfdistill.export.encoded import BadImages, chosen_reading, read_batch, refuse_bad
 from tfdistill.networks.graphs import layers_of
 
 RAW_SIGNATURE = "serving_default"
@@ -99,7 +99,7 @@ class ServingModule(tf.Module):
         std: Sequence[float],
         labels_file: pathlib.Path,
         reading: Reading | str = "auto",
-        bad_images: str = "fail",
+        bad_images: BadImages = "fail",
     ) -> None:
         super().__init__(name="serving")
         image_shape, _ = network_shapes(network)

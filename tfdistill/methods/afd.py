@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import keras
 import tensorflow as tf
@@ -20,7 +20,6 @@ from tfdistill.methods.arguments import (
     TermWeight,
     checked,
     choose,
-    one_of,
     require_peers,
 )
 from tfdistill.networks import initialization
@@ -81,7 +80,7 @@ class AFD(Distiller):
         *,
         temperature: Temperature = 3.0,
         logit_weight: TermWeight = 1.0,
-        adversarial: Annotated[str, one_of(FEATURE_GROUPS)] = "on",
+        adversarial: Literal["on", "off", "decay_only"] = "on",
         feature_learning_rate: Rate = 2e-5,
         feature_weight_decay: TermWeight = 0.1,
         feature_milestones: Annotated[tuple[float, ...], Number(0, 1_000_000, above=True)] = (75.0, 150.0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Literal
 
 import keras
 
@@ -11,7 +11,7 @@ from tfdistill import losses
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Phase, Round, Update
 from tfdistill.helpers.matching import match
-from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, one_of, require_peers
+from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, require_peers
 from tfdistill.networks import initialization
 from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
@@ -52,7 +52,7 @@ class Alignment(Distiller):
         self,
         networks: Sequence[keras.Model],
         *,
-        distance: Annotated[str, one_of(ORDERS_OF_DISTANCE)] = "l1",
+        distance: Literal["l1", "l2"] = "l1",
         weight: TermWeight = 1.0,
         logit_weight: TermWeight = 0.0,
         temperature: Temperature = 3.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import keras
 
@@ -11,6 +11,7 @@ from tfdistill.bounds import Number, checked, choose, one_of
 from tfdistill.engine.network_checks import require_networks
 
 __all__ = [
+    "Order",
     "RampEpochs",
     "Rate",
     "Share",
@@ -29,6 +30,7 @@ Temperature = Annotated[float, Number(0.001, 1_000)]
 Share = Annotated[float, Number(0, 1)]
 RampEpochs = Annotated[float, Number(0, 1_000_000)]
 Rate = Annotated[float, Number(1e-30, 1_000_000)]
+Order = Literal["alternating", "joint"]
 
 
 def require_peers(networks: Sequence[keras.Model]) -> None:

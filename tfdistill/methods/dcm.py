@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Literal
 
 import keras
 import tensorflow as tf
 
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import ORDERS, Phase, Round, Update
-from tfdistill.helpers.auxiliary_heads import KINDS, PLACES, auxiliary_heads
-from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, one_of, require_peers
+from tfdistill.engine.updates import Phase, Round, Update
+from tfdistill.helpers.auxiliary_heads import PLACES, auxiliary_heads
+from tfdistill.methods.arguments import Order, Temperature, TermWeight, checked, choose, require_peers
 from tfdistill.networks import initialization
 from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
@@ -77,13 +77,13 @@ class DCM(Distiller):
         networks: Sequence[keras.Model],
         *,
         heads: str | Sequence[str] = "C2,C3",
-        head_kind: Annotated[str, one_of(KINDS)] = "default",
+        head_kind: Literal["default", "narrow", "pooled"] = "default",
         deep_supervision_weight: TermWeight = 1.0,
         same_stage_weight: TermWeight = 1.0,
         cross_stage_weight: TermWeight = 1.0,
         temperature: Temperature = 1.0,
-        pairs: Annotated[str, one_of(PAIRS)] = "dense",
-        update: Annotated[str, one_of(ORDERS)] = "joint",
+        pairs: Literal["dense", "same", "cross", "final", "none"] = "dense",
+        update: Order = "joint",
         task: Classification | None = None,
         seed: int = 0,
     ) -> None:

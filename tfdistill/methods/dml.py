@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Annotated
 
 import keras
 import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import ORDERS, Phase, Update, rounds_in_order
-from tfdistill.methods.arguments import Temperature, TermWeight, checked, one_of, require_peers
+from tfdistill.engine.updates import Phase, Update, rounds_in_order
+from tfdistill.methods.arguments import Order, Temperature, TermWeight, checked, require_peers
 from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
 from tfdistill.topology import all_pairs
@@ -49,7 +48,7 @@ class DML(Distiller):
         *,
         weight: TermWeight = 1.0,
         temperature: Temperature = 1.0,
-        update: Annotated[str, one_of(ORDERS)] = "alternating",
+        update: Order = "alternating",
         task: Classification | None = None,
     ) -> None:
         super().__init__(networks, task=task)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import keras
 import tensorflow as tf
@@ -13,9 +13,9 @@ import tensorflow as tf
 from tfdistill import losses
 from tfdistill.bounds import Number
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import ORDERS, Phase, Update, rounds_in_order
+from tfdistill.engine.updates import Phase, Update, rounds_in_order
 from tfdistill.helpers import factors
-from tfdistill.methods.arguments import Share, TermWeight, checked, choose, one_of, require_peers
+from tfdistill.methods.arguments import Order, Share, TermWeight, checked, choose, require_peers
 from tfdistill.networks import initialization
 from tfdistill.networks.taps import features_of
 from tfdistill.taps import Batch, Taps, Terms
@@ -77,12 +77,12 @@ class IEDML(Distiller):
         exploration_weight: TermWeight = 50.0,
         reconstruction_weight: TermWeight = 0.8,
         inheritance_share: Share = 0.5,
-        split: Annotated[str, one_of(SPLITS)] = "random",
-        metric: Annotated[str, one_of(losses.INHERITANCE_METRICS)] = "l1",
-        reconstruction: Annotated[str, one_of(ORDERS_OF_RECONSTRUCTION)] = "l1",
+        split: Literal["random", "natural"] = "random",
+        metric: Literal["l1", "l2", "cosine", "partial_l2", "l1_cka"] = "l1",
+        reconstruction: Literal["l1", "l2"] = "l1",
         factor_channels: Annotated[int, Number(0, 4_096)] = 0,
         leading_activation: bool = True,
-        update: Annotated[str, one_of(ORDERS)] = "alternating",
+        update: Order = "alternating",
         task: Classification | None = None,
         seed: int = 0,
     ) -> None:

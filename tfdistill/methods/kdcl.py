@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Literal
 
 import keras
 import tensorflow as tf
@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfdistill import losses
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Phase, Round, Update
-from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, one_of, require_peers
+from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, require_peers
 from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
 
@@ -59,7 +59,7 @@ class KDCL(Distiller):
         self,
         networks: Sequence[keras.Model],
         *,
-        target: Annotated[str, one_of(TARGETS)] = "min_logit",
+        target: Literal["min_logit", "naive", "linear", "mean"] = "min_logit",
         weight: TermWeight = 1.0,
         temperature: Temperature = 2.0,
         task: Classification | None = None,

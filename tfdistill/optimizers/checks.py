@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import math
+from typing import Literal, get_args
 
-KINDS = ("sgd", "adam", "adamw")
-DECAY_ON = ("all", "matrices")
-SCHEDULES = ("step", "cosine", "constant")
+Kind = Literal["sgd", "adam", "adamw"]
+DecayOn = Literal["all", "matrices"]
+Schedule = Literal["step", "cosine", "constant"]
+KINDS, DECAY_ON, SCHEDULES = get_args(Kind), get_args(DecayOn), get_args(Schedule)
 
 
 def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import keras
 import tensorflow as tf
 
-from tfdistill.optimizers.checks import DECAY_ON, require_adam, require_choice, require_momentum
+from tfdistill.optimizers.checks import DECAY_ON, DecayOn, require_adam, require_choice, require_momentum
 from tfdistill.optimizers.schedules import Later, LearningRate, MultiStep
 
 
@@ -102,7 +102,7 @@ class SGD(_CoupledDecayOptimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         coupled_decay: float = 0.0,
-        decay_on: str = "all",
+        decay_on: DecayOn = "all",
         restart_momentum: bool = False,
         clip_norm: float = 0.0,
         name: str | None = None,
@@ -173,7 +173,7 @@ class Adam(_CoupledDecayOptimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         coupled_decay: float = 0.0,
-        decay_on: str = "all",
+        decay_on: DecayOn = "all",
         clip_norm: float = 0.0,
         name: str | None = None,
     ):
@@ -248,7 +248,7 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         decoupled_decay: float = 0.01,
-        decay_on: str = "all",
+        decay_on: DecayOn = "all",
         clip_norm: float = 0.0,
         name: str | None = None,
     ):

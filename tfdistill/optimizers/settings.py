@@ -11,6 +11,9 @@ from tfdistill.optimizers.checks import (
     DECAY_ON,
     KINDS,
     SCHEDULES,
+    DecayOn,
+    Kind,
+    Schedule,
     require_adam,
     require_choice,
     require_momentum,
@@ -47,13 +50,13 @@ class OptimizerSettings:
         ValueError: if a value is out of range, or belongs to another schedule.
     """
 
-    kind: str = "sgd"
+    kind: Kind = "sgd"
     learning_rate: float = 0.1
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 0.0
-    decay_on: str = "all"
-    schedule: str = "constant"
+    decay_on: DecayOn = "all"
+    schedule: Schedule = "constant"
     milestones: tuple[float, ...] = ()
     factor: float = 0.1
     warmup_epochs: float = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import tensorflow as tf
 
@@ -74,7 +74,7 @@ class Run:
         self._start_from_given_weights()
         self.distiller.compile(
             config.optimizers(self.distiller.recipe),
-            xla=config.xla,
+            xla=cast(Any, config.xla),  # the flag's bounds hold it to the choices
             steps_per_execution=config.steps_per_execution,
         )
         self.distiller.prepare(steps_per_epoch=self.steps_per_epoch, epochs=self.protocol.epochs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import keras
 
 from tfdistill.bounds import choose
@@ -24,8 +26,8 @@ def mobilenet(
     *,
     classes: int,
     image_shape: tuple[int, int, int] = (32, 32, 3),
-    strides: str = "ie_kd",
-    initialization: str = "",
+    strides: Literal["ie_kd", "dcm"] = "ie_kd",
+    initialization: Literal["", "ie_kd", "dcm"] = "",
     seed: int | None = None,
     name: str | None = None,
 ) -> keras.Model:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import keras
 
 from tfdistill.bounds import choose
@@ -30,9 +32,9 @@ def cifar_resnet(
     *,
     classes: int,
     image_shape: tuple[int, int, int] = (32, 32, 3),
-    shortcut: str = "B",
+    shortcut: Literal["A", "B"] = "B",
     width: int = 16,
-    initialization: str = "usual",
+    initialization: Literal["usual", "ie_kd"] = "usual",
     seed: int | None = None,
     name: str | None = None,
 ) -> keras.Model:
@@ -91,7 +93,7 @@ def cifar_bottleneck_resnet(
     *,
     classes: int,
     image_shape: tuple[int, int, int] = (32, 32, 3),
-    counted_as: str = "bottleneck",
+    counted_as: Literal["bottleneck", "basic"] = "bottleneck",
     seed: int | None = None,
     name: str | None = None,
 ) -> keras.Model:
@@ -143,7 +145,7 @@ def basic_stage(
     strides: int,
     seeds: LayerSeeds,
     name: str,
-    shortcut: str = "B",
+    shortcut: Literal["A", "B"] = "B",
 ) -> keras.KerasTensor:
     """`blocks` basic blocks, of which the first has the strides.
 

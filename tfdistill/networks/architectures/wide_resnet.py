@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import keras
 
 from tfdistill.bounds import choose
@@ -20,7 +22,7 @@ def wide_resnet(
     classes: int,
     image_shape: tuple[int, int, int] = (32, 32, 3),
     dropout: float = 0.0,
-    initialization: str = "usual",
+    initialization: Literal["usual", "dcm"] = "usual",
     seed: int | None = None,
     name: str | None = None,
 ) -> keras.Model:
