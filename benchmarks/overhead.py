@@ -30,7 +30,7 @@ import tensorflow as tf
 
 from tfdistill import data
 from tfdistill.runs import run as running
-from tfdistill.runs.assembly import build_distiller
+from tfdistill.runs.building import build_distiller
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.folder import RunFolder
 
@@ -154,7 +154,7 @@ def measure(arguments: argparse.Namespace, folder: pathlib.Path) -> Turns:
 
 def twin_of(run: running.Run) -> tuple[Callable[[int], None], Callable[[], None]]:
     """Bare steps and bare forward passes of the same method and networks, on batches that lie ready."""
-    twin = build_distiller(run.config, run.dataset, run.strategy)
+    twin = build_distiller(run.data, run.strategy)
     twin.compile(run.config.optimizers(twin.recipe), xla=run.config.xla)
     twin.prepare(steps_per_epoch=run.steps_per_epoch, epochs=run.protocol.epochs)
     held = iter(tf.data.Dataset.from_tensors(next(iter(run._training_data()))).repeat())

@@ -40,7 +40,7 @@ def start(folder: Path, run: str, task: dict | None = None, *more_flags: str) ->
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def build_networks(config, dataset):
+def build_networks(data):
     """Two networks that a batch's parts train as the whole does: batch normalization looks on, and takes no part.
 
     Its running mean over the images is the mean over the workers of theirs.
@@ -51,7 +51,7 @@ def build_networks(config, dataset):
 
     networks = []
     for seed, name in enumerate(("resnet8_1", "resnet8_2")):
-        images = keras.Input(dataset.image_shape, name="images")
+        images = keras.Input(data.image_shape, name="images")
         draw = keras.initializers.HeNormal(seed=seed)
         maps = keras.layers.Conv2D(8, 3, 2, activation="relu", kernel_initializer=draw, name="conv")(images)
         embedding = keras.layers.GlobalAveragePooling2D(name="embedding")(maps)
@@ -76,9 +76,9 @@ def main() -> int:
     import quietly  # noqa: F401  (first)
 
     from tfdistill.commands import train
-    from tfdistill.runs import assembly, run_exports
+    from tfdistill.runs import building, run_exports
 
-    assembly.build_networks = build_networks
+    building.build_networks = build_networks
     run_exports.export.export_network = export_network
     return train.main([*FLAGS, *sys.argv[1:]])
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from tfdistill import data
 from tfdistill.commands import preview
-from tfdistill.runs import assembly
 from tfdistill.runs.config import RunConfig
+from tfdistill.runs.data import RunData
 
 
 @pytest.fixture(scope="module")
@@ -19,20 +19,20 @@ def digits() -> data.Dataset:
 
 def test_without_augmentation_the_pixels_are_those_of_the_data_set(digits):
     config = RunConfig(augmentation=("none",), batch_size=16, normalization="none", label_noise=0.3)
-    images, labels = preview.seen(config, digits, step=3, count=20)
-    train, _ = assembly.splits(config, digits)
-    batches = assembly.training_batches(config, digits, train, batch_size=16, first_step=3, steps=2)
+    shown = RunData(config, digits)
+    images, labels = preview.seen(shown, step=3, count=20)
+    batches = shown.training_batches(first_step=3, steps=2)
     index = np.concatenate([batch["index"] for batch in batches.as_numpy_iterator()])[:20]
     np.testing.assert_array_equal(images, digits.train.images[index])
-    np.testing.assert_array_equal(labels, train.labels[index])
+    np.testing.assert_array_equal(labels, shown.train.labels[index])
 
 
 def test_data_too_few_for_the_protocols_batch_are_shown_and_a_batch_that_was_asked_for_is_not(digits):
     few = dataclasses.replace(digits, train=data.take_subset(digits.train, 20, 1))
-    images, _ = preview.seen(RunConfig(), few, step=0, count=12)
+    images, _ = preview.seen(RunData(RunConfig(), few), step=0, count=12)
     assert images.shape == (12, 8, 8, 1)
     with pytest.raises(ValueError, match=r"^batch_size: 21 is larger than the 20 training examples$"):
-        preview.seen(RunConfig(batch_size=21), few, step=0, count=12)
+        preview.seen(RunData(RunConfig(batch_size=21), few), step=0, count=12)
 
 
 def test_captions():

@@ -4,10 +4,11 @@ import keras
 import pytest
 import tensorflow as tf
 
+from tfdistill import data
 from tfdistill.commands import command_line
 from tfdistill.devices import memory
-from tfdistill.runs import assembly
 from tfdistill.runs.config import RunConfig
+from tfdistill.runs.data import RunData
 
 
 def network():
@@ -44,10 +45,10 @@ def test_what_does_not_fit_is_refused_with_both_sizes(monkeypatch):
 
 
 def test_a_batch_of_huge_images_is_refused_before_any_is_read(monkeypatch):
-    monkeypatch.setattr(assembly.data, "load", lambda *args, **kwargs: pytest.fail("reads"))
+    monkeypatch.setattr(data, "load", lambda *args, **kwargs: pytest.fail("reads"))
     config = RunConfig(dataset="image_folder", data_dir="photos", image_size=16_384, batch_size=1_000_000)
     with pytest.raises(ValueError, match=r"^image_size: a batch of 1,000,000 images"):
-        assembly.load_data(config)
+        RunData.read(config)
 
 
 @pytest.mark.parametrize(

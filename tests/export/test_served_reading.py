@@ -18,6 +18,7 @@ from tfdistill.export import exporter, verify
 from tfdistill.export.encoded import read_batch, refuse_bad
 from tfdistill.runs import run_exports
 from tfdistill.runs.config import RunConfig
+from tfdistill.runs.data import RunData
 
 SIZE, SIDES = 16, ("disc", "ellipse")
 
@@ -70,7 +71,7 @@ def exported(wide, cropped, tmp_path_factory) -> Path:
         patch.setattr(exporter, "verify", lambda *_, **asked: proofs.append(asked) or {})
         root = tmp_path_factory.mktemp("exports")
         config = dataclasses.replace(config, export_dir=str(root))
-        found = run_exports.export_all({"edges": network()}, config, cropped, rows=[], step=1, facts={})
+        found = run_exports.export_all({"edges": network()}, RunData(config, cropped), rows=[], step=1)
     assert not found.failures
     (proof,) = proofs
     assert proof["reading"] == cropped.test.reading and len(proof["samples"]) == 4, "with files of the run's own"
@@ -145,11 +146,11 @@ def test_an_older_export_says_nothing_and_is_scored_as_its_flags_say():
 
 def test_a_run_serves_as_it_is_scored(wide, cropped):
     config = RunConfig(dataset="image_folder", data_dir=str(wide), image_size=SIZE, max_pixels=9999)
-    assert run_exports.served_reading(config, cropped) == cropped.test.reading
+    assert run_exports.served_reading(RunData(config, cropped)) == cropped.test.reading
     squeezed = dataclasses.replace(
         cropped, test=data.Split.in_memory(np.zeros((8, SIZE, SIZE, 3), np.uint8), np.arange(8))
     )
-    assert run_exports.served_reading(config, squeezed) == data.Reading("resize", max_pixels=9999)
-    files = run_exports.own_files(config, squeezed)
+    assert run_exports.served_reading(RunData(config, squeezed)) == data.Reading("resize", max_pixels=9999)
+    files = run_exports.own_files(RunData(config, squeezed))
     assert len(files) == 4 and {path.read_bytes() for path in wide.rglob("*.jpg")}.issuperset(files)
-    assert run_exports.own_files(RunConfig(), squeezed) == []
+    assert run_exports.own_files(RunData(RunConfig(), squeezed)) == []

@@ -8,8 +8,9 @@ import pytest
 
 from tfdistill.runs import checkpoints
 from tfdistill import networks
-from tfdistill.runs.assembly import build_networks
+from tfdistill.runs.building import build_networks
 from tfdistill.runs.config import RunConfig
+from tfdistill.runs.data import RunData
 from tfdistill.engine.distiller import network_state
 from tfdistill.runs.initial_weights import load_initial_weights
 from tfdistill.networks.weights import weights_of
@@ -141,9 +142,9 @@ def test_networks_are_built_without_their_sources(monkeypatch):
         class normalization:
             mean, std = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
-    peers = build_networks(CONFIG, Dataset)
+    peers = build_networks(RunData(CONFIG, Dataset))
     assert [peer.name for peer in peers] == ["resnet8_1", "resnet8_2", "mobilenet_v2"]
-    plain = build_networks(dataclasses.replace(CONFIG, networks=("resnet8",)), Dataset)
+    plain = build_networks(RunData(dataclasses.replace(CONFIG, networks=("resnet8",)), Dataset))
     assert same(peers[0], plain[0])
     scale = peers[2].get_layer("as_keras_trained")
     np.testing.assert_allclose(scale.scale, [0.4, 0.5, 0.6], rtol=1e-6)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.runs import assembly, callbacks, checkpoints
+from tfdistill.runs import building, callbacks, checkpoints
 from tfdistill.devices import replicas, runtime
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.interruption import Interrupted
@@ -16,8 +16,8 @@ from tfdistill.runs.run import Run
 from tfdistill.runs.folder import RunFolder
 
 
-def networks_with_statistics(config, dataset):
-    images = keras.Input(dataset.image_shape, name="images")
+def networks_with_statistics(data):
+    images = keras.Input(data.image_shape, name="images")
     x = BatchNormalization(name="norm")(keras.layers.Flatten()(images))
     draw = keras.initializers.HeNormal(seed=1)
     return [
@@ -52,7 +52,7 @@ def _small(two_replicas):
     """Runs of a tiny network; those on two replicas share the tests' strategy: two in a process disturb each other."""
     one_device = tf.distribute.get_strategy()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assembly, "build_networks", networks_with_statistics)
+        patch.setattr(building, "build_networks", networks_with_statistics)
         patch.setattr(runtime, "make_strategy", lambda name, replicas: two_replicas if replicas else one_device)
         yield
 

@@ -12,6 +12,7 @@ from tfdistill.commands import command_line, export as export_run, train
 from tfdistill.runs import run_exports
 from tfdistill.runs.config import RunConfig
 from tfdistill.data import Augmentation, Dataset, Normalization, Split
+from tfdistill.runs.data import RunData
 from tfdistill.runs.folder import RunFolder
 
 SPLIT = Split.in_memory(np.zeros((4, 8, 8, 3), np.uint8), np.arange(4))
@@ -99,7 +100,7 @@ def test_a_folder_that_no_export_could_go_to_is_refused_at_the_start(tiny_networ
 def check(tiny_network, folder, name="first", class_names=DATASET.class_names) -> None:
     config = RunConfig(run="mine", export_dir=str(folder))
     dataset = dataclasses.replace(DATASET, class_names=class_names)
-    run_exports.check_exports({name: tiny_network(name, seed=1)}, config, dataset)
+    run_exports.check_exports({name: tiny_network(name, seed=1)}, RunData(config, dataset))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_a_network_name_that_no_server_takes_is_refused(tiny_network, tmp_path):
 
 def export_all(networks, tmp_path, **changes) -> run_exports.Exports:
     config = RunConfig(run="mine", export_dir=str(tmp_path / "out"), runs_dir=str(tmp_path / "my runs"))
-    return run_exports.export_all(networks, config, DATASET, **{"rows": [], "step": 10, "facts": {}, **changes})
+    return run_exports.export_all(networks, RunData(config, DATASET), **{"rows": [], "step": 10, **changes})
 
 
 def test_one_failure_keeps_no_other_network_from_being_exported(tmp_path, tiny_network, monkeypatch):

@@ -18,18 +18,18 @@ from absl import logging
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tfdistill import networks
-from tfdistill.runs import assembly, checkpoints, interruption, report, run, run_exports
+from tfdistill.runs import building, checkpoints, interruption, report, run, run_exports
 from tfdistill.engine import distiller
 from tfdistill.commands import train
 from tfdistill.runs.folder import RunFolder
 
 
-def tiny_networks(config, dataset):
+def tiny_networks(data):
     """One dense layer a network, which trains in no time."""
     built = []
-    for seed, name in enumerate(networks.distinct([one.name for one in config.specifications])):
-        images = keras.Input(dataset.image_shape, name="images")
-        draw = keras.initializers.HeNormal(seed=seed + config.seed)
+    for seed, name in enumerate(networks.distinct([one.name for one in data.config.specifications])):
+        images = keras.Input(data.image_shape, name="images")
+        draw = keras.initializers.HeNormal(seed=seed + data.config.seed)
         logits = keras.layers.Dense(10, kernel_initializer=draw, name="logits")(keras.layers.Flatten()(images))
         built.append(keras.Model(images, {"logits": logits}, name=name))
     return built
@@ -44,7 +44,7 @@ def exported(network, folder, *, card, **others):
 
 
 def make_tiny(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(assembly, "build_networks", tiny_networks)
+    patch.setattr(building, "build_networks", tiny_networks)
     patch.setattr(run_exports.export, "export_network", exported)
 
 
@@ -327,7 +327,7 @@ def signalled_in(monkeypatch, owner, name: str, number: int) -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "number"),
     [
-        (run, "load_data", signal.SIGINT),
+        (run.RunData, "read", signal.SIGINT),
         (run, "build_distiller", signal.SIGTERM),
         (distiller.Distiller, "train_step", signal.SIGINT),
     ],
@@ -352,7 +352,7 @@ def test_a_signal_after_the_last_step_stops_at_once(half, monkeypatch, capsys):
         (run_exports.export, "export_network", "it exported step 4, which was saved"),
         (report, "network_results", "it exported step 4, which was saved"),
     ):
-        monkeypatch.setattr(run.Run, "monitors", property(twice, lambda run, value: None), raising=False)
+        monkeypatch.setattr(run.RunData, "monitors", property(twice))
         signalled_in(monkeypatch, owner, name, signal.SIGTERM)
         assert half("--steps=4") == 143
         error = capsys.readouterr().err.strip()
@@ -362,7 +362,7 @@ def test_a_signal_after_the_last_step_stops_at_once(half, monkeypatch, capsys):
     assert set(half.results()["other_scores"]) == {"again"}
 
 
-def twice(one: run.Run) -> dict:
+def twice(one: run.RunData) -> dict:
     """The test data under two names, so that a split is scored once, at the end."""
     return {"test": one.dataset.test, "again": one.dataset.test}
 
@@ -376,7 +376,7 @@ def test_the_second_signal_ends_the_process(command, monkeypatch):
         finally:
             handlers.extend(signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT))
 
-    monkeypatch.setattr(run, "load_data", look)
+    monkeypatch.setattr(run.RunData, "read", look)
     assert command() == 130
     assert handlers == [signal.SIG_DFL, signal.SIG_DFL]
 

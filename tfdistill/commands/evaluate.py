@@ -18,7 +18,7 @@ from tfdistill.devices import memory, runtime
 from tfdistill.export.scoring import newest_saved_model
 from tfdistill.files import read_json, write_json
 from tfdistill.runs import run_exports, scoring
-from tfdistill.runs.assembly import evaluation_batch_size, normalization_of
+from tfdistill.runs.data import evaluation_batch_size
 from tfdistill.runs.folder import existing
 from tfdistill.runs.trained import load_trained
 
@@ -122,13 +122,13 @@ def trained_subject(values: flags.FlagValues) -> Subject:
     folder = existing(values.runs_dir, values.run)
     trained = load_trained(folder)
     return Subject(
-        scoring.scorer_of_networks(trained.networks, normalization_of(trained.config, trained.dataset)),
+        scoring.scorer_of_networks(trained.networks, trained.data.normalization),
         f"{folder.path}, step {trained.step},",
         {"run": str(folder.path), "step": trained.step},
-        trained.config.to_dict(),
-        trained.dataset.class_names,
-        trained.dataset,
-        run_exports.served_reading(trained.config, trained.dataset),
+        trained.data.config.to_dict(),
+        trained.data.class_names,
+        trained.data.dataset,
+        run_exports.served_reading(trained.data),
     )
 
 

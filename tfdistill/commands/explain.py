@@ -23,8 +23,9 @@ from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Round, Update, Weight
 from tfdistill.methods import METHODS
 from tfdistill.optimizers import OptimizerSettings
-from tfdistill.runs.assembly import build_distiller
+from tfdistill.runs.building import build_distiller
 from tfdistill.runs.config import RunConfig, hyperparameters
+from tfdistill.runs.data import RunData
 
 # Columns of the page, how far a section is indented, and an update within it.
 WIDTH, SECTION, UPDATE = 120, 2, 3
@@ -98,7 +99,7 @@ def example(config: RunConfig) -> tuple[Distiller, int]:
             source.augmentation,
         )
         try:
-            return build_distiller(config, dataset, tf.distribute.get_strategy()), size
+            return build_distiller(RunData(config, dataset), tf.distribute.get_strategy()), size
         except ValueError:
             if size == sizes[-1]:
                 raise

@@ -15,8 +15,7 @@ from tfdistill.bounds import Filled, choose
 from tfdistill.commands import command_line
 from tfdistill.commands.flag_kinds import define
 from tfdistill.runs import run_exports
-from tfdistill.runs.assembly import facts_of, splits
-from tfdistill.runs.config import RunConfig
+from tfdistill.runs.data import RunData
 from tfdistill.runs.folder import existing
 from tfdistill.runs.trained import Trained, load_trained
 
@@ -35,12 +34,12 @@ def main(arguments: Sequence[str]) -> int:
         said: dict[str, Any] = {
             name: values[name].value for name in ("export_dir", "export_bad_images") if values[name].value
         }
-        config = dataclasses.replace(trained.config, **said)
-        run_exports.check_exports({network.name: network for network in networks}, config, trained.dataset)
+        data = dataclasses.replace(trained.data, config=dataclasses.replace(trained.data.config, **said))
+        run_exports.check_exports({network.name: network for network in networks}, data)
     print(f"{folder.path}, step {trained.step}", flush=True)
     failed = False
     for network in networks:
-        found, written = export_one(trained, config, network, again=values.again)
+        found, written = export_one(trained, data, network, again=values.again)
         for name, path in found.paths.items():
             print(
                 f"{name}: {path}" + ("" if written else " is of this step already; --again writes another"), flush=True
@@ -79,27 +78,19 @@ def chosen_networks(trained: Trained, name: str) -> list[keras.Model]:
 
 
 def export_one(
-    trained: Trained, config: RunConfig, network: keras.Model, *, again: bool
+    trained: Trained, data: RunData, network: keras.Model, *, again: bool
 ) -> tuple[run_exports.Exports, bool]:
     """Exports a network of a run as the end of its training does.
 
     Args:
         trained: the run.
-        config: its flags, as this export is to have them.
+        data: the run's, with the flags that this export is to have.
         network: one of its networks.
         again: write a new version even if there is one of this step.
 
     Returns:
         The version's folder or what went wrong, and whether a version was written now.
     """
-    before = set(Path(config.export_dir, config.run_name, network.name).glob("*"))
-    found = run_exports.export_all(
-        {network.name: network},
-        config,
-        trained.dataset,
-        rows=trained.rows,
-        step=trained.step,
-        facts=facts_of(trained.dataset, *splits(config, trained.dataset)),
-        again=again,
-    )
+    before = set(Path(data.config.export_dir, data.config.run_name, network.name).glob("*"))
+    found = run_exports.export_all({network.name: network}, data, rows=trained.rows, step=trained.step, again=again)
     return found, not before.issuperset(found.paths.values())

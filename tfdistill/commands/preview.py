@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,20 +11,11 @@ import numpy as np
 from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
-from tfdistill import data
 from tfdistill.bounds import Filled, Number, shown
 from tfdistill.commands import command_line
 from tfdistill.commands.flag_kinds import define
 from tfdistill.files import write_bytes
-from tfdistill.runs.assembly import (
-    check_augmentation,
-    check_batch_size,
-    load_data,
-    normalization_of,
-    splits,
-    training_batches,
-)
-from tfdistill.runs.config import RunConfig
+from tfdistill.runs.data import RunData
 
 COLUMNS = 8
 # Small images are enlarged to at least this many pixels, which leaves their names room.
@@ -41,14 +33,14 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         check(values)
         config = command_line.run_config(values)
-        dataset = load_data(config)
-        images, labels = seen(config, dataset, step=values.step, count=values.count)
-        captions = [caption(label, dataset.class_names) for label in labels]
+        data = RunData.read(config)
+        images, labels = seen(data, step=values.step, count=values.count)
+        captions = [caption(label, data.class_names) for label in labels]
         picture = io.BytesIO()
         grid(images, captions).save(picture, format="PNG")
         write_bytes(Path(values.out), picture.getvalue())
     augmentation = ",".join(config.augmentation)
-    print(f"{values['out'].value}: {len(images)} images of {dataset.name} from training step {values['step'].value}")
+    print(f"{values['out'].value}: {len(images)} images of {data.name} from training step {values['step'].value}")
     print(f"augmentation {augmentation}, label smoothing {config.label_smoothing}, label noise {config.label_noise}")
     return 0
 
@@ -73,12 +65,11 @@ def check(values: flags.FlagValues) -> None:
         raise ValueError(f"out: must be a file in a folder that exists, not {shown(values.out)}")
 
 
-def seen(config: RunConfig, dataset: data.Dataset, *, step: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+def seen(data: RunData, *, step: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first images of a run's training step, of the next ones too if its batch has fewer, and their labels.
 
     Args:
-        config: the run.
-        dataset: its data set, whole.
+        data: the run's.
         step: from 0.
         count: how many images.
 
@@ -88,19 +79,14 @@ def seen(config: RunConfig, dataset: data.Dataset, *, step: int, count: int) -> 
     Raises:
         ValueError: what the run itself would be refused for.
     """
-    check_augmentation(config, dataset)
-    normalization = normalization_of(config, dataset)
-    train, _ = splits(config, dataset)
-    batch_size = config.chosen_protocol().batch_size
-    if not config.batch_size:
+    if not data.config.batch_size and data.batch_size > len(data.train):
         # The protocol's, which small data may be too few for: a run would have to be given one, a look need not.
-        batch_size = min(batch_size, len(train))
-    check_batch_size(batch_size, len(train), replicas=1)
-    steps = -(-count // batch_size)
-    batches = training_batches(config, dataset, train, batch_size=batch_size, first_step=step, steps=steps)
+        data = dataclasses.replace(data, config=dataclasses.replace(data.config, batch_size=len(data.train)))
+    data.require_trainable(replicas=1)
+    batches = data.training_batches(first_step=step, steps=-(-count // data.batch_size))
     found = list(batches.as_numpy_iterator())
     images, labels = (np.concatenate([batch[name] for batch in found])[:count] for name in ("images", "labels"))
-    pixels = (images * np.array(normalization.std) + normalization.mean) * 255
+    pixels = (images * np.array(data.normalization.std) + data.normalization.mean) * 255
     return np.rint(pixels.clip(0, 255)).astype(np.uint8), labels
 
 

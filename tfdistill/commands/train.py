@@ -88,7 +88,7 @@ def _train(run: Run) -> int:
         if lost_worker(error):
             raise
         # A file that could be read before the training may be gone by now.
-        unreadable = data.describe_unreadable([run.train_split, *run.monitors.values()])
+        unreadable = data.describe_unreadable([run.data.train, *run.data.monitors.values()])
         if not unreadable:
             raise
         print(f"\ntrain.py: error: {unreadable}; the same command goes on without it", file=sys.stderr)

@@ -10,21 +10,12 @@ from typing import Any, cast
 import tensorflow as tf
 
 from tfdistill.runs import callbacks, checkpoints, report, run_exports, watching
-from tfdistill import data, export
+from tfdistill import export
 from tfdistill.devices import memory, replicas, runtime
 from tfdistill.runs.agreement import require_same_checkpoint, require_same_flags, require_shared_folder
-from tfdistill.runs.assembly import (
-    build_distiller,
-    check_augmentation,
-    check_batch_size,
-    evaluation_batch_size,
-    facts_of,
-    load_data,
-    normalization_of,
-    splits,
-    training_batches,
-)
+from tfdistill.runs.building import build_distiller
 from tfdistill.runs.config import RunConfig
+from tfdistill.runs.data import RunData
 from tfdistill.files import write_json
 from tfdistill.runs.identity import identity, misfit
 from tfdistill.runs.initial_weights import load_initial_weights
@@ -58,16 +49,12 @@ class Run:
         runtime.set_precision(config.precision)
         if config.deterministic:
             runtime.set_determinism(config.seed)
-        self.dataset = load_data(config)
-        self.normalization = normalization_of(config, self.dataset)
-        check_augmentation(config, self.dataset)
-        self.train_split, self.monitors = splits(config, self.dataset)
-        self.batch_size = self.protocol.batch_size
-        check_batch_size(self.batch_size, len(self.train_split), self.strategy.num_replicas_in_sync)
-        self.steps_per_epoch = len(self.train_split) // self.batch_size
+        self.data = RunData.read(config)
+        self.data.require_trainable(self.strategy.num_replicas_in_sync)
+        self.batch_size, self.steps_per_epoch = self.data.batch_size, self.data.steps_per_epoch
         self.planned_steps = self.steps_per_epoch * self.protocol.epochs
         self.total_steps = min(config.steps or self.planned_steps, self.planned_steps)
-        self.distiller = build_distiller(config, self.dataset, self.strategy)
+        self.distiller = build_distiller(self.data, self.strategy)
         own_share = self.batch_size // self.workers.count
         memory.require_for_training(self.distiller.networks, own_share, tuple(self.distiller.helpers.values()))
         folder.check(config, self.distiller.recipe)
@@ -92,7 +79,7 @@ class Run:
         self.checkpoints.set_model(self.distiller)
         self._metrics = callbacks.RestoredMetrics({})
         if config.export and self.workers.is_chief:
-            run_exports.check_exports(self.distiller.deliverables(), config, self.dataset)
+            run_exports.check_exports(self.distiller.deliverables(), self.data)
 
     def _start_from_given_weights(self) -> None:
         """Loads what `--networks` names, unless the run has a checkpoint to go on from."""
@@ -172,8 +159,8 @@ class Run:
                 initial_epoch=epoch,
                 epochs=epoch + epochs,
                 steps_per_epoch=steps,
-                validation_data=self._evaluation_data(next(iter(self.monitors))),
-                validation_steps=self._evaluation_steps(next(iter(self.monitors))),
+                validation_data=self._evaluation_data(self.data.scored_on),
+                validation_steps=self._evaluation_steps(self.data.scored_on),
                 validation_freq=self._scored_epochs(),
                 callbacks=watchers,
                 shuffle=False,
@@ -205,7 +192,7 @@ class Run:
         Returns:
             The exit status: 1 if an export failed, which is then said last.
         """
-        scored_on, *others = self.monitors
+        scored_on, *others = self.data.monitors
         other_scores = {name: self._scores(name) for name in others}
         self.distiller.synchronize()
         self.signals.be_impatient(f"it exported step {self.distiller.steps_trained}, which was saved")
@@ -251,12 +238,7 @@ class Run:
             # The chief could not use alone what replicas keep for themselves.
             networks = {name: export.without_replicas(network) for name, network in networks.items()}
         return run_exports.export_all(
-            networks,
-            self.config,
-            self.dataset,
-            rows=self.record.rows,
-            step=self.distiller.steps_trained,
-            facts=facts_of(self.dataset, self.train_split, self.monitors),
+            networks, self.data, rows=self.record.rows, step=self.distiller.steps_trained
         )
 
     def _watchers(self) -> list:
@@ -283,7 +265,7 @@ class Run:
             return
         logs = dict(self.record.logs)
         if epochs in self._scored_epochs():
-            scores = self._scores(next(iter(self.monitors)))
+            scores = self._scores(self.data.scored_on)
             logs |= {f"val_{name}": value for name, value in scores.items()}
         for watcher in watchers:
             watcher.set_model(self.distiller)
@@ -307,37 +289,18 @@ class Run:
         return self.workers.feed(self._training_batches)
 
     def _training_batches(self, part: int = 0, parts: int = 1) -> tf.data.Dataset:
-        return training_batches(
-            self.config,
-            self.dataset,
-            self.train_split,
-            batch_size=self.batch_size,
-            first_step=self.distiller.steps_trained,
-            part=part,
-            parts=parts,
-        )
+        return self.data.training_batches(first_step=self.distiller.steps_trained, part=part, parts=parts)
 
     def _evaluation_data(self, name: str) -> Any:
-        def make(part: int, parts: int) -> tf.data.Dataset:
-            return data.evaluation_batches(
-                self.monitors[name],
-                batch_size=self._evaluation_batch_size(),
-                normalization=self.normalization,
-                endless=parts > 1,
-                part=part,
-                parts=parts,
-            )
-
-        return self.workers.feed(make)
+        replicas = self.strategy.num_replicas_in_sync
+        return self.workers.feed(
+            lambda part, parts: self.data.evaluation_batches(name, replicas=replicas, part=part, parts=parts)
+        )
 
     def _evaluation_steps(self, name: str) -> int | None:
         """With several workers, which would have to ask each other for the end of the data before every batch."""
-        if self.workers.count == 1:
-            return None
-        return math.ceil(len(self.monitors[name]) / self._evaluation_batch_size())
-
-    def _evaluation_batch_size(self) -> int:
-        return evaluation_batch_size(self.batch_size, self.strategy.num_replicas_in_sync, self.dataset.image_shape)
+        replicas = self.strategy.num_replicas_in_sync
+        return None if self.workers.count == 1 else self.data.evaluation_steps(name, replicas=replicas)
 
     def _scores(self, name: str) -> dict[str, float]:
         batches, steps = self._evaluation_data(name), self._evaluation_steps(name)

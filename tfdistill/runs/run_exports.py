@@ -16,10 +16,11 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tfdistill import data, export
+from tfdistill import export
 from tfdistill.devices import runtime
-from tfdistill.runs.assembly import normalization_of
 from tfdistill.runs.config import RunConfig, differences
+from tfdistill.runs.data import RunData
+from tfdistill.data import Reading
 from tfdistill.data.transforms.decoding import evaluated
 from tfdistill.data.reading import encoded_images
 from tfdistill.export.folders import first_line, versions
@@ -46,35 +47,33 @@ class Exports:
         return [*lines[:-1], *(f"{line}; once that is mended: {self.command}" for line in lines[-1:])]
 
 
-def served(config: RunConfig, dataset: data.Dataset) -> dict[str, Any]:
+def served(data: RunData) -> dict[str, Any]:
     """What the exports of a run are told of its images and classes, as arguments of `export.export_network`."""
-    normalization = normalization_of(config, dataset)
     return {
-        "mean": normalization.mean,
-        "std": normalization.std,
-        "class_names": dataset.class_names,
-        "reading": served_reading(config, dataset),
-        "bad_images": config.export_bad_images,
+        "mean": data.normalization.mean,
+        "std": data.normalization.std,
+        "class_names": data.class_names,
+        "reading": served_reading(data),
+        "bad_images": data.config.export_bad_images,
     }
 
 
-def served_reading(config: RunConfig, dataset: data.Dataset) -> data.Reading:
+def served_reading(data: RunData) -> Reading:
     """How image files are brought to the size of the data set's images: as those it is scored on are.
 
     Images that lie in memory have been squeezed to the size, or had it from the beginning.
     """
-    return dataset.test.reading or data.Reading("resize", max_pixels=config.max_pixels)
+    return data.dataset.test.reading or Reading("resize", max_pixels=data.config.max_pixels)
 
 
-def own_files(config: RunConfig, dataset: data.Dataset, count: int = 4) -> list[bytes]:
+def own_files(data: RunData, count: int = 4) -> list[bytes]:
     """Some image files of those that the run is scored on; none where they are not files, or gone.
 
     Args:
-        config: the run.
-        dataset: its data.
+        data: the run's.
         count: how many at most.
     """
-    split, found = dataset.test, []
+    config, split, found = data.config, data.dataset.test, []
     if split.on_disk:
         positions = np.unique(np.linspace(0, len(split) - 1, count).astype(int))
         with contextlib.suppress(tf.errors.OpError, OSError):
@@ -83,30 +82,31 @@ def own_files(config: RunConfig, dataset: data.Dataset, count: int = 4) -> list[
         paths = [path for path in sorted(Path(config.data_dir).expanduser().glob("*/*/*.*")) if path.is_file()]
         with contextlib.suppress(OSError):
             found = [path.read_bytes() for path in paths[:: max(1, len(paths) // count)][:count]]
-    return [one for one in found if _is_readable(one, config, dataset)]
+    return [one for one in found if _is_readable(one, data)]
 
 
-def _is_readable(content: bytes, config: RunConfig, dataset: data.Dataset) -> bool:
+def _is_readable(content: bytes, data: RunData) -> bool:
     """Whether TensorFlow itself reads an image; an export reads no others."""
     try:
-        evaluated(tf.constant(content), dataset.image_shape, served_reading(config, dataset))
+        evaluated(tf.constant(content), data.image_shape, served_reading(data))
     except tf.errors.OpError:
         return False
     return True
 
 
-def check_exports(deliverables: Mapping[str, keras.Model], config: RunConfig, dataset: data.Dataset) -> None:
+def check_exports(deliverables: Mapping[str, keras.Model], data: RunData) -> None:
     """Refuses, before anything is trained, what `export_all` would refuse at the end; leaves no trace.
 
     Raises:
         ValueError: names the flag, or what of the run cannot be exported.
     """
+    config = data.config
     if not config.export_dir.strip():
         raise ValueError("export_dir: must name a folder, such as saved_models")
     card = _card(config, facts={}, accuracy={}, step=0)
     try:
         folder = Path(config.export_dir) / config.run_name
-        export.check_export(deliverables, folder, **served(config, dataset), card=card)
+        export.check_export(deliverables, folder, **served(data), card=card)
     except ValueError as error:
         flag = "export_dir" if str(error).startswith("folder") else "export"
         raise ValueError(f"{flag}: {error}") from error
@@ -114,12 +114,10 @@ def check_exports(deliverables: Mapping[str, keras.Model], config: RunConfig, da
 
 def export_all(
     deliverables: Mapping[str, keras.Model],
-    config: RunConfig,
-    dataset: data.Dataset,
+    data: RunData,
     *,
     rows: Sequence[Mapping[str, Any]],
     step: int,
-    facts: Mapping[str, Any],
     again: bool = False,
 ) -> Exports:
     """Exports every deliverable to `<export_dir>/<run>/<its name>/<version>/`.
@@ -129,24 +127,23 @@ def export_all(
 
     Args:
         deliverables: the networks by name.
-        config: the run.
-        dataset: its data.
+        data: the run's, with the flags of this export.
         rows: the record of its epochs.
         step: the step that it has come to.
-        facts: what the card says of the data.
         again: write a version in any case.
     """
+    config = data.config
     paths: dict[str, Path] = {}
     failures: dict[str, str] = {}
     results = {result["name"]: result for result in network_results(list(deliverables.values()), rows)}
     run_folder = Path(config.export_dir) / config.run_name
-    given = {**served(config, dataset), "samples": own_files(config, dataset)}
+    given = {**served(data), "samples": own_files(data)}
     for name, network in deliverables.items():
         result = results.get(name, {})
         accuracy: dict[str, Any] = {
             key: result[key] for key in ("last", "best_accuracy", "best_epoch") if key in result
         }
-        card = _card(config, facts=facts, accuracy=accuracy, step=step)
+        card = _card(config, facts=data.facts(), accuracy=accuracy, step=step)
         try:
             there = None if again else exported_at(run_folder / name, step, config)
             paths[name] = there or export.export_network(network, run_folder / name, **given, card=card)

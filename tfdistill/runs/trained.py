@@ -10,10 +10,9 @@ import keras
 import tensorflow as tf
 
 from tfdistill.runs import checkpoints
-from tfdistill import data
 from tfdistill.devices import runtime
-from tfdistill.runs.assembly import build_distiller, build_networks, load_data
-from tfdistill.runs.config import RunConfig
+from tfdistill.runs.building import build_distiller, build_networks
+from tfdistill.runs.data import RunData
 from tfdistill.runs.identity import misfit
 from tfdistill.methods import METHODS
 from tfdistill.runs.folder import RunFolder, read_config
@@ -25,15 +24,13 @@ class Trained:
     """What a run has come to, finished or not.
 
     Attributes:
-        config: the run's flags.
-        dataset: its data set, whole.
+        data: the run's flags, and the data set that they name.
         networks: what it delivers, with the weights of `step`.
         step: training steps that the weights have seen.
         rows: the record of the epochs until then.
     """
 
-    config: RunConfig
-    dataset: data.Dataset
+    data: RunData
     networks: list[keras.Model]
     step: int
     rows: Sequence[Mapping[str, Any]]
@@ -54,18 +51,18 @@ def load_trained(folder: RunFolder) -> Trained:
     config = read_config(folder.path)
     _require_checkpoint(folder)
     runtime.set_precision(config.precision)
-    dataset = load_data(config)
+    data = RunData.read(config)
     if METHODS[config.method].rebuilds_networks:
-        distiller = build_distiller(config, dataset, tf.distribute.get_strategy())
+        distiller = build_distiller(data, tf.distribute.get_strategy())
         networks = list(distiller.deliverables().values())
         owners: tuple[str, ...] = ("networks/", "helpers/")
         state = {name: variable for name, variable in distiller.state().items() if name.startswith(owners)}
     else:
-        networks, owners = build_networks(config, dataset), ("networks/",)
+        networks, owners = build_networks(data), ("networks/",)
         state = network_state(networks)
     found = newest_checkpoint(folder, misfit(config, state, owners))
     checkpoints.assign(state, {name: array for name, array in found.arrays.items() if name.startswith(owners)})
-    return Trained(config, dataset, networks, found.step, found.metadata["rows"])
+    return Trained(data, networks, found.step, found.metadata["rows"])
 
 
 def newest_checkpoint(

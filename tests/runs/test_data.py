@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tfdistill import data
-from tfdistill.runs.assembly import check_augmentation, evaluation_batch_size, splits, training_batches
 from tfdistill.runs.config import RunConfig
+from tfdistill.runs.data import RunData, evaluation_batch_size
 
 
 @pytest.fixture(scope="module")
@@ -20,34 +20,36 @@ def right_labels(dataset: data.Dataset, split: data.Split) -> np.ndarray:
 
 
 def test_noise_is_in_the_training_labels_only_and_of_the_share_asked_for(digits):
-    train, monitors = splits(RunConfig(label_noise=0.4), digits)
-    assert (train.labels != digits.train.labels).sum() == round(0.4 * len(digits.train))
-    assert monitors["test"] is digits.test
-    np.testing.assert_array_equal(train.images, digits.train.images)
+    noisy = RunData(RunConfig(label_noise=0.4), digits)
+    assert (noisy.train.labels != digits.train.labels).sum() == round(0.4 * len(digits.train))
+    assert noisy.monitors["test"] is digits.test
+    np.testing.assert_array_equal(noisy.train.images, digits.train.images)
 
 
 def test_what_is_held_out_stays_clean(digits):
-    train, monitors = splits(RunConfig(label_noise=0.5, validation_share=0.2), digits)
-    np.testing.assert_array_equal(monitors["validation"].labels, right_labels(digits, monitors["validation"]))
-    assert 0.4 < (train.labels != right_labels(digits, train)).mean() < 0.6
+    noisy = RunData(RunConfig(label_noise=0.5, validation_share=0.2), digits)
+    held_out = noisy.monitors["validation"]
+    assert noisy.scored_on == "validation"
+    np.testing.assert_array_equal(held_out.labels, right_labels(digits, held_out))
+    assert 0.4 < (noisy.train.labels != right_labels(digits, noisy.train)).mean() < 0.6
 
 
 def test_noise_changes_neither_who_is_held_out_nor_who_is_in_a_subset(digits):
     config = RunConfig(validation_share=0.2, train_examples=300)
-    clean, noisy = (splits(dataclasses.replace(config, label_noise=share), digits) for share in (0.0, 0.4))
-    np.testing.assert_array_equal(clean[0].index, noisy[0].index)
-    np.testing.assert_array_equal(clean[1]["validation"].index, noisy[1]["validation"].index)
+    clean, noisy = (RunData(dataclasses.replace(config, label_noise=share), digits) for share in (0.0, 0.4))
+    np.testing.assert_array_equal(clean.train.index, noisy.train.index)
+    np.testing.assert_array_equal(clean.monitors["validation"].index, noisy.monitors["validation"].index)
 
 
 def test_an_example_has_the_same_label_whatever_else_is_left_out(digits):
-    whole, _ = splits(RunConfig(label_noise=0.4), digits)
-    part, _ = splits(RunConfig(label_noise=0.4, validation_share=0.2, train_examples=300), digits)
+    whole = RunData(RunConfig(label_noise=0.4), digits).train
+    part = RunData(RunConfig(label_noise=0.4, validation_share=0.2, train_examples=300), digits).train
     np.testing.assert_array_equal(part.labels, whole.labels[part.index])
 
 
 def test_the_seed_of_the_noise_is_the_runs_unless_given(digits):
     def labels(**settings):
-        return splits(RunConfig(label_noise=0.4, **settings), digits)[0].labels
+        return RunData(RunConfig(label_noise=0.4, **settings), digits).train.labels
 
     np.testing.assert_array_equal(labels(seed=1), labels(seed=2, label_noise_seed=1))
     np.testing.assert_array_equal(labels(seed=1, label_noise_seed=0), labels(seed=0))
@@ -57,22 +59,22 @@ def test_the_seed_of_the_noise_is_the_runs_unless_given(digits):
 def test_noise_in_a_single_class_is_refused(digits):
     alone = dataclasses.replace(digits, class_names=("0",))
     with pytest.raises(ValueError, match=r"^label_noise: .* has 1$"):
-        splits(RunConfig(label_noise=0.4), alone)
+        RunData(RunConfig(label_noise=0.4), alone).train  # noqa: B018 - refuses by being made
     with pytest.raises(ValueError, match=r"^label_smoothing: .* has 1$"):
-        check_augmentation(RunConfig(label_smoothing=0.1), alone)
+        RunData(RunConfig(label_smoothing=0.1), alone).require_augmentable()
 
 
 def test_images_too_small_to_mirror_are_refused_before_a_run_begins(digits):
     large = dataclasses.replace(digits, augmentation=data.Augmentation(8, "reflect", True))
     with pytest.raises(ValueError, match=r"^augmentation: standard of digits: pad"):
-        check_augmentation(RunConfig(), large)
-    check_augmentation(RunConfig(augmentation=("none",)), large)
+        RunData(RunConfig(), large).require_augmentable()
+    RunData(RunConfig(augmentation=("none",)), large).require_augmentable()
 
 
 def test_a_cutout_larger_than_the_images_is_refused(digits):
-    check_augmentation(RunConfig(augmentation=("cutout",), cutout_size=8), digits)
+    RunData(RunConfig(augmentation=("cutout",), cutout_size=8), digits).require_augmentable()
     with pytest.raises(ValueError, match=r"^cutout_size: 9 is larger than the images of digits, 8×8 pixels$"):
-        check_augmentation(RunConfig(augmentation=("cutout",), cutout_size=9), digits)
+        RunData(RunConfig(augmentation=("cutout",), cutout_size=9), digits).require_augmentable()
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_scoring_takes_as_many_images_as_the_training_or_as_many_pixels_as_256_o
 
 def test_the_flags_decide_what_the_batches_go_through(digits):
     def images(**settings):
-        batches = training_batches(RunConfig(**settings), digits, digits.train, batch_size=64, steps=1)
+        batches = RunData(RunConfig(batch_size=64, **settings), digits).training_batches(steps=1)
         return next(batches.as_numpy_iterator())
 
     plain = images(augmentation=("none",))

@@ -1,0 +1,71 @@
+"""The models of a run, made from its flags: the networks, and the method that teaches them with its helpers."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdistill import networks
+from tfdistill.engine.distiller import Distiller
+from tfdistill.methods import METHODS
+from tfdistill.runs.config import RunConfig, hyperparameters
+from tfdistill.runs.data import RunData
+
+
+def build_networks(data: RunData) -> list[keras.Model]:
+    """The networks of a run, named apart; their weights are a function of the seed.
+
+    Weights that the run is given come later, see `initial_weights`: a run that goes on, and whoever reads its
+    checkpoint, needs none.
+
+    Raises:
+        ValueError: a network of no such size, or images too small for it.
+    """
+    built, config = [], data.config
+    names = networks.distinct([one.name for one in config.specifications])
+    for text, one, name, seed in zip(config.networks, config.specifications, names, _seeds(config)[1:], strict=False):
+        architecture = networks.architecture_of(one)
+        known: dict[str, Any] = {"classes": len(data.class_names), "image_shape": data.image_shape, "seed": seed}
+        try:
+            if architecture in networks.APPLICATIONS:
+                known |= {"mean": data.normalization.mean, "std": data.normalization.std}
+                built.append(networks.keras_application(architecture, **known, name=name))
+            else:
+                built.append(networks.build(architecture, **known, model_name=name))
+        except ValueError as error:
+            raise ValueError(f"networks: {text} for {data.name}: {error}") from error
+    return built
+
+
+def build_distiller(data: RunData, strategy: tf.distribute.Strategy) -> Distiller:
+    """Networks and method of a run, under its strategy; every weight is a function of the seed.
+
+    Raises:
+        ValueError: networks that do not fit the data or the method, a hyper-parameter out of range.
+    """
+    config = data.config
+    method = METHODS[config.method]
+    seed: dict[str, Any] = {"seed": _seeds(config)[0]} if "seed" in inspect.signature(method).parameters else {}
+    with strategy.scope():
+        peers = build_networks(data)
+        try:
+            return method(peers, **config.hyperparameters, **seed)
+        except ValueError as error:
+            raise ValueError(_naming_flags(config, str(error))) from error
+
+
+def _naming_flags(config: RunConfig, message: str) -> str:
+    """A method's constructor names its arguments; the user knows them as flags."""
+    argument = message.split(":")[0].split(" ")[0]
+    if argument in hyperparameters(config.method):
+        return f"{config.method}.{message}"
+    return message if argument == "networks" else f"method: {config.method} of {','.join(config.networks)}: {message}"
+
+
+def _seeds(config: RunConfig) -> list[int]:
+    """The method's, then one for each network."""
+    return [int(part.generate_state(1)[0]) for part in np.random.SeedSequence(config.seed).spawn(99)]
