@@ -1,0 +1,297 @@
+"""The flags of a run by group: each field of a group is a flag, with its default, bounds and help stated here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tfdistill.bounds import Bounds, Filled, Number, one_of
+from tfdistill.data import AUGMENTATIONS, MAX_PIXELS, NORMALIZATIONS, READINGS, TFDS_PATTERN
+from tfdistill.devices.runtime import PRECISIONS, STRATEGIES
+from tfdistill.optimizers import PROTOCOLS
+from tfdistill.optimizers.checks import DECAY_ON, SCHEDULES
+
+# Bounds that several flags share. The largest are far beyond what anyone trains with: they keep a slip of the keyboard
+# from taking all memory, and numbers within what a float32 holds.
+COUNT = Number(0, 1_000_000_000)
+AT_LEAST_ONE = Number(1, 1_000_000_000)
+MILLION = Number(0, 1_000_000)
+SEED = Number(0, 2**63 - 1)
+PROBABILITY = Number(0, 1)
+SHARE_BELOW_ONE = Number(0, 1, below=True)
+ALPHA = Number(0.001, 1_000)
+FACTOR = Number(1e-30, 1e30)
+
+PROTOCOLS_OWN = "the protocol's"
+
+
+def flag(
+    default: Any,
+    text: str,
+    bounds: Bounds | None = None,
+    *,
+    unset: str = "",
+    value: str = "",
+    changes_training: bool = True,
+) -> Any:
+    """A field that is a flag.
+
+    Args:
+        default: its value where the flag is not given.
+        text: its help, in whole sentences.
+        bounds: of the value, or of each element of a list.
+        unset: what a default of 0, "" or None stands for, such as "the protocol's".
+        value: what help writes for a value, such as FOLDER; made from type and bounds if empty.
+        changes_training: whether a training that has begun cannot go on with another value.
+    """
+    told = {"help": text, "bounds": bounds, "unset": unset, "value": value, "changes_training": changes_training}
+    return field(default=default, metadata=told)
+
+
+@dataclass(frozen=True)
+class RunFlags:
+    """Run"""
+
+    method: str = flag("supervised", "How the networks learn; --list names the methods.", value="NAME")
+    run: str = flag(
+        "",
+        "Name of the run and of its folders.",
+        unset="made from method, networks, data set and seed",
+        value="NAME",
+        changes_training=False,
+    )
+    runs_dir: str = flag(
+        "runs", "Folder of all runs: logs, checkpoints, results.", Filled("a folder"), changes_training=False
+    )
+    checkpoint_seconds: float = flag(
+        60.0, "Time between checkpoints. The end of the run always has one.", COUNT, changes_training=False
+    )
+    check_terms: bool = flag(
+        True,
+        "Before the first step, refuse a method of which a term or a model would silently do nothing.",
+        changes_training=False,
+    )
+    evaluate_every: int = flag(
+        1,
+        "Epochs between two scorings of the networks. The end of the run always has one.",
+        AT_LEAST_ONE,
+        changes_training=False,
+    )
+    log_every: int = flag(
+        100, "Training steps between two points in TensorBoard.", AT_LEAST_ONE, changes_training=False
+    )
+    export: bool = flag(True, "Export every network at the end.", changes_training=False)
+    export_dir: str = flag("saved_models", "Folder of all exports.", Filled("a folder"), changes_training=False)
+    export_bad_images: str = flag(
+        "fail",
+        "An export's answer to image files that it cannot read: fail refuses their batch and names the image; mark "
+        "answers the others, and the output `valid` says which.",
+        one_of(("fail", "mark")),
+        changes_training=False,
+    )
+
+
+@dataclass(frozen=True)
+class NetworkFlags:
+    """Networks"""
+
+    networks: tuple[str, ...] = flag(
+        ("resnet20",),
+        "Networks, comma-separated; --list names them. NAME:imagenet starts from Keras' ImageNet weights (resnet50, "
+        "101, 152, mobilenet_v2). NAME:PATH starts from a run's folder (NAME:PATH:NETWORK says which network of it), a "
+        "checkpoint, or a .keras, .weights.h5, .npz or .safetensors file; ImageNet ResNets and mobilenet_v2 take "
+        "torchvision's and timm's names too. A classifier for other classes starts anew.",
+        value="NAME,NAME",
+    )
+
+
+@dataclass(frozen=True)
+class DataFlags:
+    """Data"""
+
+    dataset: str = flag(
+        "digits",
+        f"Data set; --list names them. {TFDS_PATTERN} is any of TensorFlow Datasets.",
+        value="NAME",
+    )
+    data_dir: str = flag(
+        "",
+        "Folder of the data: one of TensorFlow Datasets, or the root of an image folder.",
+        unset="TFDS_DATA_DIR, or the folder that TensorFlow Datasets uses by itself",
+        value="FOLDER",
+        changes_training=False,
+    )
+    download: bool = flag(
+        True, "Let TensorFlow Datasets download a data set that is not there.", changes_training=False
+    )
+    image_size: int = flag(
+        0,
+        "Height and width, in pixels, that images of many sizes are brought to.",
+        Number(0, 16_384),
+        unset="the data set's own, where it has one",
+    )
+    reading: str = flag(
+        "auto",
+        "How images are brought to that size. resize squeezes the whole image. crop trains on random crops and scores "
+        "the centre. resize_crop squeezes the whole image to size x 256/224, trains on a random part of that and "
+        "scores the centre. auto is crop above 64 pixels, else resize.",
+        one_of(READINGS),
+    )
+    max_pixels: int = flag(
+        MAX_PIXELS,
+        "Most pixels (height times width) of an image file. Files with more are left out, unread, and counted in a "
+        "warning. 0 sets no limit.",
+        COUNT,
+    )
+    normalization: str = flag(
+        "",
+        f"Mean and standard deviation that images are normalized by: {', '.join(NORMALIZATIONS)}.",
+        unset="the data set's",
+        value="NAME",
+    )
+    train_examples: int = flag(
+        0, "Number of training examples, balanced over the classes.", COUNT, unset="all of them"
+    )
+    validation_share: float = flag(
+        0.0,
+        "Share of the training data that is held out. The networks are scored on it each epoch, instead of on the "
+        "test data.",
+        SHARE_BELOW_ONE,
+        unset="none",
+    )
+    augmentation: tuple[str, ...] = flag(
+        ("standard",),
+        f"Transformations of the training images, comma-separated: {', '.join(AUGMENTATIONS)}; --list describes them. "
+        "Resume is exact with all of them.",
+        one_of(AUGMENTATIONS),
+        value="NAME,NAME",
+    )
+    randaugment_operations: int = flag(2, "RandAugment: operations per image.", Number(1, 14))
+    randaugment_magnitude: int = flag(9, "RandAugment: strength of the operations.", Number(0, 10))
+    cutout_size: int = flag(
+        0,
+        "Cut-out: side of the square, in pixels.",
+        Number(0, 16_384),
+        unset="half of the image's shorter side",
+    )
+    cutmix_alpha: float = flag(1.0, "Cut-mix: its shares are drawn from Beta(alpha, alpha).", ALPHA)
+    mixup_alpha: float = flag(
+        1.0, "Mixup: its shares are drawn from Beta(alpha, alpha). Its paper has 1 for CIFAR, 0.2 for ImageNet.", ALPHA
+    )
+    mixing_probability: float = flag(
+        1.0, "Cut-mix and mixup: probability that an image is mixed at all.", PROBABILITY
+    )
+    label_smoothing: float = flag(
+        0.0,
+        "Probability that training takes from the label and shares equally among the other classes.",
+        SHARE_BELOW_ONE,
+        unset="none",
+    )
+    label_noise: float = flag(
+        0.0,
+        "Share of the training labels that are replaced by wrong ones, once, before training. Examples that "
+        "--validation_share holds out keep their labels, as the test data does.",
+        SHARE_BELOW_ONE,
+        unset="none",
+    )
+    label_noise_seed: int | None = flag(None, "Seed of the label noise.", SEED, unset="--seed")
+
+
+@dataclass(frozen=True)
+class TrainingFlags:
+    """Training"""
+
+    protocol: str = flag(
+        "",
+        f"A paper's optimizer, schedule, epochs and batch size: {', '.join(PROTOCOLS)}.",
+        unset="the method's",
+        value="NAME",
+    )
+    epochs: int = flag(
+        0,
+        "Length of the run. Milestones of the protocol keep their share of it.",
+        MILLION,
+        unset=PROTOCOLS_OWN,
+    )
+    steps: int = flag(
+        0,
+        "Stop after so many steps, whatever the epochs. Schedules do not change.",
+        Number(0, 1_000_000_000_000),
+        unset="at the end of the last epoch",
+        changes_training=False,
+    )
+    batch_size: int = flag(0, "Examples per step, over all replicas.", MILLION, unset=PROTOCOLS_OWN)
+    learning_rate: float | None = flag(
+        None, "Initial learning rate of the networks' optimizers.", FACTOR, unset=PROTOCOLS_OWN
+    )
+    momentum: float | None = flag(
+        None, "Momentum of the networks' optimizers.", SHARE_BELOW_ONE, unset=PROTOCOLS_OWN
+    )
+    nesterov: bool | None = flag(
+        None, "Use Nesterov's momentum in the networks' optimizers.", unset=PROTOCOLS_OWN
+    )
+    weight_decay: float | None = flag(
+        None, "Coupled weight decay of the networks' optimizers.", MILLION, unset=PROTOCOLS_OWN
+    )
+    decay_on: str | None = flag(
+        None,
+        "Variables that decay: all, or matrices (more than one dimension).",
+        one_of(DECAY_ON),
+        unset=PROTOCOLS_OWN,
+    )
+    schedule: str | None = flag(
+        None, "Learning rate over time: step, cosine or constant.", one_of(SCHEDULES), unset=PROTOCOLS_OWN
+    )
+    milestones: tuple[float, ...] | None = flag(
+        None,
+        "Epochs, from 0, at which a step schedule drops; comma-separated.",
+        Number(0, 1_000_000, above=True),
+        unset=PROTOCOLS_OWN,
+    )
+    factor: float | None = flag(
+        None, "A step schedule multiplies the rate by this number at each milestone.", FACTOR, unset=PROTOCOLS_OWN
+    )
+    warmup_epochs: float | None = flag(
+        None, "Epochs of linear warm-up in a cosine schedule.", MILLION, unset=PROTOCOLS_OWN
+    )
+    clip_norm: float | None = flag(
+        None,
+        "Largest norm of an update's gradient: all its variables together, summed over the replicas, before decay. "
+        "0 sets no limit.",
+        Number(0, 1e30),
+        unset=PROTOCOLS_OWN,
+    )
+    seed: int = flag(1, "Seed of weights, helpers, order of examples and augmentation.", SEED)
+
+
+@dataclass(frozen=True)
+class DeviceFlags:
+    """Devices and speed"""
+
+    precision: str = flag("float32", "Number format of the networks' layers.", one_of(PRECISIONS))
+    strategy: str = flag(
+        "auto",
+        "Devices that train: auto is every GPU of every host that TF_CONFIG names, one is the first device.",
+        one_of(STRATEGIES),
+        changes_training=False,
+    )
+    replicas: int = flag(
+        0,
+        "Number of replicas under --strategy=mirrored.",
+        Number(0, 64),
+        unset="one per GPU, or two without a GPU",
+        changes_training=False,
+    )
+    xla: str = flag("auto", "Compile with XLA; auto does so on a GPU only.", one_of(("auto", "on", "off")))
+    deterministic: bool = flag(
+        False,
+        "Have TensorFlow use deterministic algorithms only, so that a run on the same GPUs repeats to the last bit; "
+        "this costs speed there. On one machine's CPU runs repeat without it.",
+    )
+    steps_per_execution: int = flag(
+        1, "Training steps per call from Python.", Number(1, 100_000), changes_training=False
+    )
+
+
+# In the order of help.
+GROUPS = (RunFlags, NetworkFlags, DataFlags, TrainingFlags, DeviceFlags)
