@@ -108,7 +108,8 @@ def project_files() -> list[Path]:
     paths = []
     for folder, folders, files in os.walk(ROOT):
         folders[:] = [name for name in folders if name == ".ci" or not name.startswith(".")]
-        folders[:] = [name for name in folders if name not in skipped and not name.endswith(".egg-info")]
+        left_behind = skipped if Path(folder) == ROOT else {"__pycache__"}
+        folders[:] = [name for name in folders if name not in left_behind and not name.endswith(".egg-info")]
         paths += [Path(folder, name) for name in files if not name.endswith(".pyc")]
     return sorted(paths)
 

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
+from tfdistill.devices.workers import Cluster, Workers
 from tfdistill.runs import agreement
 from tfdistill.runs.checkpoints import Checkpoint
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.folder import RunFolder
-from tfdistill.devices.workers import Cluster, Workers
 
 
 class Beside(Workers):

@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfdistill.runs import callbacks, checkpoints, watching
 from tfdistill.methods import DML
 from tfdistill.networks.layers import BatchNormalization, Dropout
 from tfdistill.optimizers import OptimizerSettings
+from tfdistill.runs import callbacks, checkpoints, watching
 
 STEPS, EPOCHS, BATCH = 4, 2, 4
 SETTINGS = OptimizerSettings(learning_rate=0.1, nesterov=True, weight_decay=1e-3, schedule="step", milestones=(1,))

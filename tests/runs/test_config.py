@@ -8,9 +8,9 @@ from typing import get_type_hints
 import pytest
 
 from tfdistill import bounds
-from tfdistill.runs.config import RunConfig, differences, hyperparameters
 from tfdistill.methods import METHODS
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings
+from tfdistill.runs.config import RunConfig, differences, hyperparameters
 
 
 @pytest.mark.parametrize(

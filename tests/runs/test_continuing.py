@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tfdistill.optimizers import OptimizerSettings
 from tfdistill.runs.checkpoints import Checkpoint
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.continuing import grows, refusal, training_flags
 from tfdistill.runs.identity import identity, misfit
-from tfdistill.optimizers import OptimizerSettings
 
 TEN = RunConfig(networks=("resnet8",), epochs=10, schedule="constant")
 

@@ -7,9 +7,10 @@ import json
 
 import pytest
 
-from tfdistill.runs import checkpoints, folder as run_folder
-from tfdistill.commands import command_line
 from tfdistill import files
+from tfdistill.commands import command_line
+from tfdistill.runs import checkpoints
+from tfdistill.runs import folder as run_folder
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.folder import RunFolder
 

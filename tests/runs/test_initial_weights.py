@@ -6,16 +6,16 @@ import json
 import numpy as np
 import pytest
 
-from tfdistill.runs import checkpoints
 from tfdistill import networks
+from tfdistill.engine.distiller import network_state
+from tfdistill.networks.weights import weights_of
+from tfdistill.runs import checkpoints
 from tfdistill.runs.building import build_networks
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
-from tfdistill.engine.distiller import network_state
-from tfdistill.runs.initial_weights import load_initial_weights
-from tfdistill.networks.weights import weights_of
-from tfdistill.runs.run import Run
 from tfdistill.runs.folder import RunFolder
+from tfdistill.runs.initial_weights import load_initial_weights
+from tfdistill.runs.run import Run
 
 
 def built(name="resnet8", *, model_name=None, seed=1, classes=4):

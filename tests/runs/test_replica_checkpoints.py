@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.runs import building, callbacks, checkpoints
 from tfdistill.devices import replicas, runtime
-from tfdistill.runs.config import RunConfig
-from tfdistill.runs.interruption import Interrupted
 from tfdistill.networks.layers import BatchNormalization
-from tfdistill.runs.run import Run
+from tfdistill.runs import building, callbacks, checkpoints
+from tfdistill.runs.config import RunConfig
 from tfdistill.runs.folder import RunFolder
+from tfdistill.runs.interruption import Interrupted
+from tfdistill.runs.run import Run
 
 
 def networks_with_statistics(data):

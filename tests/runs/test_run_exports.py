@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfdistill.commands import command_line, export as export_run, train
+from tfdistill.commands import command_line, train
+from tfdistill.commands import export as export_run
+from tfdistill.data import Augmentation, Dataset, Normalization, Split
 from tfdistill.runs import run_exports
 from tfdistill.runs.config import RunConfig
-from tfdistill.data import Augmentation, Dataset, Normalization, Split
 from tfdistill.runs.data import RunData
 from tfdistill.runs.folder import RunFolder
 

@@ -18,9 +18,9 @@ from absl import logging
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tfdistill import networks
-from tfdistill.runs import building, checkpoints, interruption, report, run, run_exports
-from tfdistill.engine import distiller
 from tfdistill.commands import train
+from tfdistill.engine import distiller
+from tfdistill.runs import building, checkpoints, interruption, report, run, run_exports
 from tfdistill.runs.folder import RunFolder
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.commands import command_line, evaluate
 from tfdistill import data
-from tfdistill.runs import scoring
+from tfdistill.commands import command_line, evaluate
 from tfdistill.data import Augmentation, Normalization, Split
+from tfdistill.runs import scoring
 
 EXAMPLES, CLASSES = 23, 4
 NORMALIZATION = Normalization(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import zlib
 
+from tfdistill.devices.workers import Workers
 from tfdistill.runs.checkpoints import Checkpoint
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.folder import RunFolder
-from tfdistill.devices.workers import Workers
 
 # What may differ between workers: paths as each host sees them.
 OF_A_HOST = ("data_dir", "download", "runs_dir", "export_dir")

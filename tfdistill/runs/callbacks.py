@@ -11,10 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfdistill.runs import checkpoints
 from tfdistill.devices import replicas
-from tfdistill.runs.interruption import Signals
 from tfdistill.devices.workers import Workers
+from tfdistill.runs import checkpoints
+from tfdistill.runs.interruption import Signals
 
 
 class Stopped(Exception):

@@ -17,7 +17,6 @@ from tfdistill.networks import Specification, architecture_of
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings, Protocol
 from tfdistill.runs.fields import DataFlags, DeviceFlags, NetworkFlags, RunFlags, TrainingFlags
 
-
 MOST_NETWORKS = 64
 # Of a run's folder, beside whose name the names of files written aside have to fit into the 255 that file systems take.
 LONGEST_NAME = 200

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from tfdistill.runs.config import RunConfig, differences
 from tfdistill.optimizers import OptimizerSettings
+from tfdistill.runs.config import RunConfig, differences
 
 Recipe: TypeAlias = Callable[..., Mapping[str, OptimizerSettings]]
 

@@ -92,9 +92,7 @@ class RunData:
         named, channels = self.config.normalization, self.image_shape[-1]
         chosen = data.NORMALIZATIONS[named] if named else self.dataset.normalization
         if len(chosen.mean) not in (1, channels):
-            raise ValueError(
-                f"normalization: {named} is for {len(chosen.mean)} channels, {self.name} has {channels}"
-            )
+            raise ValueError(f"normalization: {named} is for {len(chosen.mean)} channels, {self.name} has {channels}")
         return chosen
 
     @property

@@ -149,9 +149,7 @@ class DataFlags:
         unset="the data set's",
         value="NAME",
     )
-    train_examples: int = flag(
-        0, "Number of training examples, balanced over the classes.", COUNT, unset="all of them"
-    )
+    train_examples: int = flag(0, "Number of training examples, balanced over the classes.", COUNT, unset="all of them")
     validation_share: float = flag(
         0.0,
         "Share of the training data that is held out. The networks are scored on it each epoch, instead of on the "
@@ -178,9 +176,7 @@ class DataFlags:
     mixup_alpha: float = flag(
         1.0, "Mixup: its shares are drawn from Beta(alpha, alpha). Its paper has 1 for CIFAR, 0.2 for ImageNet.", ALPHA
     )
-    mixing_probability: float = flag(
-        1.0, "Cut-mix and mixup: probability that an image is mixed at all.", PROBABILITY
-    )
+    mixing_probability: float = flag(1.0, "Cut-mix and mixup: probability that an image is mixed at all.", PROBABILITY)
     label_smoothing: float = flag(
         0.0,
         "Probability that training takes from the label and shares equally among the other classes.",
@@ -224,12 +220,8 @@ class TrainingFlags:
     learning_rate: float | None = flag(
         None, "Initial learning rate of the networks' optimizers.", FACTOR, unset=PROTOCOLS_OWN
     )
-    momentum: float | None = flag(
-        None, "Momentum of the networks' optimizers.", SHARE_BELOW_ONE, unset=PROTOCOLS_OWN
-    )
-    nesterov: bool | None = flag(
-        None, "Use Nesterov's momentum in the networks' optimizers.", unset=PROTOCOLS_OWN
-    )
+    momentum: float | None = flag(None, "Momentum of the networks' optimizers.", SHARE_BELOW_ONE, unset=PROTOCOLS_OWN)
+    nesterov: bool | None = flag(None, "Use Nesterov's momentum in the networks' optimizers.", unset=PROTOCOLS_OWN)
     weight_decay: float | None = flag(
         None, "Coupled weight decay of the networks' optimizers.", MILLION, unset=PROTOCOLS_OWN
     )

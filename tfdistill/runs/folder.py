@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfdistill.files import FileError, read_json, sweep, write_json, write_text
 from tfdistill.runs import checkpoints
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.continuing import Recipe, grows, refusal
-from tfdistill.files import FileError, read_json, sweep, write_json, write_text
 from tfdistill.runs.stored_flags import read_flags, read_run_config
 
 

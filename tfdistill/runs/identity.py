@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tfdistill.devices.replicas import shared
 from tfdistill.runs import checkpoints
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.continuing import Recipe, refusal, training_flags
-from tfdistill.devices.replicas import shared
 
 KEY = "flags"
 

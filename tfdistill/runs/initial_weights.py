@@ -9,11 +9,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfdistill.runs import checkpoints
 from tfdistill import networks
 from tfdistill.networks.keras_applications import imagenet_weights
 from tfdistill.networks.specification import IMAGENET, Specification
 from tfdistill.networks.weights import assign_weights, read_weights, weights_of
+from tfdistill.runs import checkpoints
 from tfdistill.runs.stored_flags import read_flags
 
 

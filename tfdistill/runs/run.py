@@ -9,21 +9,21 @@ from typing import Any, cast
 
 import tensorflow as tf
 
-from tfdistill.runs import callbacks, checkpoints, report, run_exports, watching
 from tfdistill import export
 from tfdistill.devices import memory, replicas, runtime
+from tfdistill.devices.workers import Workers
+from tfdistill.engine.term_checks import check_terms
+from tfdistill.files import write_json
+from tfdistill.optimizers import Protocol
+from tfdistill.runs import callbacks, checkpoints, report, run_exports, watching
 from tfdistill.runs.agreement import require_same_checkpoint, require_same_flags, require_shared_folder
 from tfdistill.runs.building import build_distiller
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
-from tfdistill.files import write_json
+from tfdistill.runs.folder import RunFolder, flagfile
 from tfdistill.runs.identity import identity, misfit
 from tfdistill.runs.initial_weights import load_initial_weights
 from tfdistill.runs.interruption import Signals
-from tfdistill.optimizers import Protocol
-from tfdistill.runs.folder import RunFolder, flagfile
-from tfdistill.engine.term_checks import check_terms
-from tfdistill.devices.workers import Workers
 
 
 class Run:
@@ -237,9 +237,7 @@ class Run:
         if self.workers.count > 1:
             # The chief could not use alone what replicas keep for themselves.
             networks = {name: export.without_replicas(network) for name, network in networks.items()}
-        return run_exports.export_all(
-            networks, self.data, rows=self.record.rows, step=self.distiller.steps_trained
-        )
+        return run_exports.export_all(networks, self.data, rows=self.record.rows, step=self.distiller.steps_trained)
 
     def _watchers(self) -> list:
         config = self.config.to_dict()

@@ -17,13 +17,13 @@ import tensorflow as tf
 from absl import logging
 
 from tfdistill import export
+from tfdistill.data import Reading
+from tfdistill.data.reading import encoded_images
+from tfdistill.data.transforms.decoding import evaluated
 from tfdistill.devices import runtime
+from tfdistill.export.folders import first_line, versions
 from tfdistill.runs.config import RunConfig, differences
 from tfdistill.runs.data import RunData
-from tfdistill.data import Reading
-from tfdistill.data.transforms.decoding import evaluated
-from tfdistill.data.reading import encoded_images
-from tfdistill.export.folders import first_line, versions
 from tfdistill.runs.report import network_results
 
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from tfdistill import data
 from tfdistill.export import load_for_scoring
-from tfdistill.tasks import Classification
 from tfdistill.taps import Taps
+from tfdistill.tasks import Classification
 
 # What a SavedModel takes: pixels in 0..255, normalised by itself.
 RAW = data.Normalization(mean=(0.0,), std=(1 / 255,))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tfdistill.bounds import shown
-from tfdistill.runs.config import RunConfig
 from tfdistill.files import read_json
+from tfdistill.runs.config import RunConfig
 
 NEEDED = {"method": str, "networks": list, "hyperparameters": dict}
 NOUNS = {str: "text", list: "a list", dict: "values by name"}

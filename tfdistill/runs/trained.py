@@ -9,14 +9,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfdistill.runs import checkpoints
 from tfdistill.devices import runtime
+from tfdistill.engine.state import network_state
+from tfdistill.methods import METHODS
+from tfdistill.runs import checkpoints
 from tfdistill.runs.building import build_distiller, build_networks
 from tfdistill.runs.data import RunData
-from tfdistill.runs.identity import misfit
-from tfdistill.methods import METHODS
 from tfdistill.runs.folder import RunFolder, read_config
-from tfdistill.engine.state import network_state
+from tfdistill.runs.identity import misfit
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ import keras
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from tfdistill.runs.callbacks import Record
 from tfdistill.files import FileError
+from tfdistill.runs.callbacks import Record
 
 
 class TensorBoard(keras.callbacks.Callback):
