@@ -1,8 +1,23 @@
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
-README = Path(__file__).with_name("README.md")
+ROOT = Path(__file__).parent
+README = ROOT / "README.md"
+
+
+class BuildWithConfigs(build_py):
+    """Puts `configs/` into the package that is built; an editable installation reads the repository's own."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            folder = Path(self.build_lib, "tfdistill", "configs")
+            shutil.rmtree(folder, ignore_errors=True)  # what an earlier build left may have been renamed since
+            shutil.copytree(ROOT / "configs", folder)
+
 
 setup(
     name="tfdistill",
@@ -43,4 +58,9 @@ setup(
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
+    # Said, although it is the default: an editable installation is then a line in a .pth file. The finder that
+    # setuptools would install instead comes after the folders of sys.path, so that in the folder which holds a clone
+    # called tfdistill, Python would find that folder, a package without content.
+    package_dir={"": "."},
+    cmdclass={"build_py": BuildWithConfigs},
 )

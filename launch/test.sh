@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lint, import and tests in the locked environment; arguments go to pytest:
+# Lint, format, types, import and tests in the locked environment; arguments go to pytest:
 #   launch/test.sh tests/losses -x
 set -euo pipefail
 
@@ -15,5 +15,7 @@ esac
 
 bash "$root/launch/environment.sh"
 "$python" -m ruff check "$root"
+"$python" -m ruff format --check --quiet "$root" || { echo "test.sh: ruff format would change files; run it" >&2; exit 1; }
+(cd "$root" && "$python" -m mypy)
 "$python" -c 'import tfdistill'
 "$python" -m pytest --rootdir="$root" -c "$root/pyproject.toml" --durations=15 "$@"

@@ -8,7 +8,6 @@ import math
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,6 +16,7 @@ from absl import flags
 
 from tfdistill import data
 from tfdistill.bounds import choose
+from tfdistill.commands import bundled
 from tfdistill.commands.command_line import run_config
 from tfdistill.commands.flagfiles import expand_flagfiles
 from tfdistill.engine.distiller import Distiller
@@ -246,10 +246,7 @@ def _plain(value: object) -> str:
 
 
 def _flagfiles(method: str) -> str:
-    roots = (Path(__file__).parents[1], Path())
-    root = next((root for root in roots if (root / "configs").is_dir()), None)
-    if root is None:
-        return ""
+    root = bundled.configs().parent
     found: dict[str, list[tuple[str, str]]] = {}
     for path in sorted((root / "configs").rglob("*.flags"), key=lambda path: (len(path.parts), path)):
         said = dict(flag.removeprefix("--").partition("=")[::2] for flag in expand_flagfiles([f"--flagfile={path}"]))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tfdistill.commands import bundled
+
 # Files in files, and files in all. What includes another a few times at every level would grow without end.
 DEEPEST, MOST = 20, 1_000
 LARGEST_BYTES = 1_000_000
@@ -16,7 +18,7 @@ def expand_flagfiles(arguments: Sequence[str]) -> list[str]:
     """Replaces each `--flagfile=PATH` by the flags in the file, one a line; `#` begins a comment line.
 
     A flagfile in a flagfile is looked for beside it, then in the working directory, so that a configuration works from
-    anywhere.
+    anywhere. Where no such file is, the name may be one of those in `configs/`: `--flagfile=ie_dml`.
 
     Raises:
         ValueError: a file that is not there, is no text, includes itself, or includes too many others.
@@ -55,11 +57,13 @@ class _Expansion:
 def _path(folder: Path, text: str) -> Path:
     candidates = [folder / text, Path(text)] if text else []
     try:
-        found = next((one for one in candidates if one.exists()), None)
+        found = next((one for one in candidates if one.is_file()), None) or bundled.flagfile(text)
+        found = found or next((one for one in candidates if one.exists()), None)
     except (OSError, ValueError):  # a name too long, or one that no file can have
         found = None
     if found is None:
-        raise ValueError(f"flagfile: there is no file {text!r}")
+        near = f"; nearest of those in configs/: {bundled.nearest(text)}" if text else ""
+        raise ValueError(f"flagfile: there is no file {text!r}{near}")
     if not found.is_file():
         raise ValueError(f"flagfile: {found} is {'a folder' if found.is_dir() else 'no file'}; give a file of flags")
     return found

@@ -1,0 +1,38 @@
+"""The flagfiles of `configs/`: beside the package in the repository, inside it where it was installed from a wheel."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+REPOSITORY = PACKAGE.parent
+# Of a name that is compared with others.
+LONGEST = 80
+
+
+def configs() -> Path:
+    """The folder of flagfiles."""
+    return REPOSITORY / "configs" if (REPOSITORY / "setup.py").is_file() else PACKAGE / "configs"
+
+
+def flagfile(name: str) -> Path | None:
+    """The flagfile of that name, such as `ie_dml`, `afd_table3/afd_resnet20_resnet20` or `configs/ie_dml.flags`.
+
+    Returns:
+        Its path; None where there is none.
+    """
+    below = Path(name if name.endswith(".flags") else f"{name}.flags")
+    parts = below.parts[1:] if below.parts[:1] == ("configs",) else below.parts
+    if below.is_absolute() or ".." in parts or not name:
+        return None
+    path = configs().joinpath(*parts)
+    return path if path.is_file() else None
+
+
+def nearest(name: str) -> str:
+    """The name of the flagfile that is most like `name`."""
+    root = configs()
+    known = sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.flags"))
+    written = name.removeprefix("configs/").removesuffix(".flags")[:LONGEST]
+    return difflib.get_close_matches(written, known, n=1, cutoff=0.0)[0]
