@@ -95,14 +95,16 @@ def check(name: str, value: Any, kind: Any, bounds: Bounds | None = None) -> Non
     Args:
         name: of the flag, field or argument, for the message.
         value: what was given.
-        kind: the type it must have: bool, int, float, str, a tuple of one of these, or one of all that with None.
+        kind: the type it must have: bool, int, float, str, a tuple of one of these, or one of all that with None, or
+            with functions, whose values nobody can know beforehand.
         bounds: its bounds; of a tuple, those of each element.
 
     Raises:
         ValueError: "NAME: must be ..., not VALUE".
     """
+    functions = any(map(_is_function, get_args(kind)))
     kind, optional = without_none(kind)
-    if value is None and optional:
+    if (value is None and optional) or (functions and callable(value)):
         return
     if get_origin(kind) is tuple:
         if not isinstance(value, tuple | list):
@@ -129,11 +131,11 @@ def described(kind: Any, bounds: Bounds | None) -> str:
 
 
 def without_none(kind: Any) -> tuple[Any, bool]:
-    """The type without `| None`, and whether that was there."""
-    others = [one for one in get_args(kind) if one is not type(None)]
+    """The type of a value that text can write: without `| None` and functions, and whether None was there."""
+    others = [one for one in get_args(kind) if one is not type(None) and not _is_function(one)]
     if get_origin(kind) is tuple or len(others) != 1:
         return kind, False
-    return others[0], True
+    return others[0], type(None) in get_args(kind)
 
 
 def shown(value: Any) -> str:
@@ -146,7 +148,7 @@ def annotated(function: Callable[..., Any]) -> dict[str, tuple[Any, Bounds]]:
     """The parameters of a function that are annotated with bounds or choices: name to (type, bounds).
 
     `Literal["on", "off"]` states the choices of a text. It is written out in the signature, or as an alias beside the
-    other kinds of `methods/arguments.py`, because the commands read it from the source without importing it.
+    other kinds at the end of this file, because the commands read it from the source without importing it.
     """
     hints = get_type_hints(function, include_extras=True)
     found = {}
@@ -178,6 +180,10 @@ def checked(function: Callable[P, T]) -> Callable[P, T]:
     return checking
 
 
+def _is_function(kind: Any) -> bool:
+    return get_origin(kind) is Callable
+
+
 def _fits(value: Any, kind: Any, bounds: Bounds | None) -> bool:
     if kind is bool:
         return isinstance(value, bool)
@@ -198,3 +204,14 @@ def _written(end: float) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}… ({len(text)} characters)"
+
+
+# Hyper-parameters of one kind have one range. A constructor's annotations state it, `checked` holds it, and the flags'
+# help is made from it.
+TermWeight = Annotated[float, Number(0, 1_000_000)]
+RampedWeight = Annotated[float | Callable[[Any], Any], Number(0, 1_000_000)]
+Temperature = Annotated[float, Number(0.001, 1_000)]
+Share = Annotated[float, Number(0, 1)]
+RampEpochs = Annotated[float, Number(0, 1_000_000)]
+Rate = Annotated[float, Number(1e-30, 1_000_000)]
+Order = Literal["alternating", "joint"]

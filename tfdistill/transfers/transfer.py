@@ -1,0 +1,106 @@
+"""The noun: what one learner takes from one source."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import keras
+
+from tfdistill.engine.updates import Weight
+from tfdistill.networks.initialization import LayerSeeds
+from tfdistill.taps import Batch, CallModel, Taps, Terms
+
+LessonTerms = Callable[[Batch, Taps, Taps, CallModel], Terms]
+"""`(batch, the learner's taps, the source's taps, call) -> {term: [batch]}`; `call` calls helpers."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Whom a lesson is for, and what it needs to build helpers.
+
+    Attributes:
+        learner: the network that learns.
+        source: the model that it learns from: a frozen teacher or a peer, which a transfer cannot tell apart. Read
+            shapes off `source.output`, the symbolic taps.
+        prefix: how the names of this lesson's helpers begin.
+        seeds: one seed per layer.
+        learner_seed: of what is drawn once for the learner, whoever its sources are.
+    """
+
+    learner: keras.Model
+    source: keras.Model
+    prefix: str
+    seeds: LayerSeeds
+    learner_seed: int
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a lesson trains in a phase of its own, before the learner's training.
+
+    Attributes:
+        epochs: length of the phase.
+        models: what moves in it; helpers that the lesson does not move later stay as the phase leaves them.
+        weights: term to weight, a number or a function of the epoch.
+        terms: gives these terms.
+    """
+
+    epochs: int
+    models: tuple[keras.Model, ...]
+    weights: Mapping[str, Weight]
+    terms: LessonTerms
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A transfer that is set up between one learner and one source.
+
+    Attributes:
+        weights: term to weight, a number or a function of the epoch.
+        terms: gives these terms. It stops no gradient of the source's taps: the update owns the learner alone.
+        helpers: models that the learner's update moves along.
+        kept: other models of the lesson: what its preparation alone moves, or state such as a memory bank.
+        preparation: a phase of its own before the training, where the paper has one.
+    """
+
+    weights: Mapping[str, Weight]
+    terms: LessonTerms
+    helpers: tuple[keras.Model, ...] = ()
+    kept: tuple[keras.Model, ...] = ()
+    preparation: Preparation | None = None
+
+
+class Transfer(ABC):
+    """What one learner takes from one source: a loss on their taps, what it builds for that, and its weight.
+
+    A transfer is a description. `lesson` sets it up between two networks, as often as there are pairs, and two
+    transfers of one kind can stand side by side under two names.
+
+    Args:
+        name: of the term in the logs, and in the names of helpers.
+        weight: of the term: a number, or a function of the epoch (float32 scalar, from 0).
+    """
+
+    paper: ClassVar[str]
+    """Where it comes from."""
+
+    def __init__(self, name: str, weight: Weight) -> None:
+        self.name, self.weight = name, weight
+
+    @abstractmethod
+    def lesson(self, pairing: Pairing) -> Lesson:
+        """Sets the transfer up between two networks.
+
+        Raises:
+            ValueError: in one line, why the two do not fit; it begins with "networks:".
+        """
+
+
+def times(weight: Weight, factor: float) -> Weight:
+    """A weight, a number or a function of the epoch, times a number."""
+    if callable(weight):
+        return lambda epoch: weight(epoch) * factor
+    return weight * factor
