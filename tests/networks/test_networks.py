@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from tfdistill import networks
+from tfdistill.networks.by_name import builder_of
 
 TINY = ["resnet8", "resnet8_a", "resnet8_one", "resnet11_preactivation", "wide_resnet_10_1_dropout", "densenet_7_4"]
 STAGES = ["stage1", "stage2", "stage3"]
@@ -151,7 +152,7 @@ def test_bad_classes_and_small_images_are_refused(name):
 
 def test_resnet164_is_the_one_of_preactivation_bottlenecks():
     assert "resnet164" in networks.NETWORKS["resnet164"].examples
-    builders = [networks._builder(name).func for name in ("resnet164", "resnet164_preactivation", "resnet164_b")]
+    builders = [builder_of(name).func for name in ("resnet164", "resnet164_preactivation", "resnet164_b")]
     assert builders == [networks.preactivation_resnet] * 2 + [networks.cifar_resnet]
 
 
