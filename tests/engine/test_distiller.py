@@ -116,11 +116,11 @@ def phased():
 
     def taught(made):
         def early(batch, taps):
-            told = tf.square(made.forward(extra, taps["teacher"]["logits"])[:, 0] - 1.0)
+            told = tf.square(made.call_model(extra, taps["teacher"]["logits"])[:, 0] - 1.0)
             return {"teach": {"cross_entropy": made.task.loss(batch, taps["teacher"]), "told": told}}
 
         def late(batch, taps):
-            made.forward(extra, taps["teacher"]["logits"])
+            made.call_model(extra, taps["teacher"]["logits"])
             return {"learn": {"cross_entropy": made.task.loss(batch, taps["student"])}}
 
         return (

@@ -50,10 +50,10 @@ def train(make, *, afresh=False, xla="off", strategy=None):
     with strategy.scope() if strategy else contextlib.nullcontext():
         distiller = make()
     if afresh:
-        observe = distiller.observe
-        distiller.observe = lambda images, call: observe(images, distiller.forward)
-    forward, called = distiller.forward, []
-    distiller.forward = lambda model, inputs: called.append(model.name) or forward(model, inputs)
+        observe = distiller.call_networks
+        distiller.call_networks = lambda images, call: observe(images, distiller.call_model)
+    forward, called = distiller.call_model, []
+    distiller.call_model = lambda model, inputs: called.append(model.name) or forward(model, inputs)
     distiller.compile(SETTINGS, xla=xla)
     logs = distiller.fit(data(), verbose=0, shuffle=False).history
     local = distiller.distribute_strategy.experimental_local_results
@@ -135,7 +135,7 @@ class Made(Distiller):
         super().__init__([*whole, network("frozen", 5)])
         self.branches = branches
 
-    def observe(self, images, call):
+    def call_networks(self, images, call):
         maps = call(self.trunk, images)
         taps = {one.name[:-7]: call(one, maps) for one in self.branches}
         return {**taps, "frozen": call(self.networks[-1], images)}

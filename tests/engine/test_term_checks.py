@@ -35,7 +35,7 @@ def test_every_method_passes_and_is_left_as_it_was(method, conformance, tiny_net
     after = trained.snapshot()
     assert after.keys() == trained.first.keys()
     assert all(np.array_equal(trained.first[name], value) for name, value in after.items())
-    assert trained.distiller.phase_index == 0 and trained.distiller._compute == {}
+    assert trained.distiller.phase_index == 0 and trained.distiller._steps._compiled == {}
 
 
 # Made-up methods.

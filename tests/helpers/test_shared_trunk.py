@@ -90,7 +90,7 @@ def test_a_whole_network_is_as_a_bare_one(shared):
 
 def test_the_parts_compute_what_the_wholes_do(shared):
     made, _, _, images, *_ = shared
-    taps = made.observe(images, lambda model, inputs: model(inputs, training=False))
+    taps = made.call_networks(images, lambda model, inputs: model(inputs, training=False))
     assert list(taps) == ["peer0", "peer1"]
     for network in made.networks:
         expected = network(images, training=False)
@@ -110,7 +110,7 @@ def test_the_trunk_runs_once_and_the_branches_read_what_comes_between(tiny_netwo
         return model(inputs, training=True)
 
     images = np.random.default_rng(0).standard_normal((4, 8, 8, 3)).astype("float32")
-    taps = made.observe(images, call, before_branches=tf.zeros_like)
+    taps = made.call_networks(images, call, before_branches=tf.zeros_like)
     assert called == ["trunk", "one_branch", "other_branch", "third_branch"]
     assert np.any(taps["one"]["stage1"])
     assert not np.any(taps["one"]["stage2"])

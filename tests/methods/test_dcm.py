@@ -143,7 +143,7 @@ def test_five_steps_are_the_equations(tiny, count, architecture, arguments, head
 def terms_of(distiller, tiny, learner="0"):
     """The learner's terms on the batch, by evaluation's BatchNorm."""
     batch = tiny.batch()
-    distiller.forward = lambda model, inputs: model(inputs, training=False)
+    distiller.call_model = lambda model, inputs: model(inputs, training=False)
     this_round = next(one for one in distiller.phase.rounds if learner in [update.name for update in one.updates])
     return {
         name: np.array(value) for name, value in this_round.losses(batch, distiller(batch["images"]))[learner].items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -18,11 +17,12 @@ from tfdistill.devices.workers import Workers
 from tfdistill.engine import batches, logged, loops
 from tfdistill.engine.guard import Guard, require_finite
 from tfdistill.engine.network_checks import check_networks, check_shared_layers, require_strategy, require_unchanged
-from tfdistill.engine.passes import ForwardPasses
 from tfdistill.engine.state import keyed, network_state
+from tfdistill.engine.steps import Steps
+from tfdistill.engine.teachers import Teachers
 from tfdistill.engine.update_optimizers import Choice, UpdateOptimizers
-from tfdistill.engine.updates import Phase, Round, check_plan, owned_by_update, without_idle_updates
-from tfdistill.taps import Taps
+from tfdistill.engine.updates import Phase, check_plan, owned_by_update, without_idle_updates
+from tfdistill.taps import CallModel, Taps
 from tfdistill.tasks import Classification, require_classes
 
 
@@ -37,12 +37,15 @@ class Distiller(keras.Model):
     Create networks and distiller under `strategy.scope()` to train on several replicas.
 
     Args:
-        networks: functional models that return a dict of taps with `"logits"`. Those of one name are told apart by
-            a number, as "resnet32_1" and "resnet32_2".
+        networks: the learners: functional models that return a dict of taps with `"logits"`. Those of one name are
+            told apart by a number, as "resnet32_1" and "resnet32_2".
+        teachers: models of the same kind that the learners learn from and that nothing moves. They are called with
+            `training=False`, and are not averaged into the ensemble, not exported and in no checkpoint.
         task: the supervised loss and metrics; classification if not given.
 
     Raises:
-        ValueError: networks that could not learn together, or would do so wrongly; see `network_checks`.
+        ValueError: networks that could not learn together, or would do so wrongly; see `network_checks`. Teachers that
+            do not fit them; see `teachers`.
     """
 
     protocol: ClassVar[str]
@@ -54,10 +57,18 @@ class Distiller(keras.Model):
     rebuilds_networks: ClassVar[bool] = False
     """Whether `self.networks` or `deliverables()` are other models than the networks given (a shared trunk, a gate)."""
 
-    def __init__(self, networks: Sequence[keras.Model], *, task: Classification | None = None) -> None:
+    def __init__(
+        self,
+        networks: Sequence[keras.Model],
+        *,
+        teachers: Sequence[keras.Model] = (),
+        task: Classification | None = None,
+    ) -> None:
         super().__init__(name=type(self).__name__.lower())
         check_networks(networks, self.distribute_strategy)
         self.networks = list(networks)
+        self._teachers = Teachers()
+        self.add_teachers(teachers)
         self.helpers: dict[str, keras.Model] = {}
         self.task = task or Classification()
         self.update_optimizers: dict[str, keras.optimizers.Optimizer] = {}
@@ -70,12 +81,26 @@ class Distiller(keras.Model):
         self._made_under = self.distribute_strategy
         self.workers = Workers(self._made_under)
         self.guard = Guard(self)
+        self._steps = Steps(self, xla=False)
         self._epoch = tf.Variable(0.0, trainable=False, name="epoch")
         self._table: tuple[Phase, ...] | None = None
         self._plan: tuple[Phase, ...] | None = None
-        self._trackers: dict[str, keras.metrics.Mean] = {}
-        self._evaluation_trackers: dict[str, keras.metrics.Mean] = {}
+        self.trackers: dict[str, keras.metrics.Mean] = {}
+        self.evaluation_trackers: dict[str, keras.metrics.Mean] = {}
         self.built = True
+
+    @property
+    def teachers(self) -> tuple[keras.Model, ...]:
+        """The models that the networks learn from and that nothing moves."""
+        return self._teachers.models
+
+    def add_teachers(self, teachers: Sequence[keras.Model]) -> None:
+        """Takes more teachers, as the constructor does; before `compile`.
+
+        Raises:
+            ValueError: one does not fit the networks, or it is too late.
+        """
+        self._teachers.add(teachers, self.networks, self.distribute_strategy)
 
     def phases(self) -> tuple[Phase, ...]:
         """The method's table. Called once, after construction."""
@@ -93,8 +118,8 @@ class Distiller(keras.Model):
         """
         return {"networks": networks or optimizer_settings.PROTOCOLS[self.protocol].settings}
 
-    def observe(self, images: tf.Tensor, call: Callable[[keras.Model, Any], Any]) -> dict[str, Taps]:
-        """The taps of every network, by its name, in one forward pass.
+    def call_networks(self, images: tf.Tensor, call: CallModel) -> dict[str, Taps]:
+        """The taps of every network, by its name, in one forward pass; teachers' are in `call_all`.
 
         A method whose networks share layers overrides it, so that what is shared runs once; what else it computes on
         the way may go along under names of its own.
@@ -105,8 +130,12 @@ class Distiller(keras.Model):
         """
         return {network.name: call(network, images) for network in self.networks}
 
+    def call_all(self, images: tf.Tensor, call: CallModel) -> dict[str, Taps]:
+        """What the losses of a round see: the taps of every network and of every teacher, by its name."""
+        return {**self.call_networks(images, call), **{one.name: call(one, images) for one in self.teachers}}
+
     def ensemble(self, taps: Mapping[str, Taps]) -> Taps:
-        """The ensemble's `"logits"` from what `observe` gave: the mean of the networks' logits, by default."""
+        """The ensemble's `"logits"` from what `call_networks` gave: the mean of the networks' logits, by default."""
         return self.task.ensemble([taps[network.name] for network in self.networks])
 
     def deliverables(self) -> dict[str, keras.Model]:
@@ -114,12 +143,16 @@ class Distiller(keras.Model):
         return {network.name: network for network in self.networks}
 
     def call(self, images: tf.Tensor, training: bool = False) -> dict[str, Taps]:
-        """The taps of every network, by its name."""
-        return self.observe(images, lambda model, inputs: model(inputs, training=training))
+        """The taps of every network, by its name; no teacher is called."""
+        return self.call_networks(images, lambda model, inputs: model(inputs, training=training))
 
-    def forward(self, model: keras.Model, inputs: Any) -> Any:
-        """Calls a network or helper in the mode of the present phase: frozen models with `training=False`."""
+    def call_model(self, model: keras.Model, inputs: Any) -> Any:
+        """Calls a network, helper or teacher in the mode of the present phase: frozen ones with `training=False`."""
         return model(inputs, training=self.phase.moves(model))
+
+    def epoch_value(self) -> tf.Tensor:
+        """The present epoch, from 0, as weights of terms take it: a float32 scalar."""
+        return self._epoch.value()
 
     @property
     def classes(self) -> int:
@@ -137,10 +170,11 @@ class Distiller(keras.Model):
             self._owned = owned_by_update(self._table)
             plan = without_idle_updates(self._table)
             check_shared_layers(self.networks, plan)
+            self._teachers.require_unmoved(plan)
             with tf.init_scope(), self._scope():
                 names = logged.training_names(plan, self.networks, self.task.training_metric_names)
-                self._trackers = logged.means(names)
-                self._evaluation_trackers = logged.means(self.metrics_names, "val_")
+                self.trackers = logged.means(names)
+                self.evaluation_trackers = logged.means(self.metrics_names, "val_")
             self._plan = plan
         return self._plan
 
@@ -172,14 +206,13 @@ class Distiller(keras.Model):
                 f"optimizers: must be a dict, such as {{'networks': OptimizerSettings()}}, not {optimizers!r}"
             )
         super().compile(optimizer=None, jit_compile=False, steps_per_execution=steps_per_execution)
-        self._xla = _resolve_xla(xla)
+        self._steps = Steps(self, xla=_resolve_xla(xla))
         self._chosen = dict(optimizers or {})
         self._plan = None  # what is frozen may have changed
         names = [update.name for phase in self.plan for update in phase.updates()]
         for name in self._chosen:
             if name not in self.recipe() and name not in names:
                 raise ValueError(f"optimizers: no group or update {name!r}; there are {[*self.recipe(), *names]}")
-        self._compute: dict[tuple[int, int], Callable] = {}
         self.update_optimizers = {}
 
     def prepare(self, *, steps_per_epoch: int, epochs: int) -> None:
@@ -210,7 +243,7 @@ class Distiller(keras.Model):
         owners: dict[str, Sequence[keras.Variable]] = {
             **{f"helpers/{name}": helper.variables for name, helper in self.helpers.items()},
             **{f"optimizers/{name}": optimizer.variables for name, optimizer in self.update_optimizers.items()},
-            **{f"metrics/{key}": tracker.variables for key, tracker in self._trackers.items()},
+            **{f"metrics/{key}": tracker.variables for key, tracker in self.trackers.items()},
         }
         return {**network_state(self.networks), **keyed(owners)}
 
@@ -224,9 +257,9 @@ class Distiller(keras.Model):
 
     def _means(self) -> list[tuple[keras.Variable, np.ndarray]]:
         """What `synchronize` assigns; with several workers all have to call it."""
-        return replicas.means(self._kept_by_replicas(), self.distribute_strategy, self.workers)
+        return replicas.means(self.kept_by_replicas(), self.distribute_strategy, self.workers)
 
-    def _kept_by_replicas(self) -> list[keras.Variable]:
+    def kept_by_replicas(self) -> list[keras.Variable]:
         """What no optimizer moves: running statistics, and the state of generators."""
         models = (*self.networks, *self.helpers.values())
         return list({id(one): one for model in models for one in model.non_trainable_variables}.values())
@@ -255,92 +288,14 @@ class Distiller(keras.Model):
         """A batch in the form that the methods read: `images`, and `labels` as the task's losses take them."""
         return self.task.readied(batches.as_batch(data), self.classes)[0]
 
-    def _given(self, data: Any) -> dict[str, tf.Tensor]:
-        given = batches.as_batch(data)
-        batches.require_images(given["images"], self.networks[0].input_shape[1:])
-        return given
-
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Every round of the present phase on one batch: gradients of the round, then its updates in order."""
-        given = self._given(data)
-        if "weight" in given:
-            raise ValueError("data: 'weight' is for evaluation; training weighs every example alike")
-        batch, wrong = self.task.readied(given, self.classes)
-        if wrong is not None:
-            self.guard.labels.note(given["labels"], wrong)
-        share = batches.share_of(batch, self.distribute_strategy.num_replicas_in_sync)
-        compute = self._compiled_round if self._xla else functools.partial(self._round, self._passes(self.phase.rounds))
-        with share.keeping(self._kept_by_replicas()):
-            for position, this_round in enumerate(self.phase.rounds):
-                values, gradients = compute(position, share)
-                for update, gradient in zip(this_round.updates, gradients, strict=True):
-                    self.optimizers.apply(update, share.gradients(gradient))
-                for key, value in values.items():
-                    self._trackers[key].update_state(share.values(value))
+        """Trains on one batch; see `steps.Steps.train`."""
+        self._steps.train(data)
         return {}
 
-    def _passes(self, rounds: Sequence[Round]) -> ForwardPasses:
-        return ForwardPasses(self.phase, rounds, self.forward)
-
-    def _compiled_round(self, position: int, share: batches.Share) -> tuple[dict, list]:
-        """A round under XLA, which covers exactly its forward and backward pass.
-
-        What the compiler has fused cannot be taken over by the next round: each makes its forward passes itself.
-        """
-        key = (self.phase_index, position)
-        if key not in self._compute:
-            this_round = self.phase.rounds[position]
-
-            def compute(batch: Mapping[str, tf.Tensor], total: tf.Tensor | None) -> tuple[dict, list]:
-                return self._round(self._passes([this_round]), 0, batches.Share(batch, total))
-
-            self._compute[key] = tf.function(compute, jit_compile=True, autograph=False)
-        return self._compute[key](share.batch, share.total)
-
-    def _round(self, passes: ForwardPasses, position: int, share: batches.Share) -> tuple[dict, list]:
-        """What to log, each value per example, and the gradients of each update of the round at `position`."""
-        batch = share.batch
-        this_round = passes.rounds[position]
-        with passes.recording(position) as tapes:
-            taps = self.observe(batch["images"], passes.call)
-            terms = this_round.losses(batch, taps)
-            epoch = self._epoch.value()
-            totals = {update.name: update.total(terms.get(update.name, {}), epoch) for update in this_round.updates}
-            if unknown := sorted(set(terms) - set(totals)):
-                raise ValueError(f"the round of {sorted(totals)} gives terms for {unknown}, no updates of it")
-            global_batch = share.total
-            if global_batch is None:
-                global_batch = batch["images"].shape[0] or tf.shape(batch["images"])[0]
-                global_batch *= self.distribute_strategy.num_replicas_in_sync
-            means = {name: tf.reduce_sum(total) / tf.cast(global_batch, tf.float32) for name, total in totals.items()}
-            means = {update.name: self.optimizers.scaled(update, means[update.name]) for update in this_round.updates}
-        gradients = []
-        for update, tape in zip(this_round.updates, tapes, strict=True):
-            owned = [variable.value for variable in update.variables()]
-            gradients.append(update.require_all(tape.gradient(means[update.name], owned)))
-        values = {f"{name}/loss": total for name, total in totals.items()}
-        values |= {f"{name}/{term}": value for name, named in terms.items() for term, value in named.items()}
-        for network in logged.moved_in(this_round, self.networks):
-            metrics = self.task.training_metrics(batch, taps[network.name])
-            values |= {f"{network.name}/{metric}": value for metric, value in metrics.items()}
-        return values, gradients
-
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Metrics of every network and of their ensemble; `batch["weight"]` 0 leaves a padding example out."""
-        given = self._given(data)
-        batch, wrong = self.task.readied(given, self.classes)
-        if wrong is not None:
-            counted = wrong if "weight" not in batch else wrong & (tf.reshape(batch["weight"], [-1]) != 0)
-            self.guard.scored_labels.note(given["labels"], counted)
-        share = batches.share_of(batch, self.distribute_strategy.num_replicas_in_sync, summed=False)
-        taps = self(share.batch["images"], training=False)
-        scored: dict[str, Taps] = {network.name: taps[network.name] for network in self.networks}
-        if len(self.networks) > 1:
-            scored["ensemble"] = self.ensemble(taps)
-        for name, outputs in scored.items():
-            for metric, value in self.task.metrics(share.batch, outputs).items():
-                weight = share.values(share.batch["weight"]) if "weight" in batch else None
-                self._evaluation_trackers[f"{name}/{metric}"].update_state(share.values(value), sample_weight=weight)
+        """Scores one batch; see `steps.Steps.score`."""
+        self._steps.score(data)
         return {}
 
     # --- one fit for every strategy
@@ -366,7 +321,7 @@ class Distiller(keras.Model):
         if not self.update_optimizers and known_steps is None:
             raise ValueError("steps_per_epoch: the data does not tell its length; give it, the schedules need it")
         if isinstance(x, tf.data.Dataset):
-            self._given(x.element_spec)
+            self._steps.given(x.element_spec)
         self.prepare(steps_per_epoch=known_steps or 1, epochs=epochs)
         self._require_sound(x, y)
         if isinstance(scored := keras_arguments.get("validation_data"), tuple) and len(scored) > 1:
@@ -457,12 +412,12 @@ class Distiller(keras.Model):
     def make_train_function(self, force: bool = False) -> None:
         """Keras' own fails with several replicas and several steps per execution; see `loops.training`."""
         if self.train_function is None or force:
-            self.train_function = loops.training(self, logged.results_of(self._trackers))
+            self.train_function = loops.training(self, logged.results_of(self.trackers))
 
     def make_test_function(self, force: bool = False) -> None:
         """As `make_train_function`; see `loops.evaluation`."""
         if self.test_function is None or force:
-            self.test_function = loops.evaluation(self, logged.results_of(self._evaluation_trackers))
+            self.test_function = loops.evaluation(self, logged.results_of(self.evaluation_trackers))
 
     def _maybe_symbolic_build(self, *arguments: Any, **keywords: Any) -> None:
         """Everything is built already; Keras' symbolic build fails under several replicas."""
@@ -478,7 +433,7 @@ class Distiller(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        return [*self._trackers.values(), *self._evaluation_trackers.values()]
+        return [*self.trackers.values(), *self.evaluation_trackers.values()]
 
     @property
     def metrics_names(self) -> list[str]:

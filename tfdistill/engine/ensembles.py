@@ -13,8 +13,8 @@ def ensemble_model(distiller: Distiller) -> keras.Model:
     Its layers are the networks' and helpers' own: it computes what evaluation scores, and has no weights besides.
 
     Args:
-        distiller: `observe` and `ensemble` of it must take symbolic tensors.
+        distiller: `call_networks` and `ensemble` of it must take symbolic tensors.
     """
     images = keras.Input(distiller.networks[0].input_shape[1:], name="images")
-    taps = distiller.observe(images, lambda model, inputs: model(inputs))
+    taps = distiller.call_networks(images, lambda model, inputs: model(inputs))
     return keras.Model(images, {"logits": distiller.ensemble(taps)["logits"]}, name="ensemble")

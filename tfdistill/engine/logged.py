@@ -29,8 +29,7 @@ def score_names(networks: Sequence[keras.Model], metrics: Sequence[str]) -> list
 
 def moved_in(this_round: Round, networks: Sequence[keras.Model]) -> list[keras.Model]:
     """The networks of which some update of the round moves a variable."""
-    moved = Phase((this_round,))
-    return [network for network in networks if moved.moves(network)]
+    return [network for network in networks if this_round.moves(network)]
 
 
 def means(names: Iterable[str], prefix: str = "") -> dict[str, keras.metrics.Mean]:

@@ -33,14 +33,57 @@ def check_networks(networks: Sequence[Any], strategy: tf.distribute.Strategy) ->
     require_networks(networks)
     keras_settings.require_buildable()
     for network in networks:
-        _require_logits(network)
-        _require_layers(network)
-        _require_scope(network, strategy)
+        _require_logits(network, "networks")
+        _require_channels_last(network, "networks")
+        _require_trainable(network)
+        _require_scope(network, strategy, "networks")
     for other in networks[1:]:
-        _require_alike(networks[0], other)
+        _require_alike(networks[0], other, "networks", "peers")
     if not any(network.trainable_variables for network in networks):
         names = ", ".join(network.name for network in networks)
         raise ValueError(f"networks: nothing in {names} may move; set trainable = True on one of them at least")
+
+
+def check_teachers(teachers: Sequence[Any], networks: Sequence[keras.Model], strategy: tf.distribute.Strategy) -> None:
+    """Refuses teachers that the networks could not learn from.
+
+    Args:
+        teachers: what a distiller was given.
+        networks: the distiller's, which `check_networks` has passed.
+        strategy: the distiller's.
+
+    Raises:
+        ValueError: in one line, the teacher and what would be right.
+    """
+    if not isinstance(teachers, Sequence):
+        raise ValueError(f"teachers: must be models in a list, not {teachers!r:.80}")
+    _require_models(teachers, "teachers")
+    names = [model.name for model in (*networks, *teachers)]
+    for teacher in teachers:
+        if names.count(teacher.name) > 1 or teacher.name == RESERVED:
+            raise ValueError(
+                f"teachers: {teacher.name} is the name of another network or teacher; give the teacher one of its own, "
+                f"as tfdistill.teacher(..., name='teacher') does"
+            )
+        _require_graph(teacher, "teachers")
+        _require_taps(teacher, "teachers")
+        _require_one_input(teacher, "teachers")
+        _require_logits(teacher, "teachers")
+        _require_channels_last(teacher, "teachers")
+        _require_scope(teacher, strategy, "teachers")
+        _require_alike(networks[0], teacher, "teachers", "a teacher and the networks")
+        for network in networks:
+            if (shared := shared_variable(teacher, network)) is not None:
+                raise ValueError(
+                    f"teachers: {teacher.name} shares {shared.path} with the network {network.name}, and a teacher is "
+                    "never moved; give it layers of its own, as keras.models.clone_model and set_weights do"
+                )
+
+
+def shared_variable(model: keras.Model, other: keras.Model) -> keras.Variable | None:
+    """The first variable of `model` that `other` has too; `None`: there is none."""
+    theirs = {id(variable) for variable in other.variables}
+    return next((variable for variable in model.variables if id(variable) in theirs), None)
 
 
 def require_networks(networks: Sequence[Any]) -> None:
@@ -51,14 +94,12 @@ def require_networks(networks: Sequence[Any]) -> None:
     """
     if not isinstance(networks, Sequence) or not networks:
         raise ValueError(f"networks: at least one is needed, in a list; not {networks!r:.80}")
-    for place, network in enumerate(networks, start=1):
-        if not isinstance(network, keras.Model):
-            raise ValueError(f"networks: number {place} must be a keras.Model, not {network!r:.80}")
+    _require_models(networks, "networks")
     _require_names(networks)
     for network in networks:
-        _require_graph(network)
-        _require_taps(network)
-        _require_one_input(network)
+        _require_graph(network, "networks")
+        _require_taps(network, "networks")
+        _require_one_input(network, "networks")
 
 
 def check_shared_layers(networks: Sequence[keras.Model], plan: Sequence[Phase]) -> None:
@@ -116,6 +157,12 @@ def require_unchanged(before: Mapping[str, list[int]], now: Mapping[str, list[in
             )
 
 
+def _require_models(models: Sequence[Any], role: str) -> None:
+    for place, model in enumerate(models, start=1):
+        if not isinstance(model, keras.Model):
+            raise ValueError(f"{role}: number {place} must be a keras.Model, not {model!r:.80}")
+
+
 def _require_names(networks: Sequence[keras.Model]) -> None:
     for first, second in itertools.combinations(networks, 2):
         if first is second:
@@ -125,34 +172,34 @@ def _require_names(networks: Sequence[keras.Model]) -> None:
         raise ValueError(f"networks: the name {RESERVED!r} is the ensemble's; give that network another")
 
 
-def _require_graph(network: keras.Model) -> None:
+def _require_graph(network: keras.Model, role: str) -> None:
     if is_functional(network):
         return
     if isinstance(network, keras.Sequential):
         raise ValueError(
-            f"networks: {network.name} is a Sequential that is not built; begin it with keras.Input(shape), and name "
+            f"{role}: {network.name} is a Sequential that is not built; begin it with keras.Input(shape), and name "
             "its taps by network_from()"
         )
     raise ValueError(
-        f"networks: {network.name} is a {type(network).__name__} whose call() is code; methods and exports need a "
+        f"{role}: {network.name} is a {type(network).__name__} whose call() is code; methods and exports need a "
         "graph of layers: build it as a functional keras.Model(inputs, outputs)"
     )
 
 
-def _require_taps(network: keras.Model) -> None:
+def _require_taps(network: keras.Model, role: str) -> None:
     # A Sequential that was never called has no `output`.
     outputs = network.outputs[0] if isinstance(network, keras.Sequential) else network.output
     if not isinstance(outputs, dict) or "logits" not in outputs:
         raise ValueError(
-            f"networks: {network.name} must return a dict of taps with 'logits', not "
+            f"{role}: {network.name} must return a dict of taps with 'logits', not "
             f"{', '.join(outputs) if isinstance(outputs, dict) else _described(outputs)}; see network_from()"
         )
     for tap, tensor in outputs.items():
         if not isinstance(tensor, keras.KerasTensor):
-            raise ValueError(f"networks: {network.name}: tap {tap!r} must be one tensor, not {_described(tensor)}")
+            raise ValueError(f"{role}: {network.name}: tap {tap!r} must be one tensor, not {_described(tensor)}")
     shape = tuple(outputs["logits"].shape)
     if len(shape) != 2 or shape[1] is None or shape[1] < 2:
-        raise ValueError(f"networks: {network.name}: logits must be [batch, classes] of 2 classes or more, not {shape}")
+        raise ValueError(f"{role}: {network.name}: logits must be [batch, classes] of 2 classes or more, not {shape}")
 
 
 def _described(outputs: Any) -> str:
@@ -161,25 +208,31 @@ def _described(outputs: Any) -> str:
     return f"a {type(outputs).__name__} of {len(outputs)}"
 
 
-def _require_one_input(network: keras.Model) -> None:
+def _require_one_input(network: keras.Model, role: str) -> None:
     shapes = [tuple(one.shape) for one in network.inputs]
     if len(shapes) != 1:
-        raise ValueError(f"networks: {network.name} must read images alone, one input; it has inputs {shapes}")
+        raise ValueError(f"{role}: {network.name} must read images alone, one input; it has inputs {shapes}")
 
 
-def _require_logits(network: keras.Model) -> None:
-    require_logits(network.inputs[0], network.output["logits"], f"networks: {network.name}")
+def _require_logits(network: keras.Model, role: str) -> None:
+    require_logits(network.inputs[0], network.output["logits"], f"{role}: {network.name}")
 
 
-def _require_layers(network: keras.Model) -> None:
-    """Layers whose settings the engine cannot honour; of what it leaves out it warns."""
-    layers = [layer for model in (network, *closed_models(network)) for layer in model.layers]
-    for layer in layers:
+def _layers(network: keras.Model) -> list[keras.Layer]:
+    return [layer for model in (network, *closed_models(network)) for layer in model.layers]
+
+
+def _require_channels_last(network: keras.Model, role: str) -> None:
+    for layer in _layers(network):
         if getattr(layer, "data_format", None) == "channels_first":
             raise ValueError(
-                f"networks: {network.name}: layer {layer.name!r} is channels_first; images here are [batch, height, "
+                f"{role}: {network.name}: layer {layer.name!r} is channels_first; images here are [batch, height, "
                 "width, channels], so build it with data_format='channels_last'"
             )
+
+
+def _require_trainable(network: keras.Model) -> None:
+    """Settings of what is trained that the engine cannot honour; of what it leaves out it warns."""
     for variable in network.trainable_variables:
         if variable.dtype in ("float16", "bfloat16"):
             raise ValueError(
@@ -187,7 +240,7 @@ def _require_layers(network: keras.Model) -> None:
                 "it in float32, or under keras.config.set_dtype_policy('mixed_bfloat16')"
             )
     regularized = [variable.path for variable in network.trainable_variables if getattr(variable, "regularizer", None)]
-    regularized += [layer.name for layer in layers if getattr(layer, "activity_regularizer", None)]
+    regularized += [layer.name for layer in _layers(network) if getattr(layer, "activity_regularizer", None)]
     if regularized:
         warnings.warn(
             f"networks: {network.name}: the penalties of {len(regularized)} regularizers ({regularized[0]}, ...) are "
@@ -196,15 +249,15 @@ def _require_layers(network: keras.Model) -> None:
         )
 
 
-def _require_scope(network: keras.Model, strategy: tf.distribute.Strategy) -> None:
+def _require_scope(network: keras.Model, strategy: tf.distribute.Strategy, role: str) -> None:
     for variable in network.variables:
         value = variable.value
         own = value.distribute_strategy if isinstance(value, tf.distribute.DistributedValues) else None
         if own is not strategy and (own is not None or isinstance(strategy, SPREADING)):
             where = f"in the scope of a {type(own).__name__}" if own else "outside of any strategy's scope"
             raise ValueError(
-                f"networks: {network.name} was created {where}, and the distiller under a {_name_of(strategy)}; "
-                "create networks and distiller in one strategy.scope()"
+                f"{role}: {network.name} was created {where}, and the distiller under a {_name_of(strategy)}; "
+                f"create {role} and distiller in one strategy.scope()"
             )
 
 
@@ -212,11 +265,11 @@ def _name_of(strategy: tf.distribute.Strategy) -> str:
     return type(strategy).__name__.strip("_")
 
 
-def _require_alike(first: keras.Model, other: keras.Model) -> None:
+def _require_alike(first: keras.Model, other: keras.Model, role: str, who: str) -> None:
     classes = [network.output["logits"].shape[1] for network in (first, other)]
     if classes[0] != classes[1]:
         raise ValueError(
-            f"networks: {first.name} tells {classes[0]} classes apart, {other.name} {classes[1]}; peers need the same"
+            f"{role}: {first.name} tells {classes[0]} classes apart, {other.name} {classes[1]}; {who} need the same"
         )
     shapes = [tuple(network.inputs[0].shape[1:]) for network in (first, other)]
     fits = len(shapes[0]) == len(shapes[1]) and all(
@@ -224,5 +277,5 @@ def _require_alike(first: keras.Model, other: keras.Model) -> None:
     )
     if not fits:
         raise ValueError(
-            f"networks: {first.name} reads images {shapes[0]}, {other.name} {shapes[1]}; peers see the same images"
+            f"{role}: {first.name} reads images {shapes[0]}, {other.name} {shapes[1]}; {who} see the same images"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfdistill.engine.updates import Phase, Round, Update
 from tfdistill.networks.graphs import layers_of
+from tfdistill.taps import CallModel
 
 
 class ForwardPasses:
@@ -31,12 +32,12 @@ class ForwardPasses:
     Args:
         phase: whose rounds follow each other on the batch.
         rounds: of the phase, those that this instance serves; nothing is taken over from or by others.
-        forward: calls a model in the mode of the phase.
+        call: calls a model in the mode of the phase.
     """
 
-    def __init__(self, phase: Phase, rounds: Sequence[Round], forward: Callable[[keras.Model, Any], Any]) -> None:
+    def __init__(self, phase: Phase, rounds: Sequence[Round], call: CallModel) -> None:
         self.rounds = rounds
-        self._phase, self._forward = phase, forward
+        self._phase, self._call = phase, call
         self._tapes = [[_tape_of(update) for update in one.updates] for one in rounds]
         self._position = 0
         self._held: dict[tuple[int, int], _Held] = {}
@@ -51,7 +52,7 @@ class ForwardPasses:
         with _recorded_on(self._tapes[position]):
             yield self._tapes[position]
 
-    def call(self, model: keras.Model, inputs: Any) -> Any:
+    def call_model(self, model: keras.Model, inputs: Any) -> Any:
         """The outputs of `model` for the round that is being recorded."""
         held = self._held.get((id(model), id(inputs)))
         if held and self._position < held.until:
@@ -61,18 +62,18 @@ class ForwardPasses:
         statistics = _running_statistics(model) if self._phase.moves(model) else []
         until = self._position + 1 if statistics is None else self._first_round_after_a_move(model)
         if statistics is None or until == self._position + 1:
-            return self._forward(model, inputs)
+            return self._call(model, inputs)
         # The coming rounds that will take this over need it on their tapes; those of this round are recording already.
         with _recorded_on([tape for tapes in self._tapes[self._position + 1 : until] for tape in tapes]):
             before = [tf.convert_to_tensor(variable) for variable, _ in statistics]
-            outputs = self._forward(model, inputs)
+            outputs = self._call(model, inputs)
             moves = [_Move.seen(*statistic, old) for statistic, old in zip(statistics, before, strict=True)]
         self._held[id(model), id(inputs)] = _Held(inputs, outputs, until, moves)
         return outputs
 
     def _first_round_after_a_move(self, model: keras.Model) -> int:
         for position in range(self._position, len(self.rounds)):
-            if Phase((self.rounds[position],)).moves(model):
+            if self.rounds[position].moves(model):
                 return position + 1
         return len(self.rounds)
 

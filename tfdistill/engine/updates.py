@@ -81,6 +81,25 @@ class Round:
     losses: RoundLosses
     updates: tuple[Update, ...]
 
+    def moves(self, model: keras.Model) -> bool:
+        """Whether some update of this round moves a variable of `model`."""
+        return _moves(self.updates, model)
+
+    def totals(self, terms: Mapping[str, Terms], epoch: tf.Tensor) -> dict[str, tf.Tensor]:
+        """By update the weighted sum of its terms, `[batch]`; see `Update.total`.
+
+        Args:
+            terms: what `losses` gave.
+            epoch: from 0, a float32 scalar.
+
+        Raises:
+            ValueError: terms for what is no update of this round, or as of `Update.total`.
+        """
+        totals = {update.name: update.total(terms.get(update.name, {}), epoch) for update in self.updates}
+        if unknown := sorted(set(terms) - set(totals)):
+            raise ValueError(f"the round of {sorted(totals)} gives terms for {unknown}, no updates of it")
+        return totals
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -99,8 +118,12 @@ class Phase:
 
     def moves(self, model: keras.Model) -> bool:
         """Whether some update of this phase moves a variable of `model`."""
-        moved = {id(variable) for update in self.updates() for variable in update.variables()}
-        return any(id(variable) in moved for variable in model.trainable_variables)
+        return _moves(self.updates(), model)
+
+
+def _moves(updates: Sequence[Update], model: keras.Model) -> bool:
+    moved = {id(variable) for update in updates for variable in update.variables()}
+    return any(id(variable) in moved for variable in model.trainable_variables)
 
 
 def check_plan(plan: Sequence[Phase]) -> None:

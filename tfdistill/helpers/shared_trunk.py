@@ -28,7 +28,7 @@ class SharedTrunk:
     branches: tuple[keras.Model, ...]
     networks: tuple[keras.Model, ...]
 
-    def observe(
+    def call_networks(
         self, images: Any, call: Callable[[keras.Model, Any], Taps], before_branches: Callable[[Any], Any] | None = None
     ) -> dict[str, Taps]:
         """The taps of every network, by its name; the trunk runs once.

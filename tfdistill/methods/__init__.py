@@ -1,5 +1,6 @@
 """The methods, one file each."""
 
+from tfdistill.engine.distiller import Distiller
 from tfdistill.methods.afd import AFD
 from tfdistill.methods.alignment import Alignment
 from tfdistill.methods.cl_ilr import CLILR
@@ -12,7 +13,7 @@ from tfdistill.methods.kdcl import KDCL
 from tfdistill.methods.one import ONE
 from tfdistill.methods.supervised import Supervised
 
-METHODS = {
+METHODS: dict[str, type[Distiller]] = {
     "supervised": Supervised,
     "dml": DML,
     "afd": AFD,

@@ -149,10 +149,10 @@ class AFD(Distiller):
         return terms
 
     def _adversarial_terms(self, learner: str, taps: Mapping[str, Taps]) -> dict[str, Terms]:
-        own, peer = self.matchings[learner].maps(taps, self.forward)
+        own, peer = self.matchings[learner].maps(taps, self.call_model)
         discriminator = self.discriminators[learner]
         # One call on the fake serves both losses: who moves is decided by the updates, which own different models.
-        real, fake = self.forward(discriminator, peer), self.forward(discriminator, own)
+        real, fake = self.call_model(discriminator, peer), self.call_model(discriminator, own)
         return {
             f"{learner}_features": {"adversarial": losses.generator_loss(fake)},
             discriminator.name: {"discrimination": losses.discriminator_loss(real, fake)},

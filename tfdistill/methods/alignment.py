@@ -83,7 +83,7 @@ class Alignment(Distiller):
             own, peer = taps[matching.learner], taps[matching.source]
             named = {
                 self.task.loss_name: self.task.loss(batch, own),
-                "distance": losses.distance(*matching.maps(taps, self.forward), self.order),
+                "distance": losses.distance(*matching.maps(taps, self.call_model), self.order),
             }
             if self.logit_weight:
                 named["mutual"] = losses.kl_divergence(peer["logits"], own["logits"], self.temperature)

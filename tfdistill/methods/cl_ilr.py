@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -13,7 +12,7 @@ from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Phase, Update, joint
 from tfdistill.helpers.shared_trunk import share_trunk
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, require_peers
-from tfdistill.taps import Batch, Taps, Terms
+from tfdistill.taps import Batch, CallModel, Taps, Terms
 from tfdistill.tasks import Classification
 from tfdistill.topology import all_pairs
 
@@ -69,9 +68,9 @@ class CLILR(Distiller):
         self.shared = shared
         self.temperature, self.weight = temperature, weight
 
-    def observe(self, images: tf.Tensor, call: Callable[[keras.Model, Any], Any]) -> dict[str, Taps]:
+    def call_networks(self, images: tf.Tensor, call: CallModel) -> dict[str, Taps]:
         share = 1.0 / len(self.networks)
-        return self.shared.observe(images, call, before_branches=lambda maps: scale_gradient(maps, share))
+        return self.shared.call_networks(images, call, before_branches=lambda maps: scale_gradient(maps, share))
 
     def phases(self) -> tuple[Phase, ...]:
         weights = {self.task.loss_name: 1.0, "distillation": self.weight * self.temperature**2}

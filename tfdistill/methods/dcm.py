@@ -127,10 +127,10 @@ class DCM(Distiller):
         return (Phase(tuple(rounds)),)
 
     def _losses_of_round(self, learners: Sequence[str], batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Terms]:
-        # The heads run here, once a round, and not in `observe`, which evaluation calls too.
+        # The heads run here, once a round, and not in `call_networks`, which evaluation calls too.
         outputs = {
             name: {FINAL: taps[name]}
-            | {place: self.forward(head.model, taps[name][head.tap]) for place, head in own.items()}
+            | {place: self.call_model(head.model, taps[name][head.tap]) for place, head in own.items()}
             for name, own in self.heads.items()
         }
         predictions = {name: self._log_probabilities(own) for name, own in outputs.items()} if self.soft_terms else {}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -21,7 +20,7 @@ from tfdistill.methods.arguments import RampEpochs, Temperature, TermWeight, che
 from tfdistill.networks import initialization, layers
 from tfdistill.networks.taps import features_of
 from tfdistill.optimizers import OptimizerSettings
-from tfdistill.taps import Batch, Taps, Terms
+from tfdistill.taps import Batch, CallModel, Taps, Terms
 from tfdistill.tasks import Classification
 
 FUSION_DECAY = 1e-5
@@ -101,8 +100,8 @@ class FFL(Distiller):
         fusion = dataclasses.replace(own, nesterov=own.momentum > 0, weight_decay=FUSION_DECAY)
         return {**recipe, "fusion": fusion}
 
-    def observe(self, images: tf.Tensor, call: Callable[[keras.Model, Any], Any]) -> dict[str, Taps]:
-        taps = self.shared.observe(images, call) if self.shared else super().observe(images, call)
+    def call_networks(self, images: tf.Tensor, call: CallModel) -> dict[str, Taps]:
+        taps = self.shared.call_networks(images, call) if self.shared else super().call_networks(images, call)
         return {**taps, "ensemble": call(self.fusion, [taps[network.name]["features"] for network in self.networks])}
 
     def ensemble(self, taps: Mapping[str, Taps]) -> Taps:

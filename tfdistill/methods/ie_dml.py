@@ -130,13 +130,13 @@ class IEDML(Distiller):
 
     def _lesson_terms(self, lesson: Lesson, own: Taps, peer: Taps) -> Terms:
         observed = factors.pooled(peer["features"], lesson.size)
-        factor = self.forward(lesson.encoder, observed)
-        rebuilt = self.forward(lesson.decoder, factor)
+        factor = self.call_model(lesson.encoder, observed)
+        rebuilt = self.call_model(lesson.decoder, factor)
         # The update that the terms below belong to moves this encoder too, which only reconstruction should do.
         target = tf.stop_gradient(factor)
         terms = {"reconstruction": losses.reconstruction(observed, rebuilt, self.reconstruction_order)}
         for part, encoder in lesson.encoders.items():
-            read = self.forward(encoder, factors.pooled(own["features"], lesson.size))
+            read = self.call_model(encoder, factors.pooled(own["features"], lesson.size))
             terms[part] = self.metrics_of_factors[part](read, target)
         return terms
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -16,7 +16,7 @@ from tfdistill.engine.updates import Phase, Update, joint
 from tfdistill.helpers.shared_trunk import share_trunk
 from tfdistill.methods.arguments import RampEpochs, Temperature, TermWeight, checked, require_peers
 from tfdistill.networks import initialization, layers
-from tfdistill.taps import Batch, Taps, Terms
+from tfdistill.taps import Batch, CallModel, Taps, Terms
 from tfdistill.tasks import Classification
 
 
@@ -82,8 +82,8 @@ class ONE(Distiller):
         self.helpers["gate"] = self.gate
         self.gated = ensemble_model(self)
 
-    def observe(self, images: tf.Tensor, call: Callable[[keras.Model, Any], Any]) -> dict[str, Taps]:
-        taps = self.shared.observe(images, call)
+    def call_networks(self, images: tf.Tensor, call: CallModel) -> dict[str, Taps]:
+        taps = self.shared.call_networks(images, call)
         first, *_ = own = [taps[network.name] for network in self.networks]
         shares = call(self.gate, first[self.shared.tap])
         logits = gated_sum(shares, [one["logits"] for one in own])

@@ -193,12 +193,13 @@ class Hyperparameter:
     bounds: Bounds | None
 
 
-NOT_HYPERPARAMETERS = ("networks", "task", "seed")
+NOT_HYPERPARAMETERS = ("networks", "teachers", "task", "seed")
 
 
 def hyperparameters(method: str) -> dict[str, Hyperparameter]:
     """The hyper-parameters of a method, read from its constructor and its docstring, where they are stated once."""
-    return dict(_hyperparameters_of(METHODS[method]))
+    made: Any = METHODS[method]
+    return dict(_hyperparameters_of(made))
 
 
 @functools.cache

@@ -1,0 +1,153 @@
+"""Teachers: what the networks learn from, and what nothing moves, counts or saves."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdistill import Distiller, optimizers
+from tfdistill.engine.teachers import fingerprint
+from tfdistill.engine.updates import Phase, Update, alternating
+from tfdistill.networks.layers import BatchNormalization
+
+RATE = 0.5
+PLAIN = {"networks": optimizers.OptimizerSettings(learning_rate=RATE, momentum=0.0)}
+
+
+def linear(name, seed=0, *, norm=False, classes=2, size=1):
+    """`logits = x W`, for images [1, size, 2]; with `norm` a BatchNorm that has seen some images comes first."""
+    images = keras.Input((1, size, 2), name="images")
+    x = keras.layers.Flatten()(images)
+    x = BatchNormalization(name="norm")(x) if norm else x
+    draw = keras.initializers.RandomNormal(seed=seed)
+    dense = keras.layers.Dense(classes, use_bias=False, kernel_initializer=draw)
+    model = keras.Model(images, {"logits": dense(x)}, name=name)
+    if norm:
+        model.get_layer("norm").set_weights(np.float32([[2.0, 0.5], [0.1, 0.2], [0.3, -0.7], [1.5, 0.25]]))
+    return model
+
+
+class Taught(Distiller):
+    """Each network in turn steps down `sum(z_network * z_teacher)`."""
+
+    protocol = "ie_cifar"
+    source = "made up"
+
+    def phases(self):
+        def part(network):
+            return Update(network.name, (network,), {"product": 1.0}), lambda batch, taps: {
+                "product": tf.reduce_sum(taps[network.name]["logits"] * taps["teacher"]["logits"], axis=1)
+            }
+
+        return (Phase(alternating([part(network) for network in self.networks])),)
+
+
+def data(steps=3, examples=4):
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(steps * examples, 1, 1, 2)).astype("float32")
+    return tf.data.Dataset.from_tensor_slices({"images": x, "labels": np.arange(len(x)) % 2}).batch(examples)
+
+
+def train(distiller, xla="off"):
+    distiller.compile(PLAIN, xla=xla)
+    return distiller.fit(data(), validation_data=data(), verbose=0, shuffle=False).history
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Two networks that a teacher has taught for three steps; what was before, and what the engine called."""
+    networks, teacher = [linear("one", 1, norm=True), linear("two", 2)], linear("teacher", 3, norm=True)
+    distiller = Taught(networks, teachers=[teacher])
+    before = {model.name: model.get_weights() for model in (*networks, teacher)}
+    call, called = distiller.call_model, []
+    distiller.call_model = lambda model, inputs: called.append(model.name) or call(model, inputs)
+    history = train(distiller)
+    return distiller, before, called, history
+
+
+def test_a_network_learns_from_what_the_teacher_says_in_inference_mode(trained):
+    distiller, before, _, _ = trained
+    gamma, beta, mean, variance = (np.asarray(one, "float64") for one in before["teacher"][:4])
+    expected = before["two"][0].astype("float64")
+    for batch in data():
+        x = batch["images"].numpy().reshape(4, 2).astype("float64")
+        said = ((x - mean) / np.sqrt(variance + 1e-5) * gamma + beta) @ before["teacher"][4]
+        expected -= RATE * x.T @ said / 4
+    np.testing.assert_allclose(distiller.networks[1].get_weights()[0], expected, atol=1e-5)
+
+
+def test_no_bit_of_a_teacher_moves(trained):
+    distiller, before, _, _ = trained
+    for old, new in zip(before["teacher"], distiller.teachers[0].get_weights(), strict=True):
+        assert old.tobytes() == new.tobytes()
+    assert not np.array_equal(before["one"][2], distiller.networks[0].get_weights()[2])
+
+
+def test_a_step_calls_a_teacher_once_however_many_rounds_it_has_and_evaluation_never(trained):
+    assert trained[2].count("teacher") == 1
+    assert trained[2].count("one") + trained[2].count("two") == 3
+
+
+def test_a_teacher_is_nowhere_but_in_the_losses(trained):
+    distiller, _, _, history = trained
+    teachers = {id(variable) for variable in distiller.teachers[0].variables}
+    assert not teachers & {id(variable) for variable in distiller.variables}
+    assert not teachers & {id(variable) for variable in distiller.state().values()}
+    assert list(distiller.deliverables()) == ["one", "two"]
+    assert not [name for name in history if "teacher" in name]
+    images = next(iter(data()))["images"]
+    taps = distiller(images)
+    assert list(taps) == ["one", "two"]
+    mean = (taps["one"]["logits"] + taps["two"]["logits"]) / 2
+    np.testing.assert_allclose(distiller.ensemble(taps)["logits"], mean, atol=1e-6)
+
+
+def test_under_xla_and_two_replicas_a_teacher_teaches_the_same(trained, two_replicas):
+    with two_replicas.scope():
+        networks, teacher = [linear("one", 1), linear("two", 2)], linear("teacher", 3, norm=True)
+        distiller = Taught(networks, teachers=[teacher])
+    before = fingerprint(teacher)
+    train(distiller, xla="on")
+    np.testing.assert_allclose(networks[1].get_weights()[0], trained[0].networks[1].get_weights()[0], atol=1e-5)
+    assert fingerprint(teacher) == before
+
+
+def test_teachers_that_do_not_fit_are_refused_in_one_line():
+    one = linear("one", 1)
+    shared = keras.Model(one.input, {"logits": one.output["logits"] * 2.0}, name="shared")
+    for teachers, said in {
+        (linear("one", 2),): "teachers: one is the name of another network or teacher",
+        (linear("t"), linear("t")): "teachers: t is the name of another network or teacher",
+        (linear("ensemble"),): "teachers: ensemble is the name",
+        (linear("t", classes=3),): "teachers: one tells 2 classes apart, t 3; a teacher and the networks need the same",
+        (linear("t", size=2),): r"teachers: one reads images \(1, 1, 2\), t \(1, 2, 2\)",
+        (shared,): "teachers: shared shares dense.*/kernel with the network one, and a teacher is never moved",
+        ("runs/big",): "teachers: number 1 must be a keras.Model, not 'runs/big'",
+    }.items():
+        with pytest.raises(ValueError, match=f"^{said}[^\n]*$"):
+            Taught([one], teachers=teachers)
+    with pytest.raises(ValueError, match=r"^teachers: must be models in a list"):
+        Taught([one], teachers=linear("t"))
+
+
+def test_an_update_that_would_move_a_teacher_is_refused():
+    teacher = linear("teacher", 3)
+
+    class Wrong(Taught):
+        def phases(self):
+            (phase,) = super().phases()
+            (this_round,) = phase.rounds
+            moved = keras.Model(teacher.input, teacher.output, name="helper")
+            update = Update("one", (self.networks[0], moved), this_round.updates[0].terms)
+            return (Phase((type(this_round)(this_round.losses, (update,)),)),)
+
+    with pytest.raises(ValueError, match=r"^phases: update 'one' would move dense.*/kernel of the teacher teacher; .*"):
+        Wrong([linear("one", 1)], teachers=[teacher]).compile()
+
+
+def test_a_fingerprint_tells_weights_apart():
+    teacher = linear("teacher", 3, norm=True)
+    first = fingerprint(teacher)
+    assert len(first) == 64 and fingerprint(teacher) == first
+    teacher.get_layer("norm").moving_mean.assign([0.3, np.nextafter(np.float32(-0.7), np.float32(0))])
+    assert fingerprint(teacher) != first

@@ -1,0 +1,129 @@
+"""One step: the rounds of the present phase on a batch, and the scores of a batch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from tfdistill.engine import batches, logged
+from tfdistill.engine.passes import ForwardPasses
+from tfdistill.engine.updates import Round
+from tfdistill.taps import Taps
+
+if TYPE_CHECKING:
+    from tfdistill.engine.distiller import Distiller
+
+
+class Steps:
+    """What `train_step` and `test_step` of a distiller do, for as long as one `compile` holds.
+
+    Args:
+        distiller: whose networks, phase, task, optimizers and metrics they use.
+        xla: whether the forward and backward pass of a round is compiled.
+    """
+
+    def __init__(self, distiller: Distiller, *, xla: bool) -> None:
+        self.distiller = distiller
+        self._xla = xla
+        self._compiled: dict[tuple[int, int], Callable] = {}
+
+    def train(self, data: Any) -> None:
+        """Every round of the present phase on one batch: gradients of the round, then its updates in order."""
+        distiller, rounds = self.distiller, self.distiller.phase.rounds
+        given = self.given(data)
+        if "weight" in given:
+            raise ValueError("data: 'weight' is for evaluation; training weighs every example alike")
+        batch, wrong = distiller.task.readied(given, distiller.classes)
+        if wrong is not None:
+            distiller.guard.labels.note(given["labels"], wrong)
+        share = batches.share_of(batch, distiller.distribute_strategy.num_replicas_in_sync)
+        compute = self._compiled_round if self._xla else functools.partial(self._round, self._passes(rounds))
+        with share.keeping(distiller.kept_by_replicas()):
+            for position, this_round in enumerate(rounds):
+                values, gradients = compute(position, share)
+                for update, gradient in zip(this_round.updates, gradients, strict=True):
+                    distiller.optimizers.apply(update, share.gradients(gradient))
+                for key, value in values.items():
+                    distiller.trackers[key].update_state(share.values(value))
+
+    def score(self, data: Any) -> None:
+        """Metrics of every network and of their ensemble; `batch["weight"]` 0 leaves a padding example out."""
+        distiller = self.distiller
+        given = self.given(data)
+        batch, wrong = distiller.task.readied(given, distiller.classes)
+        if wrong is not None:
+            counted = wrong if "weight" not in batch else wrong & (tf.reshape(batch["weight"], [-1]) != 0)
+            distiller.guard.scored_labels.note(given["labels"], counted)
+        share = batches.share_of(batch, distiller.distribute_strategy.num_replicas_in_sync, summed=False)
+        taps = distiller(share.batch["images"], training=False)
+        scored: dict[str, Taps] = {network.name: taps[network.name] for network in distiller.networks}
+        if len(distiller.networks) > 1:
+            scored["ensemble"] = distiller.ensemble(taps)
+        for name, outputs in scored.items():
+            for metric, value in distiller.task.metrics(share.batch, outputs).items():
+                weight = share.values(share.batch["weight"]) if "weight" in batch else None
+                tracker = distiller.evaluation_trackers[f"{name}/{metric}"]
+                tracker.update_state(share.values(value), sample_weight=weight)
+
+    def given(self, data: Any) -> dict[str, tf.Tensor]:
+        """A batch by name, as it was given.
+
+        Raises:
+            ValueError: it has no form of a batch, or its images do not fit the networks.
+        """
+        found = batches.as_batch(data)
+        batches.require_images(found["images"], self.distiller.networks[0].input_shape[1:])
+        return found
+
+    def _passes(self, rounds: Sequence[Round]) -> ForwardPasses:
+        return ForwardPasses(self.distiller.phase, rounds, self.distiller.call_model)
+
+    def _compiled_round(self, position: int, share: batches.Share) -> tuple[dict, list]:
+        """A round under XLA, which covers exactly its forward and backward pass.
+
+        What the compiler has fused cannot be taken over by the next round: each makes its forward passes itself.
+        """
+        key = (self.distiller.phase_index, position)
+        if key not in self._compiled:
+            this_round = self.distiller.phase.rounds[position]
+
+            def compute(batch: Mapping[str, tf.Tensor], total: tf.Tensor | None) -> tuple[dict, list]:
+                return self._round(self._passes([this_round]), 0, batches.Share(batch, total))
+
+            self._compiled[key] = tf.function(compute, jit_compile=True, autograph=False)
+        return self._compiled[key](share.batch, share.total)
+
+    def _round(self, passes: ForwardPasses, position: int, share: batches.Share) -> tuple[dict, list]:
+        """What to log, each value per example, and the gradients of each update of the round at `position`."""
+        distiller, batch = self.distiller, share.batch
+        this_round = passes.rounds[position]
+        with passes.recording(position) as tapes:
+            taps = distiller.call_all(batch["images"], passes.call_model)
+            terms = this_round.losses(batch, taps)
+            totals = this_round.totals(terms, distiller.epoch_value())
+            means = {
+                update.name: distiller.optimizers.scaled(update, self._mean(totals[update.name], share))
+                for update in this_round.updates
+            }
+        gradients = []
+        for update, tape in zip(this_round.updates, tapes, strict=True):
+            owned = [variable.value for variable in update.variables()]
+            gradients.append(update.require_all(tape.gradient(means[update.name], owned)))
+        values = {f"{name}/loss": total for name, total in totals.items()}
+        values |= {f"{name}/{term}": value for name, named in terms.items() for term, value in named.items()}
+        for network in logged.moved_in(this_round, distiller.networks):
+            metrics = distiller.task.training_metrics(batch, taps[network.name])
+            values |= {f"{network.name}/{metric}": value for metric, value in metrics.items()}
+        return values, gradients
+
+    def _mean(self, values: tf.Tensor, share: batches.Share) -> tf.Tensor:
+        """The replica's part of the mean over the global batch, of values per example."""
+        total = share.total
+        if total is None:
+            images = share.batch["images"]
+            total = images.shape[0] or tf.shape(images)[0]
+            total *= self.distiller.distribute_strategy.num_replicas_in_sync
+        return tf.reduce_sum(values) / tf.cast(total, tf.float32)

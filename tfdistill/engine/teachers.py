@@ -1,0 +1,68 @@
+"""Teachers: models that the networks learn from and that nothing moves."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.devices.replicas import copies
+from tfdistill.engine.network_checks import check_teachers, shared_variable
+from tfdistill.engine.updates import Phase
+
+
+class Teachers:
+    """The teachers of a distiller. Keras does not look into this object: their weights are none of the distiller's."""
+
+    def __init__(self) -> None:
+        self.models: tuple[keras.Model, ...] = ()
+
+    def add(
+        self, teachers: Sequence[keras.Model], networks: Sequence[keras.Model], strategy: tf.distribute.Strategy
+    ) -> None:
+        """Takes more teachers.
+
+        Args:
+            teachers: functional models with names of their own that return a dict of taps with `"logits"`.
+            networks: the learners.
+            strategy: the distiller's.
+
+        Raises:
+            ValueError: one does not fit the networks, or has a layer in common with one.
+        """
+        check_teachers([*self.models, *teachers] if isinstance(teachers, Sequence) else teachers, networks, strategy)
+        self.models = (*self.models, *teachers)
+
+    def require_unmoved(self, plan: Sequence[Phase]) -> None:
+        """Refuses a plan in which something that moves has a variable of a teacher.
+
+        Raises:
+            ValueError: names the update, the teacher and the variable.
+        """
+        moving = [(update, model) for phase in plan for update in phase.updates() for model in update.models]
+        for (update, model), teacher in itertools.product(moving, self.models):
+            shared = shared_variable(teacher, model)
+            if shared is not None and model.trainable_variables:
+                raise ValueError(
+                    f"phases: update {update.name!r} would move {shared.path} of the teacher {teacher.name}; "
+                    "a teacher is never moved"
+                )
+
+
+def fingerprint(model: keras.Model, strategy: tf.distribute.Strategy | None = None) -> str:
+    """SHA-256, in hexadecimal, over path, type, shape and bytes of every variable: equal for equal weights only.
+
+    Args:
+        model: the teacher.
+        strategy: the one that its variables belong to; the present one if not given.
+    """
+    digest = hashlib.sha256()
+    for variable in model.variables:
+        value = np.ascontiguousarray(copies(variable, strategy or tf.distribute.get_strategy())[0])
+        digest.update(f"{variable.path} {value.dtype} {value.shape}\n".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
