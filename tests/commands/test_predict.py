@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfdistill import data
-from tfdistill.data.sets import image_folder
+from tfdistill.data.sets import image_files
 from tfdistill.data.transforms import other_formats
 
 NAMES = ("red", "green", "blue")
@@ -132,7 +132,7 @@ def test_good_files_alone_end_with_status_0_whatever_the_batch_size(predict, sav
 def test_a_folder_is_searched_for_all_that_a_training_takes(predict):
     """The script stands alone, so what it has in common with the package is said twice."""
     alone = sys.modules["image_files"]
-    assert set(image_folder.EXTENSIONS) <= set(alone.EXTENSIONS)
+    assert set(image_files.EXTENSIONS) <= set(alone.EXTENSIONS)
     assert alone.FORMATS == other_formats.FORMATS and predict.MAX_PIXELS == data.MAX_PIXELS
 
 

@@ -199,7 +199,7 @@ def chosen_data(values: flags.FlagValues, subject: Subject) -> data.Dataset:
     style = subject.trained_on.get("reading", "auto") if name == trained_on else "auto"
     if subject.reading and free_size:
         style = subject.reading.style
-    limit = {"max_pixels": subject.reading.max_pixels} if subject.reading else {}
+    limit: dict[str, Any] = {"max_pixels": subject.reading.max_pixels} if subject.reading else {}
     dataset = data.load(
         name, data_dir=folder or None, image_size=size, download=values.download, reading=style, **limit
     )

@@ -4,7 +4,7 @@ from tfdistill.data.checking import describe_unreadable
 from tfdistill.data.dataset import Dataset, DataUnavailable, Split
 from tfdistill.data.pipeline import evaluation_batches, training_batches
 from tfdistill.data.selection import hold_out, take_subset
-from tfdistill.data.sources import DATASETS, TFDS_PATTERN, TFDS_SUMMARY, load, source_of
+from tfdistill.data.sources import DATASETS, TFDS_PATTERN, TFDS_SUMMARY, load, require_split, source_of
 from tfdistill.data.transforms.augmentation import AUGMENTATIONS, NORMALIZATIONS, Augmentation, Normalization
 from tfdistill.data.transforms.labels import corrupt_labels, smooth_labels
 from tfdistill.data.transforms.mixing import Cutout, Mixing
@@ -33,6 +33,7 @@ __all__ = [
     "evaluation_batches",
     "hold_out",
     "load",
+    "require_split",
     "smooth_labels",
     "source_of",
     "take_subset",

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -146,6 +147,15 @@ def _labels_and_index(labels: np.ndarray, examples: int) -> tuple[np.ndarray, np
     return labels.astype(np.int32), np.arange(examples)
 
 
+class Loaded(NamedTuple):
+    """What a source of data gives: its parts, and the name of each class in the order of the labels."""
+
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+    validation: Split | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A classification dataset, and how its images are prepared unless told otherwise.
@@ -158,6 +168,7 @@ class Dataset:
         test: the test split.
         normalization: its default normalisation.
         augmentation: its default augmentation of training images.
+        validation: the validation split, where the data has one; else a share of `train` may be held out.
     """
 
     name: str
@@ -167,3 +178,4 @@ class Dataset:
     test: Split
     normalization: Normalization
     augmentation: Augmentation
+    validation: Split | None = None

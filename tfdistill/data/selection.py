@@ -1,6 +1,9 @@
-"""Subsets and validation splits, drawn per class and fixed by a seed."""
+"""Subsets, and splits into training, validation and test examples: drawn per class and fixed by a seed."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -48,9 +51,60 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
     held = round(share * len(split))
     if not 0 < share < 1 or not 0 < held < len(split):
         raise ValueError(f"share must be above 0 and below 1 and leave examples in both parts, got {share}")
-    ties, ranks, sizes = _shuffled_ranks(split.labels, seed)
-    order = np.lexsort((ties, (ranks + 0.5) / sizes))
+    order = _stratified_order(split.labels, seed)
     return split.take(np.sort(order[held:])), split.take(np.sort(order[:held]))
+
+
+def check_shares(shares: Sequence[float]) -> None:
+    """Refuses what are no shares of a training, perhaps a validation, and a test part.
+
+    Raises:
+        ValueError: in one line, which begins with "split: ".
+    """
+    said = ",".join(f"{share:g}" for share in shares)
+    if len(shares) not in (2, 3):
+        raise ValueError(
+            f"split: must be two shares (training, test) or three (training, validation, test), not {said!r}; "
+            "such as 0.8,0.1,0.1"
+        )
+    if not all(0 < share < 1 for share in shares):
+        raise ValueError(f"split: every share must be above 0 and below 1, not {said}")
+    if not math.isclose(math.fsum(shares), 1.0, abs_tol=1e-6):
+        raise ValueError(f"split: the shares must add up to 1, {said} add up to {math.fsum(shares):g}")
+
+
+def parts_by_shares(labels: np.ndarray, shares: Sequence[float], seed: int) -> list[np.ndarray]:
+    """Parts examples into training, validation and test examples, with the same mix of classes in all of them.
+
+    Of N examples the test part has `round(share * N)`, the validation part likewise, the training part the others. A
+    class has in each part what its share of the part is, give or take one example. Which examples are in the test part
+    does not depend on the validation share.
+
+    Args:
+        labels: class of each example, integers [N].
+        shares: of training, perhaps validation, and test; see `check_shares`.
+        seed: 0 or more.
+
+    Returns:
+        The positions of each part's examples, ascending, in the order of `shares`.
+
+    Raises:
+        ValueError: the shares are none, or leave a part empty.
+    """
+    check_shares(shares)
+    sizes = [round(share * len(labels)) for share in shares[:0:-1]]
+    sizes.append(len(labels) - sum(sizes))
+    if min(sizes) < 1:
+        said = ",".join(f"{share:g}" for share in shares)
+        raise ValueError(f"split: {said} of {len(labels)} examples leaves a part empty; give more examples to each")
+    ends = np.cumsum(sizes)[:-1]
+    return [np.sort(part) for part in np.split(_stratified_order(labels, seed), ends)][::-1]
+
+
+def _stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
+    """A random order of which every beginning has the classes' own mix, give or take one example of each."""
+    ties, ranks, sizes = _shuffled_ranks(labels, seed)
+    return np.lexsort((ties, (ranks + 0.5) / sizes))
 
 
 def _shuffled_ranks(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfdistill.data.dataset import Dataset, Split
+from tfdistill.data.dataset import Dataset, Loaded, Split
+from tfdistill.data.selection import check_shares
 from tfdistill.data.sets.cifar import load_cifar
 from tfdistill.data.sets.digits import load_digits
 from tfdistill.data.sets.image_folder import load_image_folder
@@ -26,6 +27,8 @@ class Request:
     download: bool
     reading: str
     max_pixels: int = MAX_PIXELS
+    shares: tuple[float, ...] = ()
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,14 @@ class Source:
 
     Args:
         summary: one line for a user who chooses.
-        loader: from what is asked for to (train, test, class names).
+        loader: from what is asked for to the fields of `Loaded`.
         image_size: height and width of its images in pixels; None where the user chooses.
         normalization: name of its default in `NORMALIZATIONS`.
         augmentation: its default for training images, unless they are read as random crops.
     """
 
     summary: str
-    loader: Callable[[Request], tuple[Split, Split, tuple[str, ...]]]
+    loader: Callable[[Request], Loaded | tuple[Split, Split, tuple[str, ...]]]
     image_size: int | None
     normalization: str
     augmentation: Augmentation
@@ -74,8 +77,12 @@ DATASETS = {
         augmentation=Augmentation(pad=1, mode="zero", flip=False),
     ),
     "image_folder": Source(
-        summary="your images: train/<class>/*.jpg and test/<class>/*.jpg in data_dir, brought to image_size",
-        loader=lambda asked: load_image_folder(asked.data_dir, asked.image_size, asked.reading, asked.max_pixels),
+        summary="your images: train/<class>/*.jpg and test/<class>/*.jpg in data_dir, or <class>/*.jpg and --split",
+        loader=lambda asked: load_image_folder(
+            *(asked.data_dir, asked.image_size, asked.reading, asked.max_pixels),
+            shares=asked.shares,
+            seed=asked.seed,
+        ),
         image_size=None,
         normalization="imagenet",
         augmentation=PAD_4,
@@ -130,6 +137,8 @@ def load(
     download: bool = False,
     reading: str = "auto",
     max_pixels: int = MAX_PIXELS,
+    split: Sequence[float] = (),
+    seed: int = 0,
 ) -> Dataset:
     """Loads a dataset by name.
 
@@ -146,6 +155,9 @@ def load(
             "auto" is "crop" above 64 pixels and else "resize".
         max_pixels: height times width of an encoded image, at most; what has more is left out, and counted in a
             warning; 0 for no limit.
+        split: for "image_folder" whose classes have no folders above them: the shares of training, perhaps validation,
+            and test, such as (0.8, 0.1, 0.1).
+        seed: decides who is in which part, 0 or more.
 
     Returns:
         The dataset, with its default normalisation and augmentation.
@@ -161,9 +173,15 @@ def load(
         raise ValueError(f"max_pixels must be 1 or more, or 0 for no limit, got {max_pixels}")
     if source.image_size and reading not in ("auto", "resize"):
         raise ValueError(f"reading: the images of {name} are {source.image_size}x{source.image_size}; leave it out")
-    train, test, class_names = source.loader(
-        Request(Path(data_dir) if data_dir else None, image_size, download, reading, max_pixels)
+    require_split(name, split)
+    loaded = Loaded(
+        *source.loader(
+            Request(
+                *(Path(data_dir) if data_dir else None, image_size, download, reading, max_pixels, tuple(split), seed)
+            )
+        )
     )
+    train = loaded.train
     cropped = train.reading is not None and train.reading.style in ("crop", "resize_crop")
     normalization = NORMALIZATIONS[source.normalization]
     if len(normalization.mean) not in (1, train.image_shape[-1]):
@@ -171,9 +189,27 @@ def load(
     return Dataset(
         name=name,
         image_shape=train.image_shape,
-        class_names=class_names,
+        class_names=loaded.class_names,
         train=train,
-        test=test,
+        test=loaded.test,
         normalization=normalization,
         augmentation=MIRROR if cropped else source.augmentation,
+        validation=loaded.validation,
     )
+
+
+def require_split(name: str, shares: Sequence[float]) -> None:
+    """Refuses shares that are none, or for a data set that has its parts already.
+
+    Args:
+        name: of the data set.
+        shares: of its parts; empty where it is to have none but its own.
+
+    Raises:
+        ValueError: in one line, which begins with "split: ".
+    """
+    if not shares:
+        return
+    if name != "image_folder":
+        raise ValueError(f"split: is for --dataset=image_folder; {name} has its own parts, leave it out")
+    check_shares(shares)

@@ -1,38 +1,38 @@
-"""Images in folders, `root/split/class/image`: finding the files, and leaving out those that cannot be read."""
+"""Images in folders, `root/split/class/image`, or `root/class/image` and shares of the parts."""
 
 from __future__ import annotations
 
-import os
-import shlex
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 
 from tfdistill.data.checking import some, without_unreadable
-from tfdistill.data.dataset import DataUnavailable, Split, shown_path
+from tfdistill.data.dataset import DataUnavailable, Loaded, Split
+from tfdistill.data.duplicate_files import files_in_two_parts
 from tfdistill.data.reading import into_memory
+from tfdistill.data.selection import parts_by_shares
+from tfdistill.data.sets.image_files import class_names_of, folders_in, images_of, loose_files
 from tfdistill.data.transforms.readings import MAX_PIXELS, Reading, reading_of
 
-EXTENSIONS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".avif"),
-    *(".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".ico", ".qoi", ".psd"),
-)
-# How files begin that are images whatever they are called; bytes 8 to 12 count for those of the second kind.
-BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
-CONTAINED = (b"WEBP", b"avif")
-# Left behind by operating systems and archives, and nobody's data; what begins with a dot is too.
-SYSTEM_NAMES = {
-    *("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "__pycache__"),
-    *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
-}
 TEST_FOLDERS = ("test", "val", "validation")
 
 
 def load_image_folder(
-    root: Path | None, image_size: int | None, reading: str = "auto", max_pixels: int = MAX_PIXELS
-) -> tuple[Split, Split, tuple[str, ...]]:
+    root: Path | None,
+    image_size: int | None,
+    reading: str = "auto",
+    max_pixels: int = MAX_PIXELS,
+    *,
+    shares: Sequence[float] = (),
+    seed: int = 0,
+) -> Loaded:
     """Finds the images below `root/train/class/` and `root/test/class/` (or `val`, or `validation`).
+
+    With `shares` the images lie in `root/class/`, and are parted by them, each class alike. Who is in which part is a
+    function of the seed and of the images' names in their order, whether they can be read or not.
 
     The classes are the sub-folders of `train`, in the order of their names; images in folders below count for the
     class. Files are images by their extension or by how they begin, and are read by their content. Every image is
@@ -45,26 +45,28 @@ def load_image_folder(
         image_size: height and width of a batch's images, in pixels.
         reading: one of `READINGS`.
         max_pixels: of an image, at most; 0 for any.
-
-    Returns:
-        (train, test, class names).
+        shares: of training, perhaps validation, and test; see `parts_by_shares`. None where the folders say it.
+        seed: of the parting, 0 or more.
 
     Raises:
         DataUnavailable: if there is no such folder.
-        ValueError: if an argument is missing, a split or class folder is missing or empty, a test class is
-            not among the training classes, a class has no image that can be read, or a name of a class is no UTF-8.
+        ValueError: if an argument is missing, a split or class folder is missing or empty, there is one class only, a
+            test class is not among the training classes, a class has no training image that can be read, a name of a
+            class is no UTF-8, or `shares` are given for a folder that has a split, or not for one that has none.
     """
     if root is None:
-        raise ValueError("image_folder needs data_dir, the folder that holds train/ and test/")
+        raise ValueError("image_folder needs data_dir, the folder that holds train/ and test/, or classes and a split")
     if image_size is None or image_size < 1:
         raise ValueError(f"image_folder needs an image_size of 1 or more pixels, got {image_size}")
     chosen = reading_of(reading, image_size, max_pixels)
     root = Path(root).expanduser()
     if not root.is_dir():
         raise DataUnavailable(f"data_dir {root} is no folder; image_folder needs one that holds train/ and test/")
+    if shares:
+        return _parted(root, image_size, chosen, shares, seed)
     train_folder, test_folder = _split_folder(root, ("train",)), _split_folder(root, TEST_FOLDERS)
-    class_names = _folders(train_folder)
-    unknown = sorted(set(_folders(test_folder)) - set(class_names))
+    class_names = class_names_of(train_folder)
+    unknown = sorted(set(folders_in(test_folder)) - set(class_names))
     if unknown:
         raise ValueError(f"{test_folder} has classes that {train_folder} lacks: {some(unknown)}")
     train = _read_split(train_folder, class_names, image_size, chosen)
@@ -75,23 +77,52 @@ def load_image_folder(
         raise ValueError(f"{test_folder} has no image that can be read")
     if without := _absent(test, class_names):
         logging.warning("%s has no images of %s, so nothing is measured there", test_folder, some(without))
-    return into_memory(train), into_memory(test), tuple(class_names)
+    return Loaded(into_memory(train), into_memory(test), tuple(class_names))
+
+
+def _parted(root: Path, image_size: int, reading: Reading, shares: Sequence[float], seed: int) -> Loaded:
+    """The images of a folder of classes, in parts."""
+    present = folders_in(root)
+    if "train" in present and (own := [name for name in TEST_FOLDERS if name in present]):
+        raise ValueError(f"split: {root} has a split of its own, train/ and {own[0]}/; leave --split out")
+    class_names = class_names_of(root)
+    whole, beside = images_of(root, class_names, image_size, reading)
+    places = parts_by_shares(whole.labels, shares, seed)
+    readable = without_unreadable(whole, str(root), [*loose_files(root), *beside])
+    if without := _absent(readable, class_names):
+        raise ValueError(f"{root} has no image that can be read of {some(without)}")
+    # What cannot be read is missing from its part, and moves no other image into another part.
+    left = set(readable.images)
+    parts = [_numbered(whole.take(part[[path in left for path in whole.images[part]]])) for part in places]
+    _check_parts(root, parts, class_names, np.bincount(readable.labels))
+    train, *held = map(into_memory, parts)
+    return Loaded(train, held[-1], tuple(class_names), held[0] if len(held) == 2 else None)
+
+
+def _check_parts(root: Path, parts: Sequence[Split], class_names: list[str], counts: np.ndarray) -> None:
+    """Refuses parts that cannot be trained or scored on, and warns of those that say less than one expects."""
+    titles = ("training", "validation", "test") if len(parts) == 3 else ("training", "test")
+    without = {title: _absent(part, class_names) for title, part in zip(titles, parts, strict=True)}
+    numbers = dict(zip(class_names, counts, strict=True))
+    for title, names in without.items():
+        few = some([f"{name} ({numbers[name]} image{'s' if numbers[name] > 1 else ''} in all)" for name in names])
+        if len(names) == len(class_names):
+            raise ValueError(f"split: the {title} part of {root} has no image that can be read")
+        if names and title == "training":
+            raise ValueError(f"split: leaves no training image of {few}; add images, or give training a larger share")
+        if names:
+            logging.warning("%s: the %s part has no images of %s, so nothing is measured there", root, title, few)
+    if twice := files_in_two_parts([list(part.images) for part in parts]):
+        logging.warning("%s: %s", root, twice)
+
+
+def _numbered(part: Split) -> Split:
+    """A part as a split of its own."""
+    return dataclasses.replace(part, index=np.arange(len(part)))
 
 
 def _read_split(folder: Path, class_names: list[str], image_size: int, reading: Reading) -> Split:
-    present = _folders(folder)
-    if not present:
-        raise ValueError(f"{folder} has no class folders; image_folder needs {folder.name}/<class>/<image>")
-    paths: list[str] = []
-    labels: list[int] = []
-    others: list[str] = []
-    for label, class_name in enumerate(class_names):
-        if class_name in present:
-            found, beside = _images(folder / class_name)
-            paths += found
-            others += beside
-            labels += [label] * len(found)
-    split = Split.of_files(paths, np.array(labels, np.int32), (image_size, image_size, 3), reading)
+    split, others = images_of(folder, class_names, image_size, reading)
     return without_unreadable(split, str(folder), others)
 
 
@@ -100,59 +131,12 @@ def _absent(split: Split, class_names: list[str]) -> list[str]:
     return [name for name, count in zip(class_names, counts, strict=True) if count == 0]
 
 
-def _images(folder: Path) -> tuple[list[str], list[str]]:
-    """Paths of the images in a class folder and below it, in order, and names of the other files."""
-    images: list[str] = []
-    others: list[str] = []
-    waiting: list[tuple[str, frozenset[str]]] = [(str(folder), frozenset())]
-    while waiting:
-        current, above = waiting.pop()
-        # A link may lead back to where it comes from.
-        if (place := os.path.realpath(current)) in above:
-            continue
-        with os.scandir(current) as entries:
-            for entry in entries:
-                if not _is_someones(entry.name):
-                    continue
-                if entry.is_dir():
-                    waiting.append((entry.path, above | {place}))
-                elif entry.is_file():
-                    (images if _is_image(entry.path) else others).append(entry.path)
-    if not images:
-        raise ValueError(f"class folder {folder} has no images (such as .jpg, .png or .webp)")
-    return sorted(images), [shown_path(path) for path in sorted(others)]
-
-
-def _is_someones(name: str) -> bool:
-    return not name.startswith(".") and name.lower() not in SYSTEM_NAMES
-
-
-def _is_image(path: str) -> bool:
-    if path.lower().endswith(EXTENSIONS):
-        return True
-    try:
-        with open(path, "rb") as file:
-            beginning = file.read(12)
-    except OSError:
-        return False
-    return beginning.startswith(BEGINNINGS) or beginning[8:] in CONTAINED
-
-
 def _split_folder(root: Path, names: tuple[str, ...]) -> Path:
-    present = _folders(root)
+    present = folders_in(root)
     for name in names:
         if name in present:
             return root / name
-    raise ValueError(f"{root} needs a folder {' or '.join(names)}; found {some(present) or 'no folders'}")
-
-
-def _folders(folder: Path) -> list[str]:
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and _is_someones(path.name))
-    for name in names:
-        if name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") != name:
-            place, above = shown_path(str(folder / name)), shlex.quote(shown_path(str(folder)))
-            raise ValueError(
-                f"data_dir: the name of the folder {place} is no UTF-8, as from another system; rename it, "
-                f"for example by convmv -f latin1 -t utf8 -r --notest {above}"
-            )
-    return names
+    without_split = "; classes without a split need one, such as --split=0.8,0.1,0.1" if len(present) > 1 else ""
+    raise ValueError(
+        f"{root} needs a folder {' or '.join(names)}; found {some(present) or 'no folders'}{without_split}"
+    )
