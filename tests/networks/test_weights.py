@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tfdistill import networks
-from tfdistill.networks.specification import Specification
+from tfdistill.networks.specification import Specification, require_network
 from tfdistill.networks.weights import assign_weights, read_weights, weights_of
 
 
@@ -156,7 +156,7 @@ def test_other_suffixes_are_refused(trained, tmp_path):
 )
 def test_specifications(text, name, source, label):
     one = Specification.parse(text)
-    assert (one.name, one.source, one.label) == (name, source, label)
+    assert (one.written, one.source, one.label) == (name, source, label)
 
 
 def test_a_specification_with_nothing_behind_the_colon():
@@ -178,7 +178,7 @@ def test_a_specification_with_nothing_behind_the_colon():
     ],
 )
 def test_what_a_specification_means(text, architecture):
-    assert networks.architecture_of(Specification.parse(text)) == architecture
+    assert Specification.parse(text).architecture == architecture
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_what_a_specification_means(text, architecture):
 )
 def test_a_specification_of_nothing(text, message):
     with pytest.raises(ValueError, match=f"^{message}"):
-        networks.architecture_of(Specification.parse(text))
+        require_network(text)
 
 
 def written_h5(network, path):

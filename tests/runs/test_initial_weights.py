@@ -8,6 +8,7 @@ import pytest
 
 from tfdistill import networks
 from tfdistill.engine.distiller import network_state
+from tfdistill.networks.specification import specified
 from tfdistill.networks.weights import weights_of
 from tfdistill.runs import checkpoints
 from tfdistill.runs.building import build_networks
@@ -47,7 +48,7 @@ def same(network, other):
 def test_the_only_network_of_that_name_at_the_newest_step(run):
     folder, steps = run
     network = built("wide_resnet_10_1_dropout", seed=9)
-    (line,) = load_initial_weights([network], [f"wide_resnet_10_1_dropout:{folder}"])
+    (line,) = load_initial_weights([network], specified([f"wide_resnet_10_1_dropout:{folder}"]))
     assert line == (f"wide_resnet_10_1_dropout: starts from wide_resnet_10_1_dropout of {folder}, step 5")
     assert same(network, steps[5]["wide_resnet_10_1_dropout"])
 
@@ -55,7 +56,7 @@ def test_the_only_network_of_that_name_at_the_newest_step(run):
 def test_peers_of_the_same_names_take_each_their_own(run):
     folder, steps = run
     peers = [built(model_name=name, seed=9) for name in ("resnet8_1", "resnet8_2")]
-    assert len(load_initial_weights(peers, [f"resnet8:{folder}"] * 2)) == 2
+    assert len(load_initial_weights(peers, specified([f"resnet8:{folder}"] * 2))) == 2
     assert same(peers[0], steps[5]["resnet8_1"]) and same(peers[1], steps[5]["resnet8_2"])
 
 
@@ -63,9 +64,9 @@ def test_a_network_by_name_and_a_checkpoint_by_folder(run):
     folder, steps = run
     network = built(seed=9)
     for path in (folder, folder / "checkpoints"):
-        load_initial_weights([network], [f"resnet8:{path}:resnet8_2"])
+        load_initial_weights([network], specified([f"resnet8:{path}:resnet8_2"]))
         assert same(network, steps[5]["resnet8_2"])
-    load_initial_weights([network], [f"resnet8:{folder / 'checkpoints' / 'step_00000003'}:resnet8_1"])
+    load_initial_weights([network], specified([f"resnet8:{folder / 'checkpoints' / 'step_00000003'}:resnet8_1"]))
     assert same(network, steps[3]["resnet8_1"])
 
 
@@ -73,7 +74,7 @@ def test_a_file_and_a_network_without_a_source(tmp_path):
     first, second, saved = built(seed=1), built(seed=2, model_name="other"), built(seed=3)
     before = second.get_weights()
     saved.save_weights(tmp_path / "a:b.weights.h5")
-    lines = load_initial_weights([first, second], [f"resnet8:{tmp_path / 'a:b.weights.h5'}", "resnet8"])
+    lines = load_initial_weights([first, second], specified([f"resnet8:{tmp_path / 'a:b.weights.h5'}", "resnet8"]))
     assert lines == [f"resnet8: starts from {tmp_path / 'a:b.weights.h5'}"]
     assert same(first, saved)
     assert all(np.array_equal(a, b) for a, b in zip(before, second.get_weights(), strict=True))
@@ -82,7 +83,7 @@ def test_a_file_and_a_network_without_a_source(tmp_path):
 def test_other_classes(run):
     folder, steps = run
     network = built(seed=9, classes=7)
-    (line,) = load_initial_weights([network], [f"resnet8:{folder}:resnet8_1"])
+    (line,) = load_initial_weights([network], specified([f"resnet8:{folder}:resnet8_1"]))
     assert line.endswith("step 5 without its classifier for 4 classes; the one for 7 classes is new")
     source = steps[5]["resnet8_1"]
     assert np.array_equal(network.get_layer("stem").kernel, source.get_layer("stem").kernel)
@@ -107,7 +108,7 @@ def test_other_classes(run):
 def test_what_is_not_there_is_one_line(run, name, source, message):
     source = source.format(run=run[0])
     with pytest.raises(ValueError) as caught:
-        load_initial_weights([built(name)], [f"{name}:{source}"])
+        load_initial_weights([built(name)], specified([f"{name}:{source}"]))
     assert str(caught.value).startswith(f"networks: {name}:{source}: {message.format(run=run[0])}")
     assert "\n" not in str(caught.value)
 
@@ -117,14 +118,14 @@ def test_a_checkpoint_of_another_size_is_refused_with_both_shapes(run, tmp_path)
     arrays = {name: variable.numpy() for name, variable in network_state([narrow]).items()}
     checkpoints.save(tmp_path, 1, arrays, {})
     with pytest.raises(ValueError, match=r"'stem/kernel' has shape \(3, 3, 3, 4\) there, \(3, 3, 3, 16\) here$"):
-        load_initial_weights([built()], [f"resnet8:{tmp_path}"])
+        load_initial_weights([built()], specified([f"resnet8:{tmp_path}"]))
 
 
 def test_a_damaged_checkpoint_is_named(run, tmp_path):
     folder = checkpoints.save(tmp_path, 1, {"networks/resnet8/0000/kernel": np.zeros(3, np.float32)}, {})
     (folder / "arrays.npz").write_bytes(b"")
     with pytest.raises(ValueError, match=r"^networks: resnet8:.*: checkpoint .*step_00000001 is damaged: "):
-        load_initial_weights([built()], [f"resnet8:{folder}"])
+        load_initial_weights([built()], specified([f"resnet8:{folder}"]))
 
 
 CONFIG = RunConfig(networks=("resnet8:runs/a b", "resnet8", "mobilenet_v2:imagenet"), seed=3)
@@ -199,5 +200,5 @@ def test_an_edited_flags_file_of_the_source_is_named(tmp_path, content, message)
     flags = tmp_path / "flags.json"
     flags.write_text(content)
     with pytest.raises(ValueError) as caught:
-        load_initial_weights([built()], [f"resnet8:{tmp_path}:resnt8"])
+        load_initial_weights([built()], specified([f"resnet8:{tmp_path}:resnt8"]))
     assert message.format(flags=flags) in str(caught.value) and "\n" not in str(caught.value)

@@ -17,7 +17,6 @@ import tensorflow as tf
 from absl import logging
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfdistill import networks
 from tfdistill.commands import train
 from tfdistill.engine import distiller
 from tfdistill.runs import building, checkpoints, interruption, report, run, run_exports
@@ -27,11 +26,11 @@ from tfdistill.runs.folder import RunFolder
 def tiny_networks(data):
     """One dense layer a network, which trains in no time."""
     built = []
-    for seed, name in enumerate(networks.distinct([one.name for one in data.config.specifications])):
+    for seed, one in enumerate(data.config.specifications):
         images = keras.Input(data.image_shape, name="images")
         draw = keras.initializers.HeNormal(seed=seed + data.config.seed)
         logits = keras.layers.Dense(10, kernel_initializer=draw, name="logits")(keras.layers.Flatten()(images))
-        built.append(keras.Model(images, {"logits": logits}, name=name))
+        built.append(keras.Model(images, {"logits": logits}, name=one.name))
     return built
 
 

@@ -27,21 +27,21 @@ from tfdistill.networks.architectures.preactivation_resnet import preactivation_
 from tfdistill.networks.architectures.resnet import cifar_bottleneck_resnet, cifar_resnet
 from tfdistill.networks.architectures.vgg import vgg
 from tfdistill.networks.architectures.wide_resnet import wide_resnet
-from tfdistill.networks.by_name import architecture_of, build, builder_of, imagenet_name, require_name
+from tfdistill.networks.by_name import build, builder_of, imagenet_name, require_name
 from tfdistill.networks.catalogue import NETWORKS, NetworkFamily
 from tfdistill.networks.keras_applications import APPLICATIONS, keras_application
 from tfdistill.networks.names import distinct
-from tfdistill.networks.specification import Specification
+from tfdistill.networks.specification import Specification, specified
 
 __all__ = [
     "NETWORKS",
     "NetworkFamily",
     "Specification",
     "build",
-    "architecture_of",
     "distinct",
     "imagenet_name",
     "require_name",
+    "specified",
     "network_from",
     "cifar_resnet",
     "cifar_bottleneck_resnet",

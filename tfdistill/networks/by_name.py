@@ -11,7 +11,6 @@ import keras
 
 from tfdistill.networks.catalogue import NETWORKS
 from tfdistill.networks.keras_applications import APPLICATIONS, keras_application
-from tfdistill.networks.specification import IMAGENET, Specification
 
 # Of the numbers in a name, far beyond any paper's: a slip of the keyboard must not take the machine's memory.
 LARGEST = {"depth": 2_000, "width": 1_000, "growth": 1_000}
@@ -66,29 +65,6 @@ def imagenet_name(name: str) -> str:
         return inside
     require_name(name)
     return name
-
-
-def architecture_of(specification: Specification) -> str:
-    """The name of the network that a specification means; builds nothing.
-
-    "resnet50:imagenet" is keras_resnet50: Keras' ImageNet weights fit Keras' architecture alone.
-
-    Raises:
-        ValueError: no network may be called so (the message has the nearest name), or Keras has no ImageNet weights
-            for it.
-    """
-    name = specification.name
-    if specification.source != IMAGENET:
-        require_name(name)
-        return name
-    kerases = f"keras_{imagenet_name(name).removeprefix('imagenet_').removeprefix('keras_')}"
-    if kerases not in APPLICATIONS:
-        having = ", ".join(one.removeprefix("keras_") for one in APPLICATIONS)
-        raise ValueError(
-            f"Keras has ImageNet weights for {having}, none for {name!r}; a .safetensors file with torchvision's or "
-            "timm's names loads by its path, such as imagenet_resnet18:PATH"
-        )
-    return kerases
 
 
 def builder_of(name: str) -> Callable[..., keras.Model]:

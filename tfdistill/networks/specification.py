@@ -1,36 +1,50 @@
-"""What a user writes for a network: its name, and where its first weights come from."""
+"""What a user writes for a network, resolved: which it is, what it is called, and what its weights start from."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from tfdistill.networks import by_name
+from tfdistill.networks.keras_applications import APPLICATIONS
+from tfdistill.networks.names import distinct
 
 IMAGENET = "imagenet"
 
 
 @dataclass(frozen=True)
 class Specification:
-    """`NAME` or `NAME:SOURCE`.
+    """One of the networks of a run, written as `NAME` or `NAME:SOURCE`.
 
     Args:
-        name: the network's name, which peers, exports and logs go by.
-        source: "imagenet" (Keras' own weights), a path, or "" for weights drawn from the run's seed.
+        written: NAME, such as "resnet20".
+        source: "imagenet" (Keras' own weights), a path, or "" for weights drawn from `seed`.
+        name: what the network is called among its peers, in exports and logs; `written` where no peer has that.
+        seed: of its first weights; None draws new ones.
     """
 
-    name: str
+    written: str
     source: str = ""
+    name: str = ""
+    seed: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Specification:
+    def parse(cls, text: str, name: str = "", seed: int | None = None) -> Specification:
         """Takes it apart at the first colon.
 
         Raises:
             ValueError: nothing follows the colon.
         """
-        name, colon, source = text.partition(":")
+        written, colon, source = text.partition(":")
         if colon and not source:
-            raise ValueError(f"{text!r} names no source; write {name}:imagenet, {name}:PATH, or {name} alone")
-        return cls(name, source)
+            raise ValueError(f"{text!r} names no source; write {written}:imagenet, {written}:PATH, or {written} alone")
+        return cls(written, source, name or written, seed)
+
+    @property
+    def text(self) -> str:
+        """As it was written."""
+        return f"{self.written}:{self.source}" if self.source else self.written
 
     @property
     def label(self) -> str:
@@ -38,4 +52,50 @@ class Specification:
         source = self.source.rstrip("/").rpartition("/")[-1]
         for suffix in (".weights.h5", ".keras", ".npz", ".safetensors"):
             source = source.removesuffix(suffix)
-        return "-".join(filter(None, [self.name, re.sub(r"[^\w.+-]+", "_", source)]))
+        return "-".join(filter(None, [self.written, re.sub(r"[^\w.+-]+", "_", source)]))
+
+    @property
+    def architecture(self) -> str:
+        """The name of the network that is meant, for `networks.build`.
+
+        "resnet50:imagenet" is keras_resnet50: Keras' ImageNet weights fit Keras' architecture alone.
+
+        Raises:
+            ValueError: no network may be called so (the message has the nearest name), or Keras has no ImageNet
+                weights for it.
+        """
+        if self.source != IMAGENET:
+            by_name.require_name(self.written)
+            return self.written
+        imagenets = by_name.imagenet_name(self.written).removeprefix("imagenet_").removeprefix("keras_")
+        if f"keras_{imagenets}" not in APPLICATIONS:
+            having = ", ".join(one.removeprefix("keras_") for one in APPLICATIONS)
+            raise ValueError(
+                f"Keras has ImageNet weights for {having}, none for {self.written!r}; a .safetensors file with "
+                "torchvision's or timm's names loads by its path, such as imagenet_resnet18:PATH"
+            )
+        return f"keras_{imagenets}"
+
+
+def require_network(text: str) -> None:
+    """Refuses what no network can be specified as; builds nothing.
+
+    Raises:
+        ValueError: as `Specification.parse` and `Specification.architecture`.
+    """
+    _ = Specification.parse(text).architecture
+
+
+def specified(texts: Sequence[str], seeds: Sequence[int] = ()) -> tuple[Specification, ...]:
+    """The networks that a user has written side by side, each with a name of its own.
+
+    Args:
+        texts: one for each network.
+        seeds: of their first weights, in the same order; none if not given.
+
+    Raises:
+        ValueError: one of them names no source behind its colon.
+    """
+    names = distinct([Specification.parse(text).written for text in texts])
+    drawn: Sequence[int | None] = seeds or [None] * len(texts)
+    return tuple(Specification.parse(*one) for one in zip(texts, names, drawn, strict=True))

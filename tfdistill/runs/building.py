@@ -6,7 +6,6 @@ import inspect
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfdistill import networks
@@ -14,6 +13,7 @@ from tfdistill.engine.distiller import Distiller
 from tfdistill.methods import METHODS
 from tfdistill.runs.config import RunConfig, hyperparameters
 from tfdistill.runs.data import RunData
+from tfdistill.runs.streams import stream_seed
 
 
 def build_networks(data: RunData) -> list[keras.Model]:
@@ -25,19 +25,17 @@ def build_networks(data: RunData) -> list[keras.Model]:
     Raises:
         ValueError: a network of no such size, or images too small for it.
     """
-    built, config = [], data.config
-    names = networks.distinct([one.name for one in config.specifications])
-    for text, one, name, seed in zip(config.networks, config.specifications, names, _seeds(config)[1:], strict=False):
-        architecture = networks.architecture_of(one)
-        known: dict[str, Any] = {"classes": len(data.class_names), "image_shape": data.image_shape, "seed": seed}
+    built = []
+    for one in data.config.specifications:
+        known: dict[str, Any] = {"classes": len(data.class_names), "image_shape": data.image_shape, "seed": one.seed}
         try:
-            if architecture in networks.APPLICATIONS:
+            if one.architecture in networks.APPLICATIONS:
                 known |= {"mean": data.normalization.mean, "std": data.normalization.std}
-                built.append(networks.keras_application(architecture, **known, name=name))
+                built.append(networks.keras_application(one.architecture, **known, name=one.name))
             else:
-                built.append(networks.build(architecture, **known, model_name=name))
+                built.append(networks.build(one.architecture, **known, model_name=one.name))
         except ValueError as error:
-            raise ValueError(f"networks: {text} for {data.name}: {error}") from error
+            raise ValueError(f"networks: {one.text} for {data.name}: {error}") from error
     return built
 
 
@@ -49,7 +47,8 @@ def build_distiller(data: RunData, strategy: tf.distribute.Strategy) -> Distille
     """
     config = data.config
     method = METHODS[config.method]
-    seed: dict[str, Any] = {"seed": _seeds(config)[0]} if "seed" in inspect.signature(method).parameters else {}
+    draws = "seed" in inspect.signature(method).parameters
+    seed: dict[str, Any] = {"seed": stream_seed(config.seed, "method")} if draws else {}
     with strategy.scope():
         peers = build_networks(data)
         try:
@@ -64,8 +63,3 @@ def _naming_flags(config: RunConfig, message: str) -> str:
     if argument in hyperparameters(config.method):
         return f"{config.method}.{message}"
     return message if argument == "networks" else f"method: {config.method} of {','.join(config.networks)}: {message}"
-
-
-def _seeds(config: RunConfig) -> list[int]:
-    """The method's, then one for each network."""
-    return [int(part.generate_state(1)[0]) for part in np.random.SeedSequence(config.seed).spawn(99)]

@@ -13,9 +13,10 @@ from typing import Any, get_type_hints
 from tfdistill.bounds import Bounds, annotated, check, choose, shown
 from tfdistill.data import NORMALIZATIONS, source_of
 from tfdistill.methods import METHODS
-from tfdistill.networks import Specification, architecture_of
+from tfdistill.networks.specification import Specification, require_network, specified
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings, Protocol
 from tfdistill.runs.fields import DataFlags, DeviceFlags, NetworkFlags, RunFlags, TrainingFlags
+from tfdistill.runs.streams import stream_seed
 
 MOST_NETWORKS = 64
 # Of a run's folder, beside whose name the names of files written aside have to fit into the 255 that file systems take.
@@ -91,8 +92,10 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
 
     @property
     def specifications(self) -> tuple[Specification, ...]:
-        """The networks, each taken apart into name and source."""
-        return tuple(Specification.parse(text) for text in self.networks)
+        """The networks, each with its architecture, a name of its own, its source and its seed."""
+        return specified(
+            self.networks, [stream_seed(self.seed, "networks", index) for index in range(len(self.networks))]
+        )
 
     def chosen_protocol(self) -> Protocol:
         """The protocol with everything that the flags say otherwise.
@@ -169,7 +172,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def _require_network(text: str) -> None:
     try:
-        architecture_of(Specification.parse(text))
+        require_network(text)
     except ValueError as error:
         raise ValueError(f"networks: {error}") from None
 

@@ -9,20 +9,19 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfdistill import networks
 from tfdistill.networks.keras_applications import imagenet_weights
-from tfdistill.networks.specification import IMAGENET, Specification
+from tfdistill.networks.specification import IMAGENET, Specification, specified
 from tfdistill.networks.weights import assign_weights, read_weights, weights_of
 from tfdistill.runs import checkpoints
 from tfdistill.runs.stored_flags import read_flags
 
 
-def load_initial_weights(built: Sequence[keras.Model], texts: Sequence[str]) -> list[str]:
+def load_initial_weights(built: Sequence[keras.Model], specifications: Sequence[Specification]) -> list[str]:
     """Gives each network the weights that its specification names; one without a source keeps its own.
 
     Args:
         built: the networks.
-        texts: their specifications, such as "resnet20:runs/first".
+        specifications: what each of them is, and starts from.
 
     Returns:
         what to tell the user, a line for each network that was given weights.
@@ -32,19 +31,18 @@ def load_initial_weights(built: Sequence[keras.Model], texts: Sequence[str]) -> 
     """
     told: list[str] = []
     # The last first: where networks share layers, these are the first network's.
-    for network, text in reversed(list(zip(built, texts, strict=True))):
-        specification = Specification.parse(text)
+    for network, specification in reversed(list(zip(built, specifications, strict=True))):
         if not specification.source:
             continue
         try:
             told = _load(network, specification) + told
         except (ValueError, checkpoints.CheckpointError) as error:
-            raise ValueError(f"networks: {text}: {error}") from error
+            raise ValueError(f"networks: {specification.text}: {error}") from error
     return told
 
 
 def _load(network: keras.Model, specification: Specification) -> list[str]:
-    architecture = networks.architecture_of(specification)
+    architecture = specification.architecture
     if specification.source == IMAGENET:
         source = "Keras' ImageNet weights"
         arrays = imagenet_weights(architecture, classes=network.output["logits"].shape[-1])
@@ -55,7 +53,7 @@ def _load(network: keras.Model, specification: Specification) -> list[str]:
             arrays = read_weights(path, network, architecture)
         else:
             found = _checkpoint(path)
-            names = (chosen,) if chosen else (network.name, specification.name)
+            names = (chosen,) if chosen else (network.name, specification.written)
             chosen = _network_in(found, path, names, specification)
             _check_architecture(path, chosen, architecture)
             arrays = _named_weights(found, chosen, network)
@@ -89,7 +87,7 @@ def _network_in(found: checkpoints.Checkpoint, path: Path, names: Sequence[str],
     there = list(dict.fromkeys(key.split("/")[1] for key in found.arrays if key.startswith("networks/")))
     chosen = next((name for name in names if name in there), None)
     if chosen is None:
-        example = shlex.quote(f"{specification.name}:{path}:{there[0]}") if there else ""
+        example = shlex.quote(f"{specification.written}:{path}:{there[0]}") if there else ""
         raise ValueError(f"{path} has no {names[-1]}, but {', '.join(there) or 'no network'}; say which: {example}")
     return chosen
 
@@ -111,9 +109,8 @@ def _check_architecture(path: Path, chosen: str, architecture: str) -> None:
 
 def _architecture_in(texts: Sequence[str], chosen: str) -> str:
     """Of the network that is called `chosen` in a run of these networks; empty where none is."""
-    specifications = [Specification.parse(str(text)) for text in texts]
-    by_name = dict(zip(networks.distinct([one.name for one in specifications]), specifications, strict=True))
-    return networks.architecture_of(by_name[chosen]) if chosen in by_name else ""
+    meant = [one for one in specified([str(text) for text in texts]) if one.name == chosen]
+    return meant[0].architecture if meant else ""
 
 
 def _named_weights(found: checkpoints.Checkpoint, chosen: str, network: keras.Model) -> dict[str, np.ndarray]:

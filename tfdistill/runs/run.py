@@ -84,7 +84,7 @@ class Run:
     def _start_from_given_weights(self) -> None:
         """Loads what `--networks` names, unless the run has a checkpoint to go on from."""
         if any(one.source for one in self.config.specifications) and self._is_fresh():
-            for line in load_initial_weights(self.distiller.networks, self.config.networks):
+            for line in load_initial_weights(self.distiller.networks, self.config.specifications):
                 print(line, flush=True)
 
     def _is_fresh(self) -> bool:
