@@ -173,6 +173,41 @@ def test_flags_override_the_protocol_and_zero_counts_as_a_value():
     assert chosen.settings == dataclasses.replace(original.settings, **said)
 
 
+def test_another_optimizer_has_pytorchs_defaults_and_the_protocols_schedule():
+    adam, adamw = (
+        RunConfig(protocol="dcm_wide_resnet", optimizer=kind).chosen_protocol() for kind in ("adam", "adamw")
+    )
+    settings = adam.settings
+    assert (settings.kind, settings.learning_rate, settings.weight_decay) == ("adam", 0.001, 0.0)
+    assert (settings.betas, settings.epsilon) == ((0.9, 0.999), 1e-8)
+    assert (settings.milestones, settings.factor, adam.epochs) == ((59, 119, 159), 0.2, 200)
+    assert adamw.settings == dataclasses.replace(settings, kind="adamw", weight_decay=0.01)
+    told = RunConfig(optimizer="adamw", learning_rate=0.01, weight_decay=0.0, schedule="cosine").chosen_protocol()
+    assert (told.settings.learning_rate, told.settings.weight_decay, told.settings.milestones) == (0.01, 0.0, ())
+    assert RunConfig(optimizer="sgd").chosen_protocol() == RunConfig().chosen_protocol()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"optimizer": "adam", "momentum": 0.9}, "momentum: is for --optimizer=sgd, not adam; leave it out"),
+        ({"optimizer": "adamw", "nesterov": False}, "nesterov: is for --optimizer=sgd, not adamw; leave it out"),
+        ({"optimizer": "adamm"}, "optimizer: 'adamm' is none of sgd, adam, adamw; nearest: adam"),
+        ({"split": (0.8, 0.2)}, "split: is for --dataset=image_folder; digits has its own parts, leave it out"),
+        ({"split": (0.8, 0.3), "dataset": "image_folder"}, "split: the shares must add up to 1, 0.8,0.3 add up to 1.1"),
+        ({"split_seed": 3}, "split_seed: is for --split; leave it out"),
+        (
+            {"split": (0.8, 0.1, 0.1), "dataset": "image_folder", "validation_share": 0.1},
+            "validation_share: --split has a validation part already; leave one of them out",
+        ),
+    ],
+)
+def test_flags_that_have_no_place_beside_each_other_are_refused(values, message):
+    with pytest.raises(ValueError) as caught:
+        RunConfig(**values)
+    assert str(caught.value).startswith(message)
+
+
 def test_milestones_keep_their_share_of_a_shorter_run():
     chosen = RunConfig(protocol="ie_cifar", epochs=16).chosen_protocol()
     assert chosen.epochs == 16 and chosen.settings.milestones == (8.0, 12.0)

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         subject = trained_subject(values) if values.run else saved_subject(values)
         dataset = chosen_data(values, subject)
         subject.scorer.require_fitting(dataset)
-    split = dataset.train if values.split == "train" else dataset.test
+        split = chosen_split(values, dataset)
     with command_line.memory_errors("evaluate.py"):
         usual = evaluation_batch_size(1, 1, subject.scorer.image_shape)
         batch_size = values.batch_size if values["batch_size"].present else usual
@@ -60,10 +60,13 @@ def evaluate_flags() -> flags.FlagValues:
         "saved_model": ("", "Score this SavedModel instead: a version's folder, or one that holds versions."),
         "dataset": ("", "Data set (train.py --list names them); the one trained on if empty."),
         "data_dir": ("", "Where the data lies; where it lay for the training if empty and the data set is the same."),
-        "split": ("test", "test or train: the split as the data set has it."),
+        "split": (
+            "test",
+            "test, validation or train: the part as the data set has it, or as the run's --split made it.",
+        ),
         "json": ("", "Write the scores to this file too."),
     }
-    needed: dict[str, Bounds] = {"runs_dir": Filled("a folder"), "split": one_of(("test", "train"))}
+    needed: dict[str, Bounds] = {"runs_dir": Filled("a folder"), "split": one_of(("test", "validation", "train"))}
     for name, (default, text) in texts.items():
         define(values, name, default, str, text, needed.get(name))
     size = "Height and width that images of many sizes are brought to; those that the network takes if 0."
@@ -200,13 +203,35 @@ def chosen_data(values: flags.FlagValues, subject: Subject) -> data.Dataset:
     if subject.reading and free_size:
         style = subject.reading.style
     limit: dict[str, Any] = {"max_pixels": subject.reading.max_pixels} if subject.reading else {}
+    if name == trained_on and not (values.data_dir and (Path(values.data_dir).expanduser() / "train").is_dir()):
+        limit |= split_of(subject.trained_on)
     dataset = data.load(
         name, data_dir=folder or None, image_size=size, download=values.download, reading=style, **limit
     )
     if subject.reading and style == subject.reading.style:
         train, test = (_read_as(subject.reading, split) for split in (dataset.train, dataset.test))
-        return dataclasses.replace(dataset, train=train, test=test)
+        validation = dataset.validation and _read_as(subject.reading, dataset.validation)
+        return dataclasses.replace(dataset, train=train, test=test, validation=validation)
     return dataset
+
+
+def split_of(trained_on: Mapping[str, Any]) -> dict[str, Any]:
+    """How a training parted its folder of classes, as arguments of `data.load`, from its flags."""
+    seed = trained_on.get("split_seed")
+    shares = tuple(trained_on.get("split") or ())
+    return {"split": shares, "seed": trained_on.get("seed", 0) if seed is None else seed} if shares else {}
+
+
+def chosen_split(values: flags.FlagValues, dataset: data.Dataset) -> data.Split:
+    """The part of the data set that `--split` names.
+
+    Raises:
+        ValueError: the data set has none of that name.
+    """
+    found = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}[values.split]
+    if found is None:
+        raise ValueError(f"split: {dataset.name} has no validation part; give test or train")
+    return found
 
 
 def _read_as(reading: data.Reading, split: data.Split) -> data.Split:

@@ -87,6 +87,23 @@ class OptimizerSettings:
             warmup_epochs=self.warmup_epochs * by,
         )
 
+    def of_kind(self, kind: str) -> OptimizerSettings:
+        """The same schedule for an optimizer of `kind`; of another than these settings', at `DEFAULTS`.
+
+        A rate or decay that suits one optimizer does not suit another, so neither is taken over.
+        """
+        if kind == self.kind:
+            return self
+        return replace(
+            DEFAULTS[kind],
+            decay_on=self.decay_on,
+            schedule=self.schedule,
+            milestones=self.milestones,
+            factor=self.factor,
+            warmup_epochs=self.warmup_epochs,
+            clip_norm=self.clip_norm,
+        )
+
     def _require_schedule(self) -> None:
         if not all(a < b for a, b in zip((0, *self.milestones), self.milestones, strict=False)):
             raise ValueError(f"milestones must be ascending epochs above 0, got {self.milestones}")
@@ -97,6 +114,14 @@ class OptimizerSettings:
             )
         if self.warmup_epochs and self.schedule != "cosine":
             raise ValueError(f"warmup_epochs needs schedule 'cosine', got schedule {self.schedule!r}")
+
+
+# Of PyTorch, but for SGD, whose rate nobody leaves at PyTorch's.
+DEFAULTS: dict[str, OptimizerSettings] = {
+    "sgd": OptimizerSettings(),
+    "adam": OptimizerSettings("adam", 0.001),
+    "adamw": OptimizerSettings("adamw", 0.001, weight_decay=0.01),
+}
 
 
 def build(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 from tfdistill.bounds import Bounds, annotated, check, choose, shown
-from tfdistill.data import NORMALIZATIONS, source_of
+from tfdistill.data import NORMALIZATIONS, require_split, source_of
 from tfdistill.methods import METHODS
 from tfdistill.networks.specification import Specification, require_network, specified
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings, Protocol
@@ -40,6 +40,7 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
             choose("normalization", self.normalization, NORMALIZATIONS)
         if self.protocol:
             choose("protocol", self.protocol, PROTOCOLS)
+        _check_split(self)
         _check_augmentation(self)
         if not self.networks:
             raise ValueError("networks: at least one is needed, such as --networks=resnet20")
@@ -110,7 +111,11 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
         said = {name: getattr(self, name) for name in names if getattr(self, name, None) is not None}
         if said.get("schedule", "step") != "step":
             said.setdefault("milestones", ())
-        settings = dataclasses.replace(protocol.settings, **said)
+        settings = protocol.settings.of_kind(self.optimizer) if self.optimizer else protocol.settings
+        for name in ("momentum", "nesterov"):
+            if name in said and settings.kind != "sgd":
+                raise ValueError(f"{name}: is for --optimizer=sgd, not {settings.kind}; leave it out")
+        settings = dataclasses.replace(settings, **said)
         return dataclasses.replace(protocol, settings=settings, batch_size=self.batch_size or protocol.batch_size)
 
     def to_dict(self) -> dict[str, Any]:
@@ -145,6 +150,14 @@ AUGMENTATION_FLAGS = {
     "mixup_alpha": ("mixup",),
     "mixing_probability": ("cutmix", "mixup"),
 }
+
+
+def _check_split(config: RunConfig) -> None:
+    require_split(config.dataset, config.split or ())
+    if config.split_seed is not None and not config.split:
+        raise ValueError("split_seed: is for --split; leave it out")
+    if config.split and len(config.split) == 3 and config.validation_share:
+        raise ValueError("validation_share: --split has a validation part already; leave one of them out")
 
 
 def _check_augmentation(config: RunConfig) -> None:

@@ -46,6 +46,8 @@ class RunData:
                 download=config.download,
                 reading=config.reading,
                 max_pixels=config.max_pixels,
+                split=config.split or (),
+                seed=config.seed if config.split_seed is None else config.split_seed,
             )
         except data.DataUnavailable as error:
             remedy = "configs/quickstart.flags runs on data that comes with the installation"
@@ -117,6 +119,8 @@ class RunData:
     def _splits(self) -> tuple[data.Split, dict[str, data.Split]]:
         share, examples, seed = self.config.validation_share, self.config.train_examples, self.config.seed
         train, monitors = self.dataset.train, {"test": self.dataset.test}
+        if self.dataset.validation:
+            monitors = {"validation": self.dataset.validation, **monitors}
         if share:
             if not 0 < round(share * len(train)) < len(train):
                 raise ValueError(f"validation_share: {share} of {len(train)} examples leaves a part empty")

@@ -9,7 +9,7 @@ from tfdistill.bounds import Bounds, Filled, Number, one_of
 from tfdistill.data import AUGMENTATIONS, MAX_PIXELS, NORMALIZATIONS, READINGS, TFDS_PATTERN
 from tfdistill.devices.runtime import PRECISIONS, STRATEGIES
 from tfdistill.optimizers import PROTOCOLS
-from tfdistill.optimizers.checks import DECAY_ON, SCHEDULES
+from tfdistill.optimizers.checks import DECAY_ON, KINDS, SCHEDULES
 
 # Bounds that several flags share. The largest are far beyond what anyone trains with: they keep a slip of the keyboard
 # from taking all memory, and numbers within what a float32 holds.
@@ -149,6 +149,18 @@ class DataFlags:
         unset="the data set's",
         value="NAME",
     )
+    split: tuple[float, ...] | None = flag(
+        None,
+        "image_folder with classes and no train/ and test/: shares of training, validation and test, such as "
+        "0.8,0.1,0.1, or of training and test, such as 0.8,0.2. The networks are scored on the validation images each "
+        "epoch, and on the test images at the end.",
+        Number(0, 1, above=True, below=True),
+        unset="as the folders say",
+        value="SHARE,SHARE",
+    )
+    split_seed: int | None = flag(
+        None, "Seed of --split: runs of one split seed have the same test images.", SEED, unset="--seed"
+    )
     train_examples: int = flag(0, "Number of training examples, balanced over the classes.", COUNT, unset="all of them")
     validation_share: float = flag(
         0.0,
@@ -203,6 +215,13 @@ class TrainingFlags:
         unset="the method's",
         value="NAME",
     )
+    optimizer: str | None = flag(
+        None,
+        "Optimizer of the networks. One that is not the protocol's starts from PyTorch's defaults: for adam a learning "
+        "rate of 0.001 without decay, for adamw 0.001 and a decay of 0.01.",
+        one_of(KINDS),
+        unset=PROTOCOLS_OWN,
+    )
     epochs: int = flag(
         0,
         "Length of the run. Milestones of the protocol keep their share of it.",
@@ -220,10 +239,15 @@ class TrainingFlags:
     learning_rate: float | None = flag(
         None, "Initial learning rate of the networks' optimizers.", FACTOR, unset=PROTOCOLS_OWN
     )
-    momentum: float | None = flag(None, "Momentum of the networks' optimizers.", SHARE_BELOW_ONE, unset=PROTOCOLS_OWN)
+    momentum: float | None = flag(
+        None, "Momentum of the networks' optimizers, for sgd.", SHARE_BELOW_ONE, unset=PROTOCOLS_OWN
+    )
     nesterov: bool | None = flag(None, "Use Nesterov's momentum in the networks' optimizers.", unset=PROTOCOLS_OWN)
     weight_decay: float | None = flag(
-        None, "Coupled weight decay of the networks' optimizers.", MILLION, unset=PROTOCOLS_OWN
+        None,
+        "Weight decay of the networks' optimizers: added to the gradient, and for adamw taken from the weight.",
+        MILLION,
+        unset=PROTOCOLS_OWN,
     )
     decay_on: str | None = flag(
         None,

@@ -79,7 +79,11 @@ def own_files(data: RunData, count: int = 4) -> list[bytes]:
         with contextlib.suppress(tf.errors.OpError, OSError):
             found = list(encoded_images(split)(tf.constant(positions)).numpy())
     elif config.dataset == "image_folder" and config.data_dir:
-        paths = [path for path in sorted(Path(config.data_dir).expanduser().glob("*/*/*.*")) if path.is_file()]
+        paths = [
+            path
+            for path in sorted(Path(config.data_dir).expanduser().glob("*/*.*" if config.split else "*/*/*.*"))
+            if path.is_file()
+        ]
         with contextlib.suppress(OSError):
             found = [path.read_bytes() for path in paths[:: max(1, len(paths) // count)][:count]]
     return [one for one in found if _is_readable(one, data)]
