@@ -6,24 +6,31 @@ distiller.compile()
 distiller.fit(train, validation_data=test, epochs=160)
 """
 
+from typing import TYPE_CHECKING
+
 import tfdistill.startup  # noqa: F401  (before TensorFlow)
 
-from tfdistill import data, losses, networks, optimizers, topology
-from tfdistill.engine.distiller import Distiller
-from tfdistill.methods import (
-    AFD,
-    CLILR,
-    DCM,
-    DML,
-    FFL,
-    IEDML,
-    KDCL,
-    METHODS,
-    ONE,
-    Alignment,
-    EnsembleKD,
-    Supervised,
-)
+from tfdistill import lazy, registration  # noqa: F401  (the second for Keras)
+
+if TYPE_CHECKING:
+    from tfdistill import data, losses, networks, optimizers, topology
+    from tfdistill.engine.distiller import Distiller
+    from tfdistill.methods import (
+        AFD,
+        CLILR,
+        DCM,
+        DML,
+        FFL,
+        IEDML,
+        KDCL,
+        METHODS,
+        ONE,
+        Alignment,
+        EnsembleKD,
+        Supervised,
+    )
+else:
+    __getattr__, __dir__ = lazy.attributes(__name__)
 
 __version__ = "0.1.0"
 

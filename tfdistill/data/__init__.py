@@ -1,15 +1,22 @@
 """Data: named datasets, subsets of them, and batches that are pure functions of (seed, step)."""
 
-from tfdistill.data.checking import describe_unreadable
-from tfdistill.data.dataset import Dataset, DataUnavailable, Split
-from tfdistill.data.pipeline import evaluation_batches, training_batches
-from tfdistill.data.selection import hold_out, take_subset
-from tfdistill.data.sources import DATASETS, TFDS_PATTERN, TFDS_SUMMARY, load, require_split, source_of
-from tfdistill.data.transforms.augmentation import AUGMENTATIONS, NORMALIZATIONS, Augmentation, Normalization
-from tfdistill.data.transforms.labels import corrupt_labels, smooth_labels
-from tfdistill.data.transforms.mixing import Cutout, Mixing
-from tfdistill.data.transforms.randaugment import RandAugment
-from tfdistill.data.transforms.readings import MAX_PIXELS, READINGS, Reading
+from typing import TYPE_CHECKING
+
+from tfdistill import lazy
+
+if TYPE_CHECKING:
+    from tfdistill.data.checking import describe_unreadable
+    from tfdistill.data.dataset import Dataset, DataUnavailable, Split
+    from tfdistill.data.pipeline import evaluation_batches, training_batches
+    from tfdistill.data.selection import hold_out, take_subset
+    from tfdistill.data.sources import DATASETS, TFDS_PATTERN, TFDS_SUMMARY, load, require_split, source_of
+    from tfdistill.data.transforms.augmentation import AUGMENTATIONS, NORMALIZATIONS, Augmentation, Normalization
+    from tfdistill.data.transforms.labels import corrupt_labels, smooth_labels
+    from tfdistill.data.transforms.mixing import Cutout, Mixing
+    from tfdistill.data.transforms.randaugment import RandAugment
+    from tfdistill.data.transforms.readings import MAX_PIXELS, READINGS, Reading
+else:
+    __getattr__, __dir__ = lazy.attributes(__name__)
 
 __all__ = [
     "AUGMENTATIONS",

@@ -1,12 +1,19 @@
 """Export of one trained network as a SavedModel that TensorFlow Serving serves without code of ours."""
 
-from tfdistill.export.asides import remove_remains
-from tfdistill.export.checks import check_export
-from tfdistill.export.exporter import export_network
-from tfdistill.export.folders import ExportError
-from tfdistill.export.saved_model import without_replicas
-from tfdistill.export.scoring import load_for_scoring
-from tfdistill.export.serving_files import repair_models_config, write_models_config
+from typing import TYPE_CHECKING
+
+from tfdistill import lazy
+
+if TYPE_CHECKING:
+    from tfdistill.export.asides import remove_remains
+    from tfdistill.export.checks import check_export
+    from tfdistill.export.exporter import export_network
+    from tfdistill.export.folders import ExportError
+    from tfdistill.export.saved_model import without_replicas
+    from tfdistill.export.scoring import load_for_scoring
+    from tfdistill.export.serving_files import repair_models_config, write_models_config
+else:
+    __getattr__, __dir__ = lazy.attributes(__name__)
 
 __all__ = [
     "ExportError",

@@ -5,18 +5,25 @@ learning rate into the momentum buffer (so a drop of the rate acts late), and Ad
 without bias correction.
 """
 
-from tfdistill.optimizers.carried import (
-    fit_for_replicas,
-    require_one_average,
-    require_optimizer,
-    rules_of,
-    with_loss_scale,
-)
-from tfdistill.optimizers.checks import DECAY_ON, KINDS, SCHEDULES
-from tfdistill.optimizers.protocols import PROTOCOLS, Protocol
-from tfdistill.optimizers.rules import SGD, Adam, AdamW
-from tfdistill.optimizers.schedules import Later, LearningRate, MultiStep, cosine, later
-from tfdistill.optimizers.settings import OptimizerSettings, build
+from typing import TYPE_CHECKING
+
+from tfdistill import lazy
+
+if TYPE_CHECKING:
+    from tfdistill.optimizers.carried import (
+        fit_for_replicas,
+        require_one_average,
+        require_optimizer,
+        rules_of,
+        with_loss_scale,
+    )
+    from tfdistill.optimizers.checks import DECAY_ON, KINDS, SCHEDULES
+    from tfdistill.optimizers.protocols import PROTOCOLS, Protocol
+    from tfdistill.optimizers.rules import SGD, Adam, AdamW
+    from tfdistill.optimizers.schedules import Later, LearningRate, MultiStep, cosine, later
+    from tfdistill.optimizers.settings import OptimizerSettings, build
+else:
+    __getattr__, __dir__ = lazy.attributes(__name__)
 
 __all__ = [
     "DECAY_ON",

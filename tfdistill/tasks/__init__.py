@@ -1,6 +1,13 @@
 """What is learned from labels: the supervised loss and the metrics of a task."""
 
-from tfdistill.tasks.classification import Classification
-from tfdistill.tasks.labels import complaint, first_wrong, require_classes
+from typing import TYPE_CHECKING
+
+from tfdistill import lazy
+
+if TYPE_CHECKING:
+    from tfdistill.tasks.classification import Classification
+    from tfdistill.tasks.labels import complaint, first_wrong, require_classes
+else:
+    __getattr__, __dir__ = lazy.attributes(__name__)
 
 __all__ = ["Classification", "complaint", "first_wrong", "require_classes"]

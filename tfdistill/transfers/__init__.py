@@ -1,11 +1,23 @@
 """Transfers, one file each: what one learner takes from one source."""
 
-from tfdistill.transfers.course import Course, courses
-from tfdistill.transfers.kd import KD
-from tfdistill.transfers.transfer import Lesson, Pairing, Preparation, Transfer
+from __future__ import annotations
 
-TRANSFERS: dict[str, type[Transfer]] = {
-    "kd": KD,
-}
+from typing import TYPE_CHECKING
+
+from tfdistill import lazy
+
+if TYPE_CHECKING:
+    from tfdistill.transfers.course import Course, courses
+    from tfdistill.transfers.kd import KD
+    from tfdistill.transfers.transfer import Lesson, Pairing, Preparation, Transfer
+else:
+    __getattr__, __dir__ = lazy.attributes(__name__)
+
+TRANSFERS: lazy.Lookup[type[Transfer]] = lazy.Lookup(
+    __name__,
+    {
+        "kd": "KD",
+    },
+)
 
 __all__ = ["KD", "TRANSFERS", "Course", "Lesson", "Pairing", "Preparation", "Transfer", "courses"]

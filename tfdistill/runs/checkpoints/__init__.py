@@ -6,10 +6,17 @@ of `arrays.npz`, and its own. A folder with a suffix is one that a save was busy
 checkpoint yet, `.replaced` stands in for a checkpoint until the save that replaces it has finished.
 """
 
-from tfdistill.runs.checkpoints.files import MANIFEST, CheckpointError
-from tfdistill.runs.checkpoints.fitting import assign, require_fit
-from tfdistill.runs.checkpoints.reading import Checkpoint, exist, newest, read
-from tfdistill.runs.checkpoints.writing import save, tidy
+from typing import TYPE_CHECKING
+
+from tfdistill import lazy
+
+if TYPE_CHECKING:
+    from tfdistill.runs.checkpoints.files import MANIFEST, CheckpointError
+    from tfdistill.runs.checkpoints.fitting import assign, require_fit
+    from tfdistill.runs.checkpoints.reading import Checkpoint, exist, newest, read
+    from tfdistill.runs.checkpoints.writing import save, tidy
+else:
+    __getattr__, __dir__ = lazy.attributes(__name__)
 
 __all__ = [
     "MANIFEST",
