@@ -84,3 +84,20 @@ def test_one_version_stands_everywhere():
     assert f'version="{version}"' in text_of("setup.py")
     assert f"\nversion: {version}\n" in text_of("CITATION.cff")
     assert re.findall(r"^## (\d\S+)", text_of("CHANGELOG.md"), flags=re.MULTILINE)[0] == version
+
+
+def python_blocks(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", text_of(page), flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.usefixtures("plain_decoding")
+def test_the_readme_runs(tmp_path, monkeypatch):
+    """Every Python block, pasted as it stands; only the ten epochs are one."""
+    monkeypatch.chdir(tmp_path)
+    blocks = python_blocks("README.md")
+    assert len(blocks) == 2 and blocks[0].count("epochs=10") == 1
+    for block in blocks:
+        names: dict = {}
+        exec(block.replace("epochs=10", "epochs=1"), names)
+    assert set(names["peer"].output) >= {"features", "logits"}
+    assert (tmp_path / "saved_models" / "digits" / "resnet8" / "1" / "saved_model.pb").is_file()
