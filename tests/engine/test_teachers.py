@@ -95,11 +95,37 @@ def test_a_teacher_is_nowhere_but_in_the_losses(trained):
     assert not teachers & {id(variable) for variable in distiller.state().values()}
     assert list(distiller.deliverables()) == ["one", "two"]
     assert not [name for name in history if "teacher" in name]
+    assert [name for name in history if "val_ensemble" in name]
     images = next(iter(data()))["images"]
     taps = distiller(images)
     assert list(taps) == ["one", "two"]
     mean = (taps["one"]["logits"] + taps["two"]["logits"]) / 2
     np.testing.assert_allclose(distiller.ensemble(taps)["logits"], mean, atol=1e-6)
+
+
+def test_fit_scores_teachers_once_as_evaluation_scores_networks(trained):
+    distiller = trained[0]
+    teacher = distiller.teachers[0]
+    labels = np.concatenate([batch["labels"] for batch in data()])
+    logits = np.concatenate([teacher(batch["images"], training=False)["logits"] for batch in data()])
+    assert list(distiller.teacher_scores) == ["teacher/accuracy", "teacher/top5", "teacher/cross_entropy"]
+    hits = (logits.argmax(1) == labels).mean()
+    assert distiller.teacher_scores["teacher/accuracy"] == pytest.approx(hits)
+    first = distiller.teacher_scores
+    assert distiller.evaluate(data(), return_dict=True, verbose=0).keys() == {
+        f"{owner}/{metric}" for owner in ("one", "two", "ensemble") for metric in distiller.task.metric_names
+    }
+    distiller.fit(data(1), validation_data=data(1), verbose=0)
+    assert distiller.teacher_scores is first
+
+
+def test_a_teacher_that_is_no_number_is_refused_before_the_first_step():
+    teacher = linear("teacher", 3)
+    teacher.layers[-1].kernel.assign(np.full((2, 2), np.nan, "float32"))
+    distiller = Taught([linear("one", 1)], teachers=[teacher])
+    distiller.compile(PLAIN)
+    with pytest.raises(FloatingPointError, match=r"^teacher teacher: variable dense.*/kernel is not finite as given$"):
+        distiller.fit(data(), verbose=0)
 
 
 def test_under_xla_and_two_replicas_a_teacher_teaches_the_same(trained, two_replicas):
@@ -116,9 +142,8 @@ def test_teachers_that_do_not_fit_are_refused_in_one_line():
     one = linear("one", 1)
     shared = keras.Model(one.input, {"logits": one.output["logits"] * 2.0}, name="shared")
     for teachers, said in {
-        (linear("one", 2),): "teachers: one is the name of another network or teacher",
-        (linear("t"), linear("t")): "teachers: t is the name of another network or teacher",
-        (linear("ensemble"),): "teachers: ensemble is the name",
+        (one,): "teachers: one is given twice",
+        (linear("ensemble"),): "teachers: the name 'ensemble' is the ensemble's",
         (linear("t", classes=3),): "teachers: one tells 2 classes apart, t 3; a teacher and the networks need the same",
         (linear("t", size=2),): r"teachers: one reads images \(1, 1, 2\), t \(1, 2, 2\)",
         (shared,): "teachers: shared shares dense.*/kernel with the network one, and a teacher is never moved",
@@ -128,6 +153,15 @@ def test_teachers_that_do_not_fit_are_refused_in_one_line():
             Taught([one], teachers=teachers)
     with pytest.raises(ValueError, match=r"^teachers: must be models in a list"):
         Taught([one], teachers=linear("t"))
+
+
+def test_teachers_of_another_models_name_are_renamed_with_a_warning():
+    networks, teachers = [linear("one", 1)], [linear("one", 2), linear("t", 3), linear("t", 4)]
+    with pytest.warns(
+        UserWarning, match=r"^teachers: one is another model's name; they are one_teacher, t_1, t_2 now$"
+    ):
+        distiller = Taught(networks, teachers=teachers)
+    assert [one.name for one in (*networks, *distiller.teachers)] == ["one", "one_teacher", "t_1", "t_2"]
 
 
 def test_an_update_that_would_move_a_teacher_is_refused():

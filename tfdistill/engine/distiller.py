@@ -68,6 +68,7 @@ class Distiller(keras.Model):
         check_networks(networks, self.distribute_strategy)
         self.networks = list(networks)
         self._teachers = Teachers()
+        self.teacher_scores: dict[str, float] = {}
         self.add_teachers(teachers)
         self.helpers: dict[str, keras.Model] = {}
         self.task = task or Classification()
@@ -87,6 +88,7 @@ class Distiller(keras.Model):
         self._plan: tuple[Phase, ...] | None = None
         self.trackers: dict[str, keras.metrics.Mean] = {}
         self.evaluation_trackers: dict[str, keras.metrics.Mean] = {}
+        self.teacher_trackers: dict[str, keras.metrics.Mean] = {}
         self.built = True
 
     @property
@@ -175,6 +177,8 @@ class Distiller(keras.Model):
                 names = logged.training_names(plan, self.networks, self.task.training_metric_names)
                 self.trackers = logged.means(names)
                 self.evaluation_trackers = logged.means(self.metrics_names, "val_")
+                taught_by = logged.score_names(self.teachers, self.task.metric_names, ensemble=False)
+                self.teacher_trackers = logged.means(taught_by, "teacher_")
             self._plan = plan
         return self._plan
 
@@ -311,7 +315,10 @@ class Distiller(keras.Model):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         **keras_arguments: Any,
     ) -> keras.callbacks.History:
-        """`keras.Model.fit`, with the phases of the method; arguments and history are Keras' own."""
+        """`keras.Model.fit`, with the phases of the method; arguments and history are Keras' own.
+
+        Teachers are scored once, on `validation_data`, before the first step; see `teacher_scores`.
+        """
         if not self.compiled:
             raise ValueError("fit: call compile() first; without arguments it takes the paper's recipe")
         require_strategy(self._made_under, self.distribute_strategy)
@@ -326,6 +333,8 @@ class Distiller(keras.Model):
         self._require_sound(x, y)
         if isinstance(scored := keras_arguments.get("validation_data"), tuple) and len(scored) > 1:
             self._require_sound(scored[0], scored[1], "validation example")
+        if not self.teacher_scores:
+            self._score_teachers_on(keras_arguments)
         self.phases_trained.clear()
         self.guard.begin()
         if self.optimizers.begin(initial_epoch, epochs):
@@ -360,6 +369,39 @@ class Distiller(keras.Model):
         self.guard.look_at_scored()
         self.guard.tell_of_scores(scores)
         return scores if return_dict else [scores[name] for name in self.metrics_names]
+
+    def score_teachers(self, x: Any = None, y: Any = None, **keras_arguments: Any) -> dict[str, float]:
+        """Scores every teacher as `evaluate` scores the networks, and keeps the scores in `teacher_scores`.
+
+        Returns:
+            The scores by `<teacher>/<metric>`; empty where there is no teacher.
+        """
+        if not self.teachers:
+            return {}
+        self.guard.look_at_teachers()
+        of_networks = self.test_function
+        self.test_function = loops.evaluation(
+            self, self._steps.score_teachers, logged.results_of(self.teacher_trackers)
+        )
+        try:
+            with batches.one_line_errors():
+                scores = super().evaluate(x, y, return_dict=True, **keras_arguments)
+        finally:
+            self.test_function = of_networks
+        self.guard.look_at_scored()
+        self.guard.tell_of_scores(scores)
+        self.teacher_scores = {name: float(scores[name]) for name in self.teacher_trackers}
+        return self.teacher_scores
+
+    def _score_teachers_on(self, of_fit: Mapping[str, Any]) -> None:
+        """Scores them on the validation data that `fit` was given, if any; an iterator is left for the networks."""
+        data = of_fit.get("validation_data")
+        if not self.teachers or data is None or hasattr(data, "__next__"):
+            return
+        names = {"validation_steps": "steps", "validation_batch_size": "batch_size"}
+        chosen = {ours: of_fit[theirs] for theirs, ours in names.items() if theirs in of_fit}
+        given = keras.utils.unpack_x_y_sample_weight(data) if isinstance(data, tuple | list) else (data,)
+        self.score_teachers(**dict(zip(("x", "y", "sample_weight"), given, strict=False)), verbose=0, **chosen)
 
     def _require_sound(self, images: Any, labels: Any, place: str = "example") -> None:
         """Refuses arrays that hold what is no number or no class; a data set is looked at while it is read."""
@@ -417,7 +459,7 @@ class Distiller(keras.Model):
     def make_test_function(self, force: bool = False) -> None:
         """As `make_train_function`; see `loops.evaluation`."""
         if self.test_function is None or force:
-            self.test_function = loops.evaluation(self, logged.results_of(self.evaluation_trackers))
+            self.test_function = loops.evaluation(self, self.test_step, logged.results_of(self.evaluation_trackers))
 
     def _maybe_symbolic_build(self, *arguments: Any, **keywords: Any) -> None:
         """Everything is built already; Keras' symbolic build fails under several replicas."""
@@ -433,7 +475,7 @@ class Distiller(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        return [*self.trackers.values(), *self.evaluation_trackers.values()]
+        return [*self.trackers.values(), *self.evaluation_trackers.values(), *self.teacher_trackers.values()]
 
     @property
     def metrics_names(self) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.devices.workers import Workers
+from tfdistill.engine.state import keyed
 from tfdistill.tasks import complaint
 
 EVERY = 32
@@ -93,6 +94,7 @@ class Guard:
         """
         self._logs, self._executions, self._first_step = [], 0, self._distiller.steps_trained
         self.labels.forget()
+        self.look_at_teachers()
         self.look_at_variables("before the first step" if self._first_step == 0 else f"at step {self._first_step}")
 
     def executed(self, logs: Mapping[str, tf.Tensor]) -> None:
@@ -174,7 +176,20 @@ class Guard:
         Raises:
             FloatingPointError: one is not finite; one line names it and what it belongs to.
         """
-        state = {key: one for key, one in self._distiller.state().items() if not key.startswith("metrics/")}
+        self._require_finite(
+            {key: one for key, one in self._distiller.state().items() if not key.startswith("metrics/")}, when
+        )
+
+    def look_at_teachers(self) -> None:
+        """Looks at every variable of the teachers, which never changes; with several workers all have to call it.
+
+        Raises:
+            FloatingPointError: one is not finite; one line names it and its teacher.
+        """
+        if teachers := self._distiller.teachers:
+            self._require_finite(keyed({f"teachers/{one.name}": one.variables for one in teachers}), "as given")
+
+    def _require_finite(self, state: Mapping[str, keras.Variable], when: str) -> None:
         wrong = _wrong_variable(state, self._distiller.distribute_strategy)
         workers: Workers = self._distiller.workers
         others = workers.gather(int(bool(wrong)))

@@ -21,9 +21,9 @@ def training_names(plan: Sequence[Phase], networks: Sequence[keras.Model], metri
     return list(dict.fromkeys(names))
 
 
-def score_names(networks: Sequence[keras.Model], metrics: Sequence[str]) -> list[str]:
-    """Of every network, and of their ensemble where there are several, its metrics."""
-    owners = [network.name for network in networks] + (["ensemble"] if len(networks) > 1 else [])
+def score_names(networks: Sequence[keras.Model], metrics: Sequence[str], *, ensemble: bool = True) -> list[str]:
+    """The metrics of every network and, if there is one, of their ensemble."""
+    owners = [network.name for network in networks] + (["ensemble"] if ensemble and len(networks) > 1 else [])
     return [f"{owner}/{metric}" for owner in owners for metric in metrics]
 
 

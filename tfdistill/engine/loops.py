@@ -52,12 +52,20 @@ def training(distiller: keras.Model, results: Results) -> Callable[[Any], dict[s
     return train
 
 
-def evaluation(distiller: keras.Model, results: Results) -> Callable[[Any], dict[str, tf.Tensor]]:
-    """A function that takes the batches of one execution from an iterator, and stops where the data does."""
+def evaluation(
+    distiller: keras.Model, step: Callable[[Any], Any], results: Results
+) -> Callable[[Any], dict[str, tf.Tensor]]:
+    """A function that takes the batches of one execution from an iterator, and stops where the data does.
+
+    Args:
+        distiller: says the steps per execution.
+        step: scores a batch, in a replica.
+        results: gives the logs.
+    """
 
     @tf.function(autograph=False)
     def run(data: Any) -> None:
-        distiller.distribute_strategy.run(distiller.test_step, args=(data,))
+        distiller.distribute_strategy.run(step, args=(data,))
 
     def test(iterator: Any) -> dict[str, tf.Tensor]:
         for done in range(distiller.steps_per_execution):

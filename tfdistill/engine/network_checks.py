@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfdistill import keras_settings
 from tfdistill.engine.updates import Phase
 from tfdistill.networks.graphs import closed_models, is_functional
-from tfdistill.networks.names import tell_apart
+from tfdistill.networks.names import tell_apart, tell_teachers_apart
 from tfdistill.networks.probabilities import require_logits
 
 RESERVED = "ensemble"
@@ -58,13 +58,15 @@ def check_teachers(teachers: Sequence[Any], networks: Sequence[keras.Model], str
     if not isinstance(teachers, Sequence):
         raise ValueError(f"teachers: must be models in a list, not {teachers!r:.80}")
     _require_models(teachers, "teachers")
-    names = [model.name for model in (*networks, *teachers)]
-    for teacher in teachers:
-        if names.count(teacher.name) > 1 or teacher.name == RESERVED:
+    for first, second in itertools.combinations((*networks, *teachers), 2):
+        if first is second:
             raise ValueError(
-                f"teachers: {teacher.name} is the name of another network or teacher; give the teacher one of its own, "
-                f"as tfdistill.teacher(..., name='teacher') does"
+                f"teachers: {first.name} is given twice; a teacher is built once more, or loaded from a file"
             )
+    tell_teachers_apart(teachers, networks)
+    for teacher in teachers:
+        if teacher.name == RESERVED:
+            raise ValueError(f"teachers: the name {RESERVED!r} is the ensemble's; give that teacher another")
         _require_graph(teacher, "teachers")
         _require_taps(teacher, "teachers")
         _require_one_input(teacher, "teachers")

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import keras
 import tensorflow as tf
 
 from tfdistill.engine import batches, logged
@@ -51,6 +52,25 @@ class Steps:
 
     def score(self, data: Any) -> None:
         """Metrics of every network and of their ensemble; `batch["weight"]` 0 leaves a padding example out."""
+        self._score(data, self._outputs_of_networks, self.distiller.evaluation_trackers)
+
+    def score_teachers(self, data: Any) -> None:
+        """Metrics of every teacher, as `score` gives those of the networks."""
+        self._score(data, self._outputs_of_teachers, self.distiller.teacher_trackers)
+
+    def _outputs_of_networks(self, images: tf.Tensor) -> dict[str, Taps]:
+        taps = self.distiller(images, training=False)
+        scored: dict[str, Taps] = {network.name: taps[network.name] for network in self.distiller.networks}
+        if len(self.distiller.networks) > 1:
+            scored["ensemble"] = self.distiller.ensemble(taps)
+        return scored
+
+    def _outputs_of_teachers(self, images: tf.Tensor) -> dict[str, Taps]:
+        return {teacher.name: teacher(images, training=False) for teacher in self.distiller.teachers}
+
+    def _score(
+        self, data: Any, outputs_of: Callable[[tf.Tensor], dict[str, Taps]], trackers: Mapping[str, keras.metrics.Mean]
+    ) -> None:
         distiller = self.distiller
         given = self.given(data)
         batch, wrong = distiller.task.readied(given, distiller.classes)
@@ -58,15 +78,10 @@ class Steps:
             counted = wrong if "weight" not in batch else wrong & (tf.reshape(batch["weight"], [-1]) != 0)
             distiller.guard.scored_labels.note(given["labels"], counted)
         share = batches.share_of(batch, distiller.distribute_strategy.num_replicas_in_sync, summed=False)
-        taps = distiller(share.batch["images"], training=False)
-        scored: dict[str, Taps] = {network.name: taps[network.name] for network in distiller.networks}
-        if len(distiller.networks) > 1:
-            scored["ensemble"] = distiller.ensemble(taps)
-        for name, outputs in scored.items():
+        weight = share.values(share.batch["weight"]) if "weight" in batch else None
+        for name, outputs in outputs_of(share.batch["images"]).items():
             for metric, value in distiller.task.metrics(share.batch, outputs).items():
-                weight = share.values(share.batch["weight"]) if "weight" in batch else None
-                tracker = distiller.evaluation_trackers[f"{name}/{metric}"]
-                tracker.update_state(share.values(value), sample_weight=weight)
+                trackers[f"{name}/{metric}"].update_state(share.values(value), sample_weight=weight)
 
     def given(self, data: Any) -> dict[str, tf.Tensor]:
         """A batch by name, as it was given.

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import keras
 
 
-def distinct(names: Sequence[str]) -> list[str]:
+def distinct(names: Sequence[str], taken: Collection[str] = ()) -> list[str]:
     """The names, with a number where one comes more than once: "resnet32_1", "resnet32_2".
 
     A number whose name is another network's already is passed over.
 
     Args:
         names: in the order of the networks.
+        taken: other models' names, which no network gets with its number.
     """
-    counts, used = Counter(names), set(names)
+    counts, used = Counter(names), {*names, *taken}
     found = []
     for name in names:
         if counts[name] > 1:
@@ -27,6 +28,24 @@ def distinct(names: Sequence[str]) -> list[str]:
             used.add(name)
         found.append(name)
     return found
+
+
+def tell_teachers_apart(teachers: Sequence[keras.Model], networks: Sequence[keras.Model]) -> None:
+    """Renames teachers that have the name of a network, as "resnet20_teacher", or of each other; warns once of it.
+
+    Args:
+        teachers: models; the same object twice is left to `network_checks`.
+        networks: the learners, which keep their names.
+    """
+    taken = {network.name for network in networks}
+    own = [f"{one.name}_teacher" if one.name in taken else one.name for one in teachers]
+    names = distinct(own, taken)
+    renamed = [one.name for one, name in zip(teachers, names, strict=True) if one.name != name]
+    if not renamed or len({id(one) for one in (*teachers, *networks)}) < len(teachers) + len(networks):
+        return
+    for teacher, name in zip(teachers, names, strict=True):
+        teacher.name = name
+    warnings.warn(f"teachers: {renamed[0]} is another model's name; they are {', '.join(names)} now", stacklevel=4)
 
 
 def tell_apart(networks: Sequence[keras.Model]) -> None:
