@@ -15,7 +15,7 @@ from tfdistill.commands import command_line
 from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN
 from tfdistill.methods import METHODS
 from tfdistill.networks import APPLICATIONS, NETWORKS
-from tfdistill.runs.config import RunConfig
+from tfdistill.runs.config import NOT_HYPERPARAMETERS, RunConfig
 
 
 def config_of(*arguments: str) -> RunConfig:
@@ -40,7 +40,7 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
     given = RunConfig(
         method="dml",
         networks=("resnet8", "resnet14"),
-        dataset="cifar10",
+        dataset="image_folder",
         data_dir="somewhere",
         download=False,
         image_size=32,
@@ -57,8 +57,11 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
         label_noise_seed=4,
         normalization="c10wrn",
         train_examples=100,
+        split=(0.75, 0.25),
+        split_seed=4,
         validation_share=0.25,
         protocol="ie_cifar",
+        optimizer="sgd",
         epochs=3,
         steps=7,
         batch_size=50,
@@ -108,7 +111,7 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
 def test_hyperparameters_are_read_from_the_constructor(method):
     values = command_line.run_flags()
     parameters = inspect.signature(METHODS[method]).parameters
-    expected = {name: one.default for name, one in parameters.items() if name not in ("networks", "task", "seed")}
+    expected = {name: one.default for name, one in parameters.items() if name not in NOT_HYPERPARAMETERS}
     prefix = f"{method}."
     found = {name.removeprefix(prefix): values[name].default for name in values if name.startswith(prefix)}
     assert found == {name: list(one) if isinstance(one, tuple) else one for name, one in expected.items()}
