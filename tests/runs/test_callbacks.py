@@ -1,8 +1,10 @@
 """Checkpoints, the record, TensorBoard and the terminal, around a distiller of two tiny networks."""
 
+import io
 import os
 import signal
 import time
+import types
 
 import keras
 import numpy as np
@@ -252,10 +254,61 @@ def test_a_log_file_gets_one_line_per_epoch(tmp_path, capsys):
     assert not progress.interactive
     capsys.readouterr()
     run.fit(progress)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == EPOCHS
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "compiling the first step" and len(lines) == EPOCHS
     assert lines[0].startswith("epoch 1/2 step 4/8: one/accuracy 0.") and "two/accuracy" in lines[0]
     assert lines[1].startswith("epoch 2/2 step 8/8: ") and lines[1].endswith(" images/s, 0:00:00 left")
+
+
+class Watched:
+    """`Progress` on a run that is made up: 2 images a second in batches of 4, 100 steps of 2 s in 2 epochs."""
+
+    steps_trained, task = 0, types.SimpleNamespace(headline="accuracy")
+
+    def __init__(self, terminal: bool) -> None:
+        self.seconds, self.output = 0.0, io.StringIO()
+        self.output.isatty = lambda: terminal
+        record = types.SimpleNamespace(batch_size=4, images_per_second=2.0)
+        self.progress = watching.Progress(2, 100, record, output=self.output, clock=lambda: self.seconds)
+        self.progress.set_model(self)
+
+    def epoch(self, number: int) -> list[str]:
+        """What an epoch of 50 steps prints; the first step of all is compiled for half a minute."""
+        begin = len(self.output.getvalue())
+        self.progress.on_train_begin()
+        self.progress.on_epoch_begin(number)
+        for step in range(50):
+            self.steps_trained += 1
+            self.seconds += 2.0 if self.steps_trained > 1 else 30.0
+            self.progress.on_train_batch_end(step, {"one/accuracy": 0.25, "one/loss": 1.0})
+        self.progress.on_test_begin()
+        self.progress.on_epoch_end(number, {"one/accuracy": 0.25, "one/loss": 1.0, "val_one/accuracy": 0.5})
+        return self.output.getvalue()[begin:].split("\n")
+
+
+def test_a_file_has_a_line_after_compiling_and_then_one_per_minute_and_epoch():
+    watched = Watched(terminal=False)
+    rate = "0.5 steps/s, 2 images/s"
+    assert watched.epoch(0) == [
+        "compiling the first step",
+        f"epoch 1/2 step 6/100: one/accuracy 0.2500  {rate}, 0:03:08 left",
+        f"epoch 1/2 step 36/100: one/accuracy 0.2500  {rate}, 0:02:08 left",
+        f"epoch 1/2 step 50/100: one/accuracy 0.2500 val_one/accuracy 0.5000  {rate}, 0:01:40 left",
+        "",
+    ]
+    assert [line.split(":")[0] for line in watched.epoch(1)] == ["epoch 2/2 step 80/100", "epoch 2/2 step 100/100", ""]
+
+
+def test_a_terminal_has_one_line_that_is_renewed_and_kept_where_an_epoch_ends(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    watched = Watched(terminal=True)
+    line, rest = watched.epoch(0)
+    drawn = line.split("\r")
+    assert rest == "" and drawn[0] == "compiling the first step" and drawn[-2].rstrip() == "epoch 1/2 scoring"
+    assert len(drawn) == 50 + 3 and all(len(one) <= 49 for one in drawn[:-1])
+    assert drawn[1] == "epoch 1/2 step 1/100: one/accuracy 0.2500  0.5 st"
+    assert len(drawn[-2]) == len(drawn[-3]), "what was drawn before is blanked out"
+    assert drawn[-1].startswith("epoch 1/2 step 50/100: ") and drawn[-1].endswith(" 0:01:40 left")
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0:00:00"), (61.0, "0:01:01"), (36_125.9, "10:02:05")])

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfdistill import data
 from tfdistill.commands import command_line, explain
+from tfdistill.commands.start_message import start_message
 from tfdistill.devices import memory
 from tfdistill.devices.workers import ending_with_the_others, lost_worker
 from tfdistill.engine.term_checks import SilentTermError
@@ -63,6 +64,7 @@ def _train(run: Run) -> int:
         run.check_terms()
         with command_line.one_line_errors("train.py"):
             run.open()
+        announce(run)
         run.train()
     except SilentTermError as error:
         print(f"train.py: error: {error}", file=sys.stderr)
@@ -95,6 +97,12 @@ def _train(run: Run) -> int:
         return 1
     with command_line.one_line_errors("train.py"):
         return run.finish()
+
+
+def announce(run: Run) -> None:
+    """Says what is about to be trained, where something is; of several workers the chief does."""
+    if run.workers.is_chief and run.distiller.steps_trained < run.total_steps:
+        print(start_message(run), flush=True)
 
 
 def _in_one_line(error: OSError) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import keras
 import tensorflow as tf
@@ -75,49 +76,90 @@ class TensorBoard(keras.callbacks.Callback):
             raise FileError(f"{self.folder}: events cannot be written: {said}") from error
 
 
-class Progress(keras.callbacks.ProgbarLogger):
-    """Keras' bar with the accuracies and losses on a terminal; in a log file, a line per epoch and per minute.
+class Progress(keras.callbacks.Callback):
+    """How far the run is, and how long it will take: one line renewed on a terminal; in a file a line now and then.
+
+    A file gets a line when the first step is compiled, one soon after, and then one per epoch and per minute.
 
     Args:
         epochs: of the whole run.
         total_steps: of the whole run, for the time left.
-        record: whose rows are shown.
+        record: whose speed is shown.
+        output: where the lines go; standard output if not given.
+        clock: the time in seconds, from any beginning.
     """
 
-    def __init__(self, epochs: int, total_steps: int, record: Record) -> None:
+    # Seconds: until the first line of speed in a file, between two lines there, and between two on a terminal.
+    SOON, OFTEN, RENEWED = 10.0, 60.0, 0.2
+
+    def __init__(
+        self,
+        epochs: int,
+        total_steps: int,
+        record: Record,
+        output: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__()
         self.run_epochs, self.total_steps, self.record = epochs, total_steps, record
-        self.interactive = sys.stdout.isatty()
-        self.progbar: Any = None
-        self._told = time.monotonic()
+        self._output, self._clock = output, clock
+        self._epoch, self._told, self._drawn = 0, 0.0, ""
+        self._begun = self._compiled = False
 
-    def set_params(self, params: dict[str, Any]) -> None:
-        # A run may be several calls of `fit`, each silent by itself and of a part of the epochs.
-        super().set_params({**params, "verbose": int(self.interactive), "epochs": self.run_epochs})
+    @property
+    def output(self) -> TextIO:
+        """Where the lines go."""
+        return self._output or sys.stdout
+
+    @property
+    def interactive(self) -> bool:
+        """Whether somebody watches one line being renewed."""
+        return self.output.isatty()
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        if not self._begun:  # a run may be several calls of `fit`
+            self._begun = True
+            self._print("compiling the first step", lasting=not self.interactive)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        # The last of several steps per execution may lie behind the end of the epoch.
-        super().on_train_batch_end(min(batch, self.target - 1), _shown(logs))
-        if not self.interactive and time.monotonic() - self._told >= 60:
-            self._tell("", logs)
+        now = self._clock()
+        if not self._compiled:
+            self._compiled, self._told = True, now - self.OFTEN + self.SOON
+        if now - self._told >= (self.RENEWED if self.interactive else self.OFTEN):
+            self._tell(logs, lasting=not self.interactive)
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        if self.interactive and self._begun:
+            self._print(f"epoch {self._epoch + 1}/{self.run_epochs} scoring", lasting=False)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        if self.progbar is not None:
-            super().on_epoch_end(epoch, {name: value for name, value in _shown(logs).items() if "val_" not in name})
-            self.progbar = None
-        self._tell(f"epoch {epoch + 1}/{self.run_epochs} ", logs)
+        self._epoch = epoch
+        self._tell(logs, lasting=True)
 
-    def _tell(self, epoch: str, logs: Mapping[str, Any] | None) -> None:
-        self._told = time.monotonic()
-        step, speed = self.model.steps_trained, self.record.images_per_second
-        left = (self.total_steps - step) * self.record.batch_size / speed if speed else None
-        shown = " ".join(f"{name} {value:.4f}" for name, value in _shown(logs).items() if "accuracy" in name)
-        timing = f"{speed:.0f} images/s, {_duration(left)} left" if left is not None else ""
-        print(f"{epoch}step {step}/{self.total_steps}: {shown}  {timing}", flush=True)
+    def _tell(self, logs: Mapping[str, Any] | None, *, lasting: bool) -> None:
+        self._told = self._clock()
+        step, speed, headline = self.model.steps_trained, self.record.images_per_second, self.model.task.headline
+        scores = {name: value for name, value in (logs or {}).items() if name.endswith(f"/{headline}")}
+        shown = " ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        timing = ""
+        if speed:
+            left = (self.total_steps - step) * self.record.batch_size / speed
+            per_step = speed / self.record.batch_size
+            timing = f"{per_step:.3g} steps/s, {speed:.0f} images/s, {_duration(left)} left"
+        place = f"epoch {self._epoch + 1}/{self.run_epochs} step {step}/{self.total_steps}"
+        self._print(f"{place}: {shown}  {timing}", lasting=lasting)
 
-
-def _shown(logs: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in (logs or {}).items() if name.endswith(("/accuracy", "/loss"))}
+    def _print(self, line: str, *, lasting: bool) -> None:
+        """Writes a line in place of the one that was drawn before; the next one replaces it unless it is lasting."""
+        if not lasting:
+            line = line[: shutil.get_terminal_size().columns - 1]
+        over = "\r" if self._drawn else ""
+        # Blanks, as not every terminal knows how to clear a line.
+        print(f"{over}{line:<{len(self._drawn)}}", end="\n" if lasting else "", file=self.output, flush=True)
+        self._drawn = "" if lasting else line
 
 
 def _duration(seconds: float) -> str:

@@ -1,0 +1,139 @@
+"""What a training says of itself before its first step."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import textwrap
+from collections.abc import Iterable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.commands.explain import describe, parameters
+from tfdistill.data import Split
+from tfdistill.runs.run import Run
+
+WIDTH, LABEL = 120, 12
+# Names in a row; the others are counted.
+MOST_NAMES = 4
+
+
+def start_message(run: Run) -> str:
+    """Data, networks, updates with their optimizers, length, devices, and where things lie: about a dozen lines.
+
+    Args:
+        run: a run that is open, or that has no checkpoint yet.
+    """
+    rows = [
+        ("data", _data(run)),
+        ("networks", _models(run.distiller.networks)),
+        ("teachers", _teachers(run.distiller.teachers)),
+        ("helpers", _helpers(list(run.distiller.helpers.values()))),
+        *[("optimizer" if not number else "", text) for number, text in enumerate(_optimizers(run))],
+        ("length", _length(run)),
+        ("computed", _devices(run)),
+        ("run", f"{run.folder.path} (the same command goes on from its checkpoints)"),
+        ("exports", os.path.join(run.config.export_dir, run.config.run_name) if run.config.export else "none"),
+        ("watch", shlex.join(["tensorboard", f"--logdir={run.folder.logs}"])),
+    ]
+    lines = [
+        textwrap.fill(
+            text,
+            WIDTH,
+            initial_indent=f"{label:<{LABEL}}",
+            subsequent_indent=" " * LABEL,
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+        for label, text in rows
+        if text
+    ]
+    return "\n".join(["", *lines, ""])
+
+
+def class_sizes(labels: np.ndarray, names: Sequence[str]) -> str:
+    """How many examples the smallest and the largest class have.
+
+    Args:
+        labels: integers [N].
+        names: of the classes.
+    """
+    counts = np.bincount(labels, minlength=len(names))
+    fewest, most = int(counts.argmin()), int(counts.argmax())
+    if counts[fewest] == counts[most]:
+        return f"{counts[most]:,} of each class"
+    return f"{counts[fewest]:,} of class {names[fewest]} to {counts[most]:,} of class {names[most]}"
+
+
+def _data(run: Run) -> str:
+    height, width, channels = run.data.image_shape
+    names, train = run.data.class_names, run.data.train
+    scored = [f"{name} {len(split):,}" for name, split in run.data.monitors.items()]
+    kinds = f"{len(names)} classes" if len(names) > 1 else "1 class"
+    return (
+        f"{run.data.name}: {kinds}, images of {height}×{width}×{channels}{_stored(train)}; train {len(train):,}: "
+        f"{class_sizes(train.labels, names)}; {', '.join(scored)}"
+    )
+
+
+def _stored(split: Split) -> str:
+    return " read from disk" if split.on_disk else ""
+
+
+def _models(models: Sequence[keras.Model]) -> str:
+    return ", ".join(f"{model.name} {parameters([model]):,}" for model in models) + " parameters"
+
+
+def _teachers(models: Sequence[keras.Model]) -> str:
+    if not models:
+        return ""
+    return ", ".join(f"{model.name} {model.count_params():,}" for model in models) + " weights, which nothing moves"
+
+
+def _helpers(models: Sequence[keras.Model]) -> str:
+    if not models:
+        return ""
+    return f"{listed(model.name for model in models)}: {parameters(models):,} parameters, for the training alone"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in a row, the last ones of many only counted."""
+    shown = list(names)
+    if len(shown) > MOST_NAMES + 1:
+        shown = [*shown[:MOST_NAMES], f"{len(shown) - MOST_NAMES} others"]
+    return ", ".join(shown)
+
+
+def _optimizers(run: Run) -> list[str]:
+    """A text per group of updates: who is moved, and by what rule."""
+    groups: dict[str, list[str]] = {}
+    for phase in run.distiller.plan:
+        for update in phase.updates():
+            if update.name not in groups.setdefault(update.group, []):
+                groups[update.group].append(update.name)
+    settings = run.config.optimizers(run.distiller.recipe)
+    return [f"{describe(settings[group])}: {listed(names)}" for group, names in groups.items()]
+
+
+def _length(run: Run) -> str:
+    epochs, steps = run.protocol.epochs, run.steps_per_epoch
+    text = f"{epochs} epoch{'s' * (epochs > 1)} of {steps:,} steps in batches of {run.batch_size}"
+    if run.total_steps < run.planned_steps:
+        text += f", stopped at step {run.total_steps:,} by --steps"
+    done = run.distiller.steps_trained
+    return f"{text}; {done:,} steps are done" if done else text
+
+
+def _devices(run: Run) -> str:
+    gpus, replicas, workers = (
+        tf.config.list_physical_devices("GPU"),
+        run.strategy.num_replicas_in_sync,
+        run.workers.count,
+    )
+    name = f"{os.cpu_count()} processor cores"
+    if gpus and len(gpus) >= replicas // workers:
+        name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    counted = [f"{count} {word}" for count, word in ((workers, "workers"), (replicas, "replicas")) if count > 1]
+    return ", ".join([*counted, name, run.config.precision, f"seed {run.config.seed}"])
