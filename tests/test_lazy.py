@@ -42,7 +42,7 @@ def test_a_package_has_nothing_else():
 def test_what_is_below_type_checking_and_cannot_be_read_is_said(tmp_path, monkeypatch):
     (tmp_path / "odd_package").mkdir()
     (tmp_path / "odd_package" / "__init__.py").write_text(
-        "from typing import TYPE_CHECKING\nfrom tfdistill import lazy\nif TYPE_CHECKING:\n    import json\n"
+        "from typing import TYPE_CHECKING\nfrom tfdistill import lazy\nif TYPE_CHECKING:\n    from . import json\n"
         "else:\n    __getattr__, __dir__ = lazy.attributes(__name__)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

@@ -49,7 +49,7 @@ def attributes(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
 def places(package: str) -> Mapping[str, tuple[str, str]]:
     """Where a package's names lie, as its file says below `if TYPE_CHECKING:`: name to (module, name there).
 
-    A module is (its full name, "").
+    A module is (its full name, ""). `import keras` and the like are there for annotations alone.
     """
     file = Path(str(sys.modules[package].__file__))
     found = {}
@@ -57,6 +57,8 @@ def places(package: str) -> Mapping[str, tuple[str, str]]:
         if not (isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING"):
             continue
         for one in statement.body:
+            if isinstance(one, ast.Import):
+                continue
             if not isinstance(one, ast.ImportFrom) or one.level or not one.module:
                 raise ImportError(f"{file}: below TYPE_CHECKING stand imports such as: from {package}.part import name")
             for alias in one.names:

@@ -14,24 +14,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
-
-from tfdistill.networks.adapters import network_from
-from tfdistill.networks.architectures.densenet import densenet
-from tfdistill.networks.architectures.imagenet_resnet import imagenet_resnet
-from tfdistill.networks.architectures.mobilenet import mobilenet
-from tfdistill.networks.architectures.mobilenet_v2 import mobilenet_v2
-from tfdistill.networks.architectures.preactivation_resnet import preactivation_resnet
-from tfdistill.networks.architectures.resnet import cifar_bottleneck_resnet, cifar_resnet
-from tfdistill.networks.architectures.vgg import vgg
-from tfdistill.networks.architectures.wide_resnet import wide_resnet
+from tfdistill import lazy
 from tfdistill.networks.by_name import build, builder_of, imagenet_name, require_name
 from tfdistill.networks.catalogue import NETWORKS, NetworkFamily
 from tfdistill.networks.keras_applications import APPLICATIONS, keras_application
 from tfdistill.networks.names import distinct
 from tfdistill.networks.specification import Specification, specified
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfdistill.networks.adapters import network_from
+    from tfdistill.networks.architectures.densenet import densenet
+    from tfdistill.networks.architectures.imagenet_resnet import imagenet_resnet
+    from tfdistill.networks.architectures.mobilenet import mobilenet
+    from tfdistill.networks.architectures.mobilenet_v2 import mobilenet_v2
+    from tfdistill.networks.architectures.preactivation_resnet import preactivation_resnet
+    from tfdistill.networks.architectures.resnet import cifar_bottleneck_resnet, cifar_resnet
+    from tfdistill.networks.architectures.vgg import vgg
+    from tfdistill.networks.architectures.wide_resnet import wide_resnet
 
 __all__ = [
     "NETWORKS",
@@ -57,7 +60,13 @@ __all__ = [
 ]
 
 
+_exported, _dir = lazy.attributes(__name__)
+
+
 def __getattr__(name: str) -> Callable[..., keras.Model]:
+    """What the package exports, or the builder of the network of that name."""
+    if name in lazy.places(__name__):
+        return _exported(name)
     try:
         builder = builder_of(name)
     except ValueError as error:
@@ -73,4 +82,4 @@ def __getattr__(name: str) -> Callable[..., keras.Model]:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *(example for family in NETWORKS.values() for example in family.examples)})
+    return sorted({*_dir(), *(example for family in NETWORKS.values() for example in family.examples)})

@@ -6,11 +6,13 @@ import difflib
 import functools
 import re
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-import keras
-
-from tfdistill.networks.catalogue import NETWORKS
+from tfdistill.networks.catalogue import NETWORKS, NetworkFamily
 from tfdistill.networks.keras_applications import APPLICATIONS, keras_application
+
+if TYPE_CHECKING:
+    import keras
 
 # Of the numbers in a name, far beyond any paper's: a slip of the keyboard must not take the machine's memory.
 LARGEST = {"depth": 2_000, "width": 1_000, "growth": 1_000}
@@ -49,7 +51,8 @@ def build(
 
 def require_name(name: str) -> None:
     """Raises ValueError, with the nearest name, unless a network may be called `name`; builds nothing."""
-    builder_of(name)
+    if name not in APPLICATIONS:
+        _meant(name)
 
 
 def imagenet_name(name: str) -> str:
@@ -73,16 +76,22 @@ def builder_of(name: str) -> Callable[..., keras.Model]:
     Raises:
         ValueError: no network has that name; the message has the nearest.
     """
-    if name in ("resnet18", "resnet34", "resnet101"):
-        raise ValueError(f"{name!r} has no depth of a CIFAR ResNet, 6n + 2; ImageNet's network is 'imagenet_{name}'")
     if name in APPLICATIONS:
         return functools.partial(keras_application, name)
+    family, numbers = _meant(name)
+    return functools.partial(family.load_builder(), **family.arguments, **numbers)
+
+
+def _meant(name: str) -> tuple[NetworkFamily, dict[str, int]]:
+    """The family that a name belongs to, and the numbers in the name."""
+    if name in ("resnet18", "resnet34", "resnet101"):
+        raise ValueError(f"{name!r} has no depth of a CIFAR ResNet, 6n + 2; ImageNet's network is 'imagenet_{name}'")
     # A name without numbers to fill in goes before patterns: "resnet164" is no ResNet of basic blocks.
     for family in sorted(NETWORKS.values(), key=lambda family: "<" in family.pattern):
         numbers = family.numbers(name)
         if numbers is not None:
             _require_size(name, numbers)
-            return functools.partial(family.load_builder(), **family.arguments, **numbers)
+            return family, numbers
     if not name.strip():
         raise ValueError(f"unknown network {name!r}: the name is empty, as after a comma too many")
     raise ValueError(f"unknown network {name!r}; nearest: {_nearest(name)!r}")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
-import numpy as np
-
-from tfdistill.networks.adapters import network_from
-from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
-from tfdistill.networks.layers import classify, image_input
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -37,6 +34,8 @@ class Application:
     blue_first: bool
 
     def build(self, **settings: Any) -> keras.Model:
+        import keras
+
         return getattr(keras.applications, self.builder)(**settings)
 
     def scale_and_offset(self, mean: Sequence[float], std: Sequence[float]) -> tuple[list[float], list[float]]:
@@ -115,6 +114,13 @@ def keras_application(
     Raises:
         ValueError: an argument is outside of its range.
     """
+    # Here, because flags and lists need the names alone.
+    import keras
+
+    from tfdistill.networks.adapters import network_from
+    from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
+    from tfdistill.networks.layers import classify, image_input
+
     application, seeds = APPLICATIONS[architecture], LayerSeeds(seed, ZERO_BIAS)
     images = image_input(image_shape, classes, smallest=32)
     if image_shape[-1] != 3:
