@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tfdistill import lazy
 
 if TYPE_CHECKING:
+    from tfdistill.data.balance import BALANCES, Balance, class_weights
     from tfdistill.data.checking import describe_unreadable
     from tfdistill.data.dataset import Dataset, DataUnavailable, Split
     from tfdistill.data.pipeline import evaluation_batches, training_batches
@@ -20,6 +21,7 @@ else:
 
 __all__ = [
     "AUGMENTATIONS",
+    "BALANCES",
     "DATASETS",
     "MAX_PIXELS",
     "NORMALIZATIONS",
@@ -27,6 +29,7 @@ __all__ = [
     "TFDS_PATTERN",
     "TFDS_SUMMARY",
     "Augmentation",
+    "Balance",
     "Cutout",
     "DataUnavailable",
     "Dataset",
@@ -35,6 +38,7 @@ __all__ = [
     "RandAugment",
     "Reading",
     "Split",
+    "class_weights",
     "corrupt_labels",
     "describe_unreadable",
     "evaluation_batches",

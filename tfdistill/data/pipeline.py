@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfdistill.data.balance import Balance, class_weights, require_balance
 from tfdistill.data.dataset import Split
+from tfdistill.data.order import balanced, shuffled
 from tfdistill.data.reading import make_reader
 from tfdistill.data.rows import rows_of_part
 from tfdistill.data.transforms.augmentation import Augmentation, Normalization, normalize, pad_crop_flip
@@ -15,10 +17,6 @@ from tfdistill.data.transforms.mixing import Cutout, Mixing, cut_out, mix
 from tfdistill.data.transforms.randaugment import RandAugment, rand_augment
 
 Batch = dict[str, tf.Tensor]
-
-# With TensorFlow's default of 4 rounds the permutations of successive epochs correlate strongly (r = 0.75 for
-# 50,000 examples); from 8 rounds on no correlation is measurable.
-SHUFFLE_ROUNDS = 16
 
 
 def training_batches(
@@ -33,6 +31,7 @@ def training_batches(
     mixing: Mixing | None = None,
     label_smoothing: float = 0.0,
     classes: int = 0,
+    balance: Balance = "none",
     first_step: int = 0,
     steps: int | None = None,
     part: int = 0,
@@ -41,7 +40,8 @@ def training_batches(
     """Shuffled, augmented batches, each a pure function of (seed, step), so that a run resumes at any step.
 
     An epoch is `len(split) // batch_size` steps: a permutation of its own, cut into batches. What is left
-    over is dropped, so every batch is full and no example comes twice in an epoch. Images go through what is
+    over is dropped, so every batch is full and no example comes twice in an epoch; with `balance` "sampling" every
+    class comes as often as any other instead, see `order.balanced`. Images go through what is
     given, in this order: shift and mirror, RandAugment, normalisation, cut-out, mixing. Labels are smoothed,
     then mixed; with either they are distributions over the classes.
 
@@ -55,7 +55,9 @@ def training_batches(
         cutout: the square that is blanked; None for none.
         mixing: cut-mix, mixup, or one of them for each batch; None for neither.
         label_smoothing: probability taken from the label and shared among the other classes, 0..1, without 1.
-        classes: K; needed for `mixing` and `label_smoothing`.
+        classes: K; needed for `mixing`, `label_smoothing` and `balance` "loss".
+        balance: how classes of unequal size are evened out: "none"; "loss" gives each example a weight in the
+            supervised loss, see `balance.class_weights`; "sampling" draws every class as often, see `order.balanced`.
         first_step: the step that the stream starts at, 0 or more.
         steps: how many batches; endless if not given.
         part: which of several equal, contiguous parts of each batch to make, 0..parts-1, for one of several workers.
@@ -63,7 +65,8 @@ def training_batches(
 
     Returns:
         Batches {"images": float32 [B, H, W, C], "labels": int32 [B], "index": int64 [B]}, `index` being the
-        examples' positions in the original split; with `mixing` or `label_smoothing` "labels": float32 [B, K].
+        examples' positions in the original split; with `mixing` or `label_smoothing` "labels": float32 [B, K]; with
+        `balance` "loss" also "weight": float32 [B], of a distribution over classes the mean of their weights.
         Of a part, B is `batch_size / parts`.
 
     Raises:
@@ -71,6 +74,7 @@ def training_batches(
     """
     _check(split, batch_size, normalization)
     _check_training(split, batch_size, seed, first_step, steps)
+    require_balance(balance)
     if augmentation is not None:
         augmentation.require_size(*split.image_shape[:2])
     soft = mixing is not None or label_smoothing != 0
@@ -80,10 +84,16 @@ def training_batches(
     rows = rows_of_part(part, parts, batch_size, and_the_next=mixing is not None)
     # A random crop is an augmentation like any other: without, the images are read as they are for evaluation.
     read = make_reader(split, training=augmentation is not None)
+    if balance == "sampling":
+        positions_of = balanced(seed, batch_size, split.labels)
+    else:
+        positions_of = shuffled(seed, batch_size, len(split))
+
+    weight_of = class_weights(split.labels, classes) if balance == "loss" else None
 
     def batch(step: tf.Tensor) -> Batch:
         draws = tf.stack([seed, step])
-        positions = _shuffled_positions(step, seed, batch_size, len(split))
+        positions = positions_of(step)
         examples = read(positions if rows is None else rows.of(positions), _stream(draws, 4), rows)
         images, labels = examples["images"], examples["labels"]
         if augmentation is not None:
@@ -98,6 +108,8 @@ def training_batches(
         if mixing is not None:
             images, labels = mix(images, labels, _stream(draws, 3), mixing, rows)
         made = {**examples, "images": images, "labels": labels}
+        if weight_of is not None:
+            made["weight"] = tf.linalg.matvec(labels, weight_of) if soft else tf.gather(weight_of, labels)
         return made if rows is None else {name: value[: batch_size // parts] for name, value in made.items()}
 
     if steps is None:
@@ -173,20 +185,6 @@ def _check_training(split: Split, batch_size: int, seed: int, first_step: int, s
 def _stream(seed: tf.Tensor, number: int) -> tf.Tensor:
     """A seed for draws that are independent of those of `seed` and of its other streams."""
     return tf.random.fold_in(seed, tf.constant(number, tf.int64), alg="philox")
-
-
-def _shuffled_positions(step: tf.Tensor, seed: int, batch_size: int, size: int) -> tf.Tensor:
-    """The positions of step's batch in the permutation of step's epoch, int64 [batch_size]."""
-    steps_per_epoch = size // batch_size
-    epoch = step // steps_per_epoch
-    places = (step % steps_per_epoch) * batch_size + tf.range(batch_size, dtype=tf.int64)
-    low, high = seed & 0xFFFFFFFF, seed >> 32
-    return tf.raw_ops.RandomIndexShuffle(
-        index=places,
-        seed=tf.cast(tf.stack([low, high, epoch]), tf.uint32),
-        max_index=tf.constant(size - 1, tf.int64),
-        rounds=SHUFFLE_ROUNDS,
-    )
 
 
 def _mapped(source: tf.data.Dataset, batch: Callable[[tf.Tensor], Batch]) -> tf.data.Dataset:
