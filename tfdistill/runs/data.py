@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import tensorflow as tf
 
@@ -213,6 +213,7 @@ class RunData:
             mixing=mixing,
             label_smoothing=config.label_smoothing,
             classes=len(self.class_names),
+            balance=cast(data.Balance, config.balance),
             first_step=first_step,
             steps=steps,
             part=part,

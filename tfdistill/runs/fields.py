@@ -162,6 +162,12 @@ class DataFlags:
         None, "Seed of --split: runs of one split seed have the same test images.", SEED, unset="--seed"
     )
     train_examples: int = flag(0, "Number of training examples, balanced over the classes.", COUNT, unset="all of them")
+    balance: str = flag(
+        "none",
+        "Classes of unequal size: none takes every training example once an epoch, sampling draws every class as often "
+        "as any other. An epoch keeps its length.",
+        one_of(("none", "sampling")),
+    )
     validation_share: float = flag(
         0.0,
         "Share of the training data that is held out. The networks are scored on it each epoch, instead of on the "
