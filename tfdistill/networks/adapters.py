@@ -8,13 +8,14 @@ from collections.abc import Mapping
 import keras
 
 from tfdistill import keras_settings
+from tfdistill.networks.found_taps import found_taps
 from tfdistill.networks.graphs import closed_models, flat_graph, is_functional, outputs_by_layer
 from tfdistill.networks.probabilities import require_logits
 
 TAP_RANKS = {"features": 4, "embedding": 2, "logits": 2}
 
 
-def network_from(model: keras.Model, taps: Mapping[str, str], *, name: str | None = None) -> keras.Model:
+def network_from(model: keras.Model, taps: Mapping[str, str] | None = None, *, name: str | None = None) -> keras.Model:
     """Makes a network of a functional model: the same layers and weights, with named taps as outputs.
 
     Nothing is cloned: training the network trains the model. The network is one graph of the model's layers from an
@@ -28,7 +29,8 @@ def network_from(model: keras.Model, taps: Mapping[str, str], *, name: str | Non
     Args:
         model: a functional `keras.Model` (or a built Sequential) with one input, [batch, height, width,
             channels].
-        taps: from the name of a tap to the name of the layer whose output it is. "logits" is required;
+        taps: from the name of a tap to the name of the layer whose output it is; see `found_taps` for those that are
+            found if none are given. "logits" is required;
             "features" must be a map [batch, height, width, channels], "embedding" and "logits" [batch, size].
         name: the network's name, the model's by default.
 
@@ -42,6 +44,8 @@ def network_from(model: keras.Model, taps: Mapping[str, str], *, name: str | Non
     """
     keras_settings.require_buildable()
     _require_single_image_input(model)
+    if taps is None:
+        taps = found_taps(model)
     if "logits" not in taps:
         raise ValueError(f'taps must name the layer of "logits", got {sorted(taps)}')
     graph = flat_graph(model)

@@ -1,0 +1,80 @@
+"""The taps of a model that names none, found by what its layers give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+
+from tfdistill.networks.graphs import flat_graph, outputs_by_layer
+
+# They change the size of a map and compute nothing of it.
+RESHAPING = (keras.layers.ZeroPadding2D, keras.layers.Cropping2D)
+
+
+def found_taps(model: keras.Model) -> dict[str, str]:
+    """For `network_from`: from the name of a tap to the name of the layer whose output it is.
+
+    "logits" is what the model gives. "embedding" is what the last layer with weights before it reads, "features" the
+    last map `[batch, height, width, channels]` before that, and "stage1", "stage2", ... the last map of each height and
+    width on the way there, from the first layer that learns on. A tap that the model has no such layer for is absent.
+
+    Args:
+        model: functional, with one input and one output; of a dict of outputs the one called "logits".
+
+    Raises:
+        ValueError: it has several outputs, and none is called "logits".
+    """
+    graph = flat_graph(model)
+    logits = _logits_of(graph)
+    taps = {"logits": logits}
+    before = list(_chain(logits))
+    classifier = next((place for place, one in enumerate(before) if one._keras_history.operation.weights), None)
+    if classifier is not None and classifier + 1 < len(before):
+        behind = before[classifier + 1 :]
+        if len(behind[0].shape) == 2:
+            taps["embedding"] = behind[0]
+        if (features := next((one for one in behind if len(one.shape) == 4), None)) is not None:
+            taps = {**_stages(graph, features), "features": features, **taps}
+    calls = outputs_by_layer(graph)
+    names = {tap: tensor._keras_history.operation.name for tap, tensor in taps.items()}
+    # A layer that is called twice, or gives several tensors, names no one of them.
+    return {tap: name for tap, name in names.items() if tap == "logits" or len(calls[name]) == len(calls[name][0]) == 1}
+
+
+def _logits_of(graph: keras.Model) -> keras.KerasTensor:
+    outputs = graph.output
+    if isinstance(outputs, dict) and "logits" in outputs:
+        return outputs["logits"]
+    tensors = keras.tree.flatten(outputs)
+    if len(tensors) != 1:
+        raise ValueError(f"{graph.name!r} has {len(tensors)} outputs; name the layer of its logits by network_from()")
+    return tensors[0]
+
+
+def _sources(tensor: keras.KerasTensor) -> list[keras.KerasTensor]:
+    operation, node, _ = tensor._keras_history
+    return operation._inbound_nodes[node].input_tensors
+
+
+def _chain(tensor: keras.KerasTensor) -> Iterator[keras.KerasTensor]:
+    """The tensor, and what was before it as long as each was made of one other; the input is left out."""
+    while sources := _sources(tensor):
+        yield tensor
+        if len(sources) != 1:
+            return
+        (tensor,) = sources
+
+
+def _stages(graph: keras.Model, features: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
+    """By "stage1", "stage2", ... the last map of each size that `features` is computed from."""
+    last: dict[tuple[int, int], keras.KerasTensor] = {}
+    learned = False
+    for operation in keras.Function(graph.inputs, features).operations:
+        learned = learned or bool(getattr(operation, "trainable_variables", ()))
+        if learned and not isinstance(operation, RESHAPING):
+            for one in keras.tree.flatten(operation.output):
+                # What is smaller than the end is beside the way, such as a block's squeezed map.
+                if len(one.shape) == 4 and None not in one.shape[1:3] and one.shape[1] >= features.shape[1]:
+                    last[one.shape[1:3]] = one
+    return {f"stage{number}": tensor for number, tensor in enumerate(last.values(), start=1)}
