@@ -18,8 +18,9 @@ import tfdistill.startup  # noqa: F401  (before TensorFlow)
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.data.transforms.crops import crop_draws, random_box
 from tfdistill.data.transforms.decoding import decode, evaluated, random_crop
-from tfdistill.data.transforms.readings import Reading, crop_draws, random_box
+from tfdistill.data.transforms.readings import Reading
 
 # The mean size of ImageNet's photographs in pixels, and the size of the network's images.
 PHOTOGRAPH, SHAPE = (400, 470), (224, 224, 3)

@@ -17,7 +17,7 @@ from tfdistill.data import (
     load,
     training_batches,
 )
-from tfdistill.data.transforms.augmentation import pad_crop_flip
+from tfdistill.data.transforms.usual import pad_crop_flip
 
 AUGMENTATION = Augmentation(pad=2, mode="reflect", flip=True)
 NONE = NORMALIZATIONS["none"]

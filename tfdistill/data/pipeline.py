@@ -11,10 +11,11 @@ from tfdistill.data.dataset import Split
 from tfdistill.data.order import balanced, shuffled
 from tfdistill.data.reading import make_reader
 from tfdistill.data.rows import rows_of_part
-from tfdistill.data.transforms.augmentation import Augmentation, Normalization, normalize, pad_crop_flip
+from tfdistill.data.transforms.augmentation import Augmentation, Normalization
 from tfdistill.data.transforms.labels import check_smoothing, smooth_labels
 from tfdistill.data.transforms.mixing import Cutout, Mixing, cut_out, mix
 from tfdistill.data.transforms.randaugment import RandAugment, rand_augment
+from tfdistill.data.transforms.usual import normalize, pad_crop_flip
 
 Batch = dict[str, tf.Tensor]
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from tfdistill.data.dataset import RecordFiles, Split
 from tfdistill.data.rows import Rows, drawn
+from tfdistill.data.transforms.crops import crop_draws
 from tfdistill.data.transforms.decoding import evaluated, random_crop, random_part
 from tfdistill.data.transforms.other_formats import readable
-from tfdistill.data.transforms.readings import crop_draws
 
 Batch = dict[str, tf.Tensor]
 

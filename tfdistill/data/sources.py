@@ -8,12 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfdistill.data import sets
 from tfdistill.data.dataset import Dataset, Loaded, Split
 from tfdistill.data.selection import check_shares
-from tfdistill.data.sets.cifar import load_cifar
-from tfdistill.data.sets.digits import load_digits
-from tfdistill.data.sets.image_folder import load_image_folder
-from tfdistill.data.sets.tfds_sets import load_imagenet, load_tfds
 from tfdistill.data.transforms.augmentation import NORMALIZATIONS, Augmentation
 from tfdistill.data.transforms.readings import MAX_PIXELS
 
@@ -57,28 +54,28 @@ MIRROR = Augmentation(pad=0, mode="reflect", flip=True)
 DATASETS = {
     "cifar10": Source(
         summary="CIFAR-10: 50,000 + 10,000 colour images of 32x32, 10 classes, from TensorFlow Datasets",
-        loader=lambda asked: load_cifar("cifar10", asked.data_dir, asked.download),
+        loader=lambda asked: sets.load_cifar("cifar10", asked.data_dir, asked.download),
         image_size=32,
         normalization="c10wrn",
         augmentation=PAD_4,
     ),
     "cifar100": Source(
         summary="CIFAR-100: 50,000 + 10,000 colour images of 32x32, 100 classes, from TensorFlow Datasets",
-        loader=lambda asked: load_cifar("cifar100", asked.data_dir, asked.download),
+        loader=lambda asked: sets.load_cifar("cifar100", asked.data_dir, asked.download),
         image_size=32,
         normalization="c100",
         augmentation=PAD_4,
     ),
     "digits": Source(
         summary="scikit-learn's digits: 1,437 + 360 grey images of 8x8, 10 classes, no download",
-        loader=lambda asked: load_digits(),
+        loader=lambda asked: sets.load_digits(),
         image_size=8,
         normalization="digits",
         augmentation=Augmentation(pad=1, mode="zero", flip=False),
     ),
     "image_folder": Source(
         summary="your images: train/<class>/*.jpg and test/<class>/*.jpg in data_dir, or <class>/*.jpg and --split",
-        loader=lambda asked: load_image_folder(
+        loader=lambda asked: sets.load_image_folder(
             *(asked.data_dir, asked.image_size, asked.reading, asked.max_pixels),
             shares=asked.shares,
             seed=asked.seed,
@@ -89,7 +86,7 @@ DATASETS = {
     ),
     "imagenet2012": Source(
         summary="ImageNet: 1,281,167 + 50,000 photographs, 1,000 classes, from TensorFlow Datasets; fetched by hand",
-        loader=lambda asked: load_imagenet(
+        loader=lambda asked: sets.load_imagenet(
             asked.data_dir, asked.image_size, asked.download, asked.reading, asked.max_pixels
         ),
         image_size=None,
@@ -111,7 +108,7 @@ def source_of(name: str) -> Source:
     if re.fullmatch(r"tfds:\w[\w/:.-]*", name):
         return Source(
             summary=TFDS_SUMMARY,
-            loader=lambda asked: load_tfds(
+            loader=lambda asked: sets.load_tfds(
                 name.removeprefix("tfds:"),
                 asked.data_dir,
                 asked.image_size,

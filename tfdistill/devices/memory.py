@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import os
 import resource
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
-import tensorflow as tf
+if TYPE_CHECKING:
+    import keras
 
 GIB = 2**30
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -60,6 +62,8 @@ def require_for_training(networks: Sequence[keras.Model], batch_size: int, helpe
     Raises:
         ValueError: names the flags, says how much it takes and how much there is.
     """
+    import tensorflow as tf
+
     if tf.config.list_physical_devices("GPU"):
         return  # TensorFlow does not say how much memory a GPU has; it says in one line when that is full.
     taken, there = training_memory([*networks, *helpers], batch_size), machine_memory()
@@ -73,6 +77,8 @@ def require_for_training(networks: Sequence[keras.Model], batch_size: int, helpe
 
 def training_memory(models: Sequence[keras.Model], batch_size: int) -> int:
     """Bytes, as `require_for_training` counts them."""
+    import keras
+
     bytes_of_value = 2 if keras.config.dtype_policy().compute_dtype in ("bfloat16", "float16") else 4
     variables = {id(one): math.prod(one.shape) for model in models for one in model.trainable_variables}
     # A trunk that networks share runs once for all of them.
@@ -83,6 +89,8 @@ def training_memory(models: Sequence[keras.Model], batch_size: int) -> int:
 
 def _values(layer: keras.Layer) -> int:
     """Of the layer's output, for one example; of what has no size yet, none."""
+    import keras
+
     shapes = [tuple(one.shape[1:]) for one in keras.tree.flatten(layer.output)]
     return sum(math.prod(shape) for shape in shapes if None not in shape)
 
@@ -93,7 +101,15 @@ def _gib(amount: int) -> str:
 
 def out_of_memory(error: BaseException) -> str:
     """One line on an error that says that memory is full; empty for any other."""
-    if not isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
+    if not is_out_of_memory(error):
         return ""
     told = (str(error).strip() or type(error).__name__).splitlines()[0]
     return f"batch_size, image_size, networks: out of memory ({told[:200]}); {LESS}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is full, the machine's or a device's; imports nothing to find out."""
+    tensorflow = sys.modules.get("tensorflow")  # which has not raised anything where it is not imported
+    return isinstance(error, MemoryError) or (
+        tensorflow is not None and isinstance(error, tensorflow.errors.ResourceExhaustedError)
+    )

@@ -13,9 +13,7 @@ from absl import logging
 from tfdistill import startup
 from tfdistill.bounds import choose
 from tfdistill.devices import workers
-
-PRECISIONS = ("float32", "mixed_bfloat16")
-STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
+from tfdistill.devices.names import PRECISIONS, STRATEGIES
 
 
 def make_strategy(name: str = "auto", replicas: int = 0) -> tf.distribute.Strategy:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tfdistill import lazy
 
 if TYPE_CHECKING:
+    from tfdistill.optimizers.building import build
     from tfdistill.optimizers.carried import (
         fit_for_replicas,
         require_one_average,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tfdistill.optimizers.protocols import PROTOCOLS, Protocol
     from tfdistill.optimizers.rules import SGD, Adam, AdamW
     from tfdistill.optimizers.schedules import Later, LearningRate, MultiStep, cosine, later
-    from tfdistill.optimizers.settings import OptimizerSettings, build
+    from tfdistill.optimizers.settings import OptimizerSettings
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfdistill.bounds import Bounds, Filled, Number, one_of
 from tfdistill.data import AUGMENTATIONS, MAX_PIXELS, NORMALIZATIONS, READINGS, TFDS_PATTERN
-from tfdistill.devices.runtime import PRECISIONS, STRATEGIES
+from tfdistill.devices.names import PRECISIONS, STRATEGIES
 from tfdistill.optimizers import PROTOCOLS
 from tfdistill.optimizers.checks import DECAY_ON, KINDS, SCHEDULES
 

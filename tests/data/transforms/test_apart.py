@@ -6,9 +6,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from tfdistill.data.transforms.crops import TRIES
 from tfdistill.data.transforms.decoding import decode, evaluated, random_crop
 from tfdistill.data.transforms.orientation import mentions_exif
-from tfdistill.data.transforms.readings import TRIES, Reading
+from tfdistill.data.transforms.readings import Reading
 
 STRING = tf.TensorSpec([], tf.string)
 DRAWS = tf.TensorSpec([TRIES, 4], tf.int32)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.data import NORMALIZATIONS, Augmentation, Normalization, load
-from tfdistill.data.transforms.augmentation import normalize, pad_crop_flip
+from tfdistill.data.transforms.usual import normalize, pad_crop_flip
 
 NUMPY_MODES = {"reflect": "reflect", "zero": "constant"}
 

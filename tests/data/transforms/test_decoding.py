@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tfdistill.data.transforms.crops import RESOLUTION, TRIES, crop_draws, random_box
 from tfdistill.data.transforms.decoding import centre, decode, evaluated, random_crop, random_part, try_decoding, whole
-from tfdistill.data.transforms.readings import RESOLUTION, TRIES, Reading, crop_draws, random_box, reading_of
+from tfdistill.data.transforms.readings import Reading, reading_of
 
 CROP = Reading("crop")
 

@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
+from tfdistill.data.transforms.crops import crop_draws, random_box
 from tfdistill.data.transforms.decoding import decode, random_crop
 from tfdistill.data.transforms.orientation import orientation_of, stored_box, turned
-from tfdistill.data.transforms.readings import Reading, crop_draws, random_box
+from tfdistill.data.transforms.readings import Reading
 
 DECODE = tf.function(decode, input_signature=[tf.TensorSpec([], tf.string)])
 ORIENTATION = tf.function(orientation_of, input_signature=[tf.TensorSpec([], tf.string)])

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tfdistill.data.transforms.crops import crop_draws
 from tfdistill.data.transforms.decoding import decode, image_size_of_header, random_crop, try_decoding
-from tfdistill.data.transforms.readings import Reading, crop_draws
+from tfdistill.data.transforms.readings import Reading
 
 DECODE = tf.function(decode, input_signature=[tf.TensorSpec([], tf.string)])
 

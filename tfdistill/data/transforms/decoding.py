@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from tfdistill.data.transforms.apart import STRING, apart
 from tfdistill.data.transforms.bitmaps import decode_bitmap
+from tfdistill.data.transforms.crops import RESOLUTION, TRIES, random_box
 from tfdistill.data.transforms.first_frames import first_frame
 from tfdistill.data.transforms.headers import (
     BMP,
@@ -35,7 +36,7 @@ from tfdistill.data.transforms.headers import (
     require,
 )
 from tfdistill.data.transforms.orientation import mentions_exif, orientation_of, stored_box, turned, upright_size
-from tfdistill.data.transforms.readings import MAX_PIXELS, RESOLUTION, TRIES, Reading, random_box
+from tfdistill.data.transforms.readings import MAX_PIXELS, Reading
 
 __all__ = [
     "centre",
