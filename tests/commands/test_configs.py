@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tfdistill.commands import command_line
+from tfdistill.methods import METHODS
 from tfdistill.networks import NETWORKS
 from tfdistill.runs.config import hyperparameters
 
@@ -27,6 +28,18 @@ def test_a_config_is_a_run_and_its_head_says_how_to_start_it(path):
     head = path.read_text().split("\n--")[0]
     assert f"launch/train.py --flagfile=configs/{path.relative_to(CONFIGS)}" in head
     config.chosen_protocol()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_a_flagfile_that_names_its_paper_and_what_to_expect(method):
+    path = CONFIGS / f"{method}.flags"
+    assert config_of(path).method == method
+    head = " ".join(path.read_text().split("\n--")[0].replace("\n#", " ").split())
+    command = f"python launch/train.py --flagfile=configs/{method}.flags --seed=1"
+    before, after = head.split(command)
+    assert re.search(r"et al\.|and [A-Z]\w+, ", before) and re.search(r"\b20[12]\d\b", before), "whose method it is"
+    assert re.search(r"(accuracy|error).* %|its figures are not given here", after), "what to expect"
+    assert re.search(r"GPU|CPU", after), "what it takes"
 
 
 # ResNet-32 has shortcut B in the authors' configurations, but A where two of them learn from each other; ResNet-110 A.
