@@ -6,7 +6,7 @@ import difflib
 import functools
 import inspect
 import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sized
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
@@ -77,16 +77,67 @@ class Filled:
 Bounds = Number | Choice | Filled
 
 
+class ArgumentError(ValueError):
+    """A value that an argument cannot have, in one line that begins with the argument's name.
+
+    Args:
+        argument: its name, such as "temperature".
+        said: what is wrong with the value, and what would be right.
+
+    Attributes:
+        argument: its name.
+        said: the line without it.
+    """
+
+    def __init__(self, argument: str, said: str) -> None:
+        super().__init__(f"{argument}: {said}")
+        self.argument, self.said = argument, said
+
+    def renamed(self, argument: str) -> ArgumentError:
+        """The same for whoever knows the argument by another name, such as that of a flag."""
+        return ArgumentError(argument, self.said)
+
+
+def nearest(value: str, names: Iterable[str]) -> str:
+    """The name that is most like `value`, however far from it.
+
+    Args:
+        value: what somebody has written, of any length.
+        names: one or more.
+    """
+    return difflib.get_close_matches(str(value)[:LONGEST_SHOWN], list(names), n=1, cutoff=0.0)[0]
+
+
+def like(value: str, names: Iterable[str]) -> str:
+    """ "; the nearest is 'NAME'", or "" where no name is like `value` at all."""
+    close = difflib.get_close_matches(str(value)[:LONGEST_SHOWN], list(names), n=1)
+    return f"; the nearest it has is '{close[0]}'" if close else ""
+
+
+def and_more(names: Sized) -> str:
+    """ " (and N more)" behind the first of several names, "" behind a name alone."""
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+
+
 def choose(argument: str, value: str, choices: Mapping[str, T]) -> T:
     """`choices[value]`, or one line that names the argument and the nearest choice.
 
     Raises:
-        ValueError: `value` is no key of `choices`.
+        ArgumentError: `value` is no key of `choices`.
     """
-    if value in choices:
-        return choices[value]
-    near = difflib.get_close_matches(str(value)[:LONGEST_SHOWN], choices, n=1, cutoff=0.0)
-    raise ValueError(f"{argument}: {_cut(repr(value))} is none of {', '.join(choices)}; nearest: {near[0]}")
+    require_one_of(argument, value, choices)
+    return choices[value]
+
+
+def require_one_of(argument: str, value: str, names: Collection[str]) -> None:
+    """One line that names the argument and the nearest of `names`, where `value` is none of them.
+
+    Raises:
+        ArgumentError: `value` is not in `names`.
+    """
+    if value not in names:
+        said = f"{_cut(repr(value))} is none of {', '.join(names)}; nearest: {nearest(value, names)}"
+        raise ArgumentError(argument, said)
 
 
 def check(name: str, value: Any, kind: Any, bounds: Bounds | None = None) -> None:
@@ -100,7 +151,7 @@ def check(name: str, value: Any, kind: Any, bounds: Bounds | None = None) -> Non
         bounds: its bounds; of a tuple, those of each element.
 
     Raises:
-        ValueError: "NAME: must be ..., not VALUE".
+        ArgumentError: "NAME: must be ..., not VALUE".
     """
     functions = any(map(_is_function, get_args(kind)))
     kind, optional = without_none(kind)
@@ -108,13 +159,13 @@ def check(name: str, value: Any, kind: Any, bounds: Bounds | None = None) -> Non
         return
     if get_origin(kind) is tuple:
         if not isinstance(value, tuple | list):
-            raise ValueError(f"{name}: must be a list, not {shown(value)}")
+            raise ArgumentError(name, f"must be a list, not {shown(value)}")
         for one in value:
             check(name, one, get_args(kind)[0], bounds)
     elif isinstance(bounds, Choice) and isinstance(value, str):
-        choose(name, value, dict.fromkeys(bounds.names))
+        require_one_of(name, value, bounds.names)
     elif not _fits(value, kind, bounds):
-        raise ValueError(f"{name}: must be {described(kind, bounds)}, not {shown(value)}")
+        raise ArgumentError(name, f"must be {described(kind, bounds)}, not {shown(value)}")
 
 
 def described(kind: Any, bounds: Bounds | None) -> str:

@@ -51,9 +51,9 @@ def test_settings_and_config_carry_it():
         made = build(OptimizerSettings(kind=kind, clip_norm=0.7), steps_per_epoch=1, epochs=1)
         assert made.clip_norm == 0.7
         assert type(made).from_config(made.get_config()).clip_norm == 0.7
-    with pytest.raises(ValueError, match=r"^clip_norm must be a finite number from 0, got -1$"):
+    with pytest.raises(ValueError, match=r"^clip_norm: must be a finite number from 0, got -1$"):
         OptimizerSettings(clip_norm=-1)
-    with pytest.raises(ValueError, match=r"^clip_norm must be a finite number from 0, got nan$"):
+    with pytest.raises(ValueError, match=r"^clip_norm: must be a finite number from 0, got nan$"):
         SGD(0.1, clip_norm=float("nan"))
 
 

@@ -276,7 +276,7 @@ def test_the_recipe_is_the_papers(tiny):
         ({"feature_weight_decay": -0.1}, "feature_weight_decay: must be a number in 0..1,000,000, not -0.1"),
         (
             {"feature_milestones": (2.0, 1.0)},
-            "feature_milestones must be ascending epochs above 0, got (2.0, 1.0)",
+            "feature_milestones: must be ascending epochs above 0, got (2.0, 1.0)",
         ),
     ],
 )

@@ -304,7 +304,7 @@ def test_cosine_with_and_without_warm_up():
             fallen = 0.1 * (1 + math.cos(math.pi * (step - warmup) / (20 - warmup)))
             expected = 0.2 * step / warmup if step < warmup else fallen
             assert math.isclose(float(rate(step)), expected, rel_tol=1e-5, abs_tol=1e-8)
-    with pytest.raises(ValueError, match="warmup_steps must be from 0 to below the run's 5 steps, got 5"):
+    with pytest.raises(ValueError, match="warmup_steps: must be from 0 to below the run's 5 steps, got 5"):
         cosine(0.2, 5, 5)
     np.testing.assert_allclose(float(cosine(1, 4)(2)), 0.5, rtol=1e-6)
 
@@ -377,41 +377,41 @@ def test_settings_and_protocols_are_frozen():
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"kind": "adm"}, "kind must be one of sgd, adam, adamw, got 'adm'; did you mean 'adam'?"),
+        ({"kind": "adm"}, "kind: 'adm' is none of sgd, adam, adamw; nearest: adam"),
         (
             {"decay_on": "matrix"},
-            "decay_on must be one of all, matrices, got 'matrix'; did you mean 'matrices'?",
+            "decay_on: 'matrix' is none of all, matrices; nearest: matrices",
         ),
         (
             {"schedule": "steps"},
-            "schedule must be one of step, cosine, constant, got 'steps'; did you mean 'step'?",
+            "schedule: 'steps' is none of step, cosine, constant; nearest: step",
         ),
-        ({"learning_rate": 0.0}, "learning_rate must be a finite number above 0, got 0.0"),
-        ({"learning_rate": math.nan}, "learning_rate must be a finite number above 0, got nan"),
-        ({"factor": -0.1}, "factor must be a finite number above 0, got -0.1"),
-        ({"weight_decay": -1.0}, "weight_decay must be a finite number from 0, got -1.0"),
-        ({"momentum": 1.0}, "momentum must be from 0 to below 1, got 1.0"),
-        ({"momentum": 0.0, "nesterov": True}, "nesterov needs a momentum above 0, got momentum 0"),
-        ({"betas": (0.9, 1.0)}, "betas must be two numbers from 0 to below 1, got (0.9, 1.0)"),
-        ({"epsilon": 0.0}, "epsilon must be a finite number above 0, got 0.0"),
+        ({"learning_rate": 0.0}, "learning_rate: must be a finite number above 0, got 0.0"),
+        ({"learning_rate": math.nan}, "learning_rate: must be a finite number above 0, got nan"),
+        ({"factor": -0.1}, "factor: must be a finite number above 0, got -0.1"),
+        ({"weight_decay": -1.0}, "weight_decay: must be a finite number from 0, got -1.0"),
+        ({"momentum": 1.0}, "momentum: must be from 0 to below 1, got 1.0"),
+        ({"momentum": 0.0, "nesterov": True}, "nesterov: needs a momentum above 0, got momentum 0"),
+        ({"betas": (0.9, 1.0)}, "betas: must be two numbers from 0 to below 1, got (0.9, 1.0)"),
+        ({"epsilon": 0.0}, "epsilon: must be a finite number above 0, got 0.0"),
         (
             {"schedule": "step"},
-            "milestones must be given for schedule 'step' and for no other, got () for 'step'",
+            "milestones: must be given for schedule 'step' and for no other, got () for 'step'",
         ),
-        ({"milestones": (3,)}, "milestones must be given for schedule 'step' and for no other, got (3,)"),
+        ({"milestones": (3,)}, "milestones: must be given for schedule 'step' and for no other, got (3,)"),
         (
             {"schedule": "step", "milestones": (3, 2)},
-            "milestones must be ascending epochs above 0, got (3, 2)",
+            "milestones: must be ascending epochs above 0, got (3, 2)",
         ),
         (
             {"schedule": "step", "milestones": (0, 2)},
-            "milestones must be ascending epochs above 0, got (0, 2)",
+            "milestones: must be ascending epochs above 0, got (0, 2)",
         ),
-        ({"schedule": "step", "milestones": (2, math.nan)}, "milestones must be ascending epochs above 0"),
-        ({"warmup_epochs": 1.0}, "warmup_epochs needs schedule 'cosine', got schedule 'constant'"),
+        ({"schedule": "step", "milestones": (2, math.nan)}, "milestones: must be ascending epochs above 0"),
+        ({"warmup_epochs": 1.0}, "warmup_epochs: needs schedule 'cosine', got schedule 'constant'"),
         (
             {"schedule": "cosine", "warmup_epochs": -1.0},
-            "warmup_epochs must be a finite number from 0, got -1.0",
+            "warmup_epochs: must be a finite number from 0, got -1.0",
         ),
     ],
 )
@@ -424,22 +424,22 @@ def test_bad_settings_raise_one_line(values, message):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: SGD(0.1, coupled_decay=-1.0), "coupled_decay must be"),
-        (lambda: SGD(0.1, decay_on="some"), "decay_on must be one of all, matrices"),
-        (lambda: SGD(0.1, nesterov=True), "nesterov needs a momentum"),
-        (lambda: SGD(0.1, momentum=-0.5), "momentum must be"),
-        (lambda: Adam(0.1, beta_1=1.0), "betas must be two numbers"),
-        (lambda: AdamW(0.1, decoupled_decay=math.nan), "decoupled_decay must be a finite number from 0, got nan"),
-        (lambda: MultiStep(0.1, (5, 3)), "milestones must be ascending"),
+        (lambda: SGD(0.1, coupled_decay=-1.0), "coupled_decay: must be"),
+        (lambda: SGD(0.1, decay_on="some"), "decay_on: 'some' is none of all, matrices"),
+        (lambda: SGD(0.1, nesterov=True), "nesterov: needs a momentum"),
+        (lambda: SGD(0.1, momentum=-0.5), "momentum: must be"),
+        (lambda: Adam(0.1, beta_1=1.0), "betas: must be two numbers"),
+        (lambda: AdamW(0.1, decoupled_decay=math.nan), "decoupled_decay: must be a finite number from 0, got nan"),
+        (lambda: MultiStep(0.1, (5, 3)), "milestones: must be ascending"),
         (
             lambda: build(OptimizerSettings(), steps_per_epoch=0, epochs=1),
-            "steps_per_epoch must be a whole number",
+            "steps_per_epoch: must be a whole number",
         ),
-        (lambda: build(OptimizerSettings(), steps_per_epoch=1, epochs=1.5), "epochs must be a whole number"),
-        (lambda: PROTOCOLS["ie_cifar"].scaled(0), "epochs must be a whole number from 1, got 0"),
+        (lambda: build(OptimizerSettings(), steps_per_epoch=1, epochs=1.5), "epochs: must be a whole number"),
+        (lambda: PROTOCOLS["ie_cifar"].scaled(0), "epochs: must be a whole number from 1, got 0"),
         (
             lambda: replace(PROTOCOLS["ie_cifar"], batch_size=0),
-            "batch_size must be a whole number from 1, got 0",
+            "batch_size: must be a whole number from 1, got 0",
         ),
     ],
 )

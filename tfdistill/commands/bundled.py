@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
+
+from tfdistill import bounds
 
 PACKAGE = Path(__file__).resolve().parents[1]
 REPOSITORY = PACKAGE.parent
-# Of a name that is compared with others.
-LONGEST = 80
 
 
 def configs() -> Path:
@@ -34,5 +33,5 @@ def nearest(name: str) -> str:
     """The name of the flagfile that is most like `name`."""
     root = configs()
     known = sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.flags"))
-    written = name.removeprefix("configs/").removesuffix(".flags")[:LONGEST]
-    return difflib.get_close_matches(written, known, n=1, cutoff=0.0)[0]
+    written = name.removeprefix("configs/").removesuffix(".flags")
+    return bounds.nearest(written, known)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfdistill.bounds import nearest
 from tfdistill.data import sets
 from tfdistill.data.dataset import Dataset, Loaded, Split
 from tfdistill.data.selection import check_shares
@@ -121,7 +121,7 @@ def source_of(name: str) -> Source:
             augmentation=PAD_4,
         )
     if name not in DATASETS:
-        near = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.0)[0]
+        near = nearest(name, DATASETS)
         raise ValueError(f"dataset: {name!r} is unknown; nearest: {near}; {TFDS_PATTERN} is any of TensorFlow Datasets")
     return DATASETS[name]
 

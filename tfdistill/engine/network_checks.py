@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from tfdistill import keras_settings
+from tfdistill.bounds import ArgumentError
 from tfdistill.engine.updates import Phase
 from tfdistill.networks.graphs import closed_models, is_functional
 from tfdistill.networks.names import tell_apart, tell_teachers_apart
@@ -41,7 +42,7 @@ def check_networks(networks: Sequence[Any], strategy: tf.distribute.Strategy) ->
         _require_alike(networks[0], other, "networks", "peers")
     if not any(network.trainable_variables for network in networks):
         names = ", ".join(network.name for network in networks)
-        raise ValueError(f"networks: nothing in {names} may move; set trainable = True on one of them at least")
+        raise ArgumentError("networks", f"nothing in {names} may move; set trainable = True on one of them at least")
 
 
 def check_teachers(teachers: Sequence[Any], networks: Sequence[keras.Model], strategy: tf.distribute.Strategy) -> None:
@@ -56,17 +57,17 @@ def check_teachers(teachers: Sequence[Any], networks: Sequence[keras.Model], str
         ValueError: in one line, the teacher and what would be right.
     """
     if not isinstance(teachers, Sequence):
-        raise ValueError(f"teachers: must be models in a list, not {teachers!r:.80}")
+        raise ArgumentError("teachers", f"must be models in a list, not {teachers!r:.80}")
     _require_models(teachers, "teachers")
     for first, second in itertools.combinations((*networks, *teachers), 2):
         if first is second:
-            raise ValueError(
-                f"teachers: {first.name} is given twice; a teacher is built once more, or loaded from a file"
+            raise ArgumentError(
+                "teachers", f"{first.name} is given twice; a teacher is built once more, or loaded from a file"
             )
     tell_teachers_apart(teachers, networks)
     for teacher in teachers:
         if teacher.name == RESERVED:
-            raise ValueError(f"teachers: the name {RESERVED!r} is the ensemble's; give that teacher another")
+            raise ArgumentError("teachers", f"the name {RESERVED!r} is the ensemble's; give that teacher another")
         _require_graph(teacher, "teachers")
         _require_taps(teacher, "teachers")
         _require_one_input(teacher, "teachers")
@@ -76,9 +77,10 @@ def check_teachers(teachers: Sequence[Any], networks: Sequence[keras.Model], str
         _require_alike(networks[0], teacher, "teachers", "a teacher and the networks")
         for network in networks:
             if (shared := shared_variable(teacher, network)) is not None:
-                raise ValueError(
-                    f"teachers: {teacher.name} shares {shared.path} with the network {network.name}, and a teacher is "
-                    "never moved; give it layers of its own, as keras.models.clone_model and set_weights do"
+                raise ArgumentError(
+                    "teachers",
+                    f"{teacher.name} shares {shared.path} with the network {network.name}, and a teacher is "
+                    "never moved; give it layers of its own, as keras.models.clone_model and set_weights do",
                 )
 
 
@@ -95,7 +97,7 @@ def require_networks(networks: Sequence[Any]) -> None:
         ValueError: no list of models with names of their own, each a graph from images to a dict with "logits".
     """
     if not isinstance(networks, Sequence) or not networks:
-        raise ValueError(f"networks: at least one is needed, in a list; not {networks!r:.80}")
+        raise ArgumentError("networks", f"at least one is needed, in a list; not {networks!r:.80}")
     _require_models(networks, "networks")
     _require_names(networks)
     for network in networks:
@@ -122,9 +124,10 @@ def check_shared_layers(networks: Sequence[keras.Model], plan: Sequence[Phase]) 
                 whole = [one for one in phase.updates() if any(model in (first, second) for model in one.models)]
                 moving = [one.name for one in whole if any(variable is own for own in one.variables())]
                 if len(moving) > 1:
-                    raise ValueError(
-                        f"networks: {first.name} and {second.name} share {variable.path}, which the updates "
-                        f"{', '.join(moving)} would each move; give each layers of its own, or freeze the shared ones"
+                    raise ArgumentError(
+                        "networks",
+                        f"{first.name} and {second.name} share {variable.path}, which the updates "
+                        f"{', '.join(moving)} would each move; give each layers of its own, or freeze the shared ones",
                     )
 
 
@@ -135,9 +138,10 @@ def require_strategy(made_under: tf.distribute.Strategy, present: tf.distribute.
         ValueError: names both.
     """
     if present is not made_under:
-        raise ValueError(
-            f"fit: in the scope of a {_name_of(present)}, but the distiller was created outside of it; "
-            "create networks and distiller in strategy.scope() too"
+        raise ArgumentError(
+            "fit",
+            f"in the scope of a {_name_of(present)}, but the distiller was created outside of it; "
+            "create networks and distiller in strategy.scope() too",
         )
 
 
@@ -153,38 +157,41 @@ def require_unchanged(before: Mapping[str, list[int]], now: Mapping[str, list[in
     """
     for name, owned in now.items():
         if owned != before[name]:
-            raise ValueError(
-                f"fit: what update {name!r} may move has changed since compile(), as by setting trainable; "
-                "call compile() again"
+            raise ArgumentError(
+                "fit",
+                f"what update {name!r} may move has changed since compile(), as by setting trainable; "
+                "call compile() again",
             )
 
 
 def _require_models(models: Sequence[Any], role: str) -> None:
     for place, model in enumerate(models, start=1):
         if not isinstance(model, keras.Model):
-            raise ValueError(f"{role}: number {place} must be a keras.Model, not {model!r:.80}")
+            raise ArgumentError(role, f"number {place} must be a keras.Model, not {model!r:.80}")
 
 
 def _require_names(networks: Sequence[keras.Model]) -> None:
     for first, second in itertools.combinations(networks, 2):
         if first is second:
-            raise ValueError(f"networks: {first.name} is given twice; build it once more, with weights of its own")
+            raise ArgumentError("networks", f"{first.name} is given twice; build it once more, with weights of its own")
     tell_apart(networks)
     if any(network.name == RESERVED for network in networks):
-        raise ValueError(f"networks: the name {RESERVED!r} is the ensemble's; give that network another")
+        raise ArgumentError("networks", f"the name {RESERVED!r} is the ensemble's; give that network another")
 
 
 def _require_graph(network: keras.Model, role: str) -> None:
     if is_functional(network):
         return
     if isinstance(network, keras.Sequential):
-        raise ValueError(
-            f"{role}: {network.name} is a Sequential that is not built; begin it with keras.Input(shape), and name "
-            "its taps by network_from()"
+        raise ArgumentError(
+            role,
+            f"{network.name} is a Sequential that is not built; begin it with keras.Input(shape), and name "
+            "its taps by network_from()",
         )
-    raise ValueError(
-        f"{role}: {network.name} is a {type(network).__name__} whose call() is code; methods and exports need a "
-        "graph of layers: build it as a functional keras.Model(inputs, outputs)"
+    raise ArgumentError(
+        role,
+        f"{network.name} is a {type(network).__name__} whose call() is code; methods and exports need a "
+        "graph of layers: build it as a functional keras.Model(inputs, outputs)",
     )
 
 
@@ -192,16 +199,17 @@ def _require_taps(network: keras.Model, role: str) -> None:
     # A Sequential that was never called has no `output`.
     outputs = network.outputs[0] if isinstance(network, keras.Sequential) else network.output
     if not isinstance(outputs, dict) or "logits" not in outputs:
-        raise ValueError(
-            f"{role}: {network.name} must return a dict of taps with 'logits', not "
-            f"{', '.join(outputs) if isinstance(outputs, dict) else _described(outputs)}; see network_from()"
+        raise ArgumentError(
+            role,
+            f"{network.name} must return a dict of taps with 'logits', not "
+            f"{', '.join(outputs) if isinstance(outputs, dict) else _described(outputs)}; see network_from()",
         )
     for tap, tensor in outputs.items():
         if not isinstance(tensor, keras.KerasTensor):
-            raise ValueError(f"{role}: {network.name}: tap {tap!r} must be one tensor, not {_described(tensor)}")
+            raise ArgumentError(role, f"{network.name}: tap {tap!r} must be one tensor, not {_described(tensor)}")
     shape = tuple(outputs["logits"].shape)
     if len(shape) != 2 or shape[1] is None or shape[1] < 2:
-        raise ValueError(f"{role}: {network.name}: logits must be [batch, classes] of 2 classes or more, not {shape}")
+        raise ArgumentError(role, f"{network.name}: logits must be [batch, classes] of 2 classes or more, not {shape}")
 
 
 def _described(outputs: Any) -> str:
@@ -213,7 +221,7 @@ def _described(outputs: Any) -> str:
 def _require_one_input(network: keras.Model, role: str) -> None:
     shapes = [tuple(one.shape) for one in network.inputs]
     if len(shapes) != 1:
-        raise ValueError(f"{role}: {network.name} must read images alone, one input; it has inputs {shapes}")
+        raise ArgumentError(role, f"{network.name} must read images alone, one input; it has inputs {shapes}")
 
 
 def _require_logits(network: keras.Model, role: str) -> None:
@@ -227,9 +235,10 @@ def _layers(network: keras.Model) -> list[keras.Layer]:
 def _require_channels_last(network: keras.Model, role: str) -> None:
     for layer in _layers(network):
         if getattr(layer, "data_format", None) == "channels_first":
-            raise ValueError(
-                f"{role}: {network.name}: layer {layer.name!r} is channels_first; images here are [batch, height, "
-                "width, channels], so build it with data_format='channels_last'"
+            raise ArgumentError(
+                role,
+                f"{network.name}: layer {layer.name!r} is channels_first; images here are [batch, height, "
+                "width, channels], so build it with data_format='channels_last'",
             )
 
 
@@ -237,9 +246,10 @@ def _require_trainable(network: keras.Model) -> None:
     """Settings of what is trained that the engine cannot honour; of what it leaves out it warns."""
     for variable in network.trainable_variables:
         if variable.dtype in ("float16", "bfloat16"):
-            raise ValueError(
-                f"networks: {network.name} keeps {variable.path} in {variable.dtype}, which loses small steps; build "
-                "it in float32, or under keras.config.set_dtype_policy('mixed_bfloat16')"
+            raise ArgumentError(
+                "networks",
+                f"{network.name} keeps {variable.path} in {variable.dtype}, which loses small steps; build "
+                "it in float32, or under keras.config.set_dtype_policy('mixed_bfloat16')",
             )
     regularized = [variable.path for variable in network.trainable_variables if getattr(variable, "regularizer", None)]
     regularized += [layer.name for layer in _layers(network) if getattr(layer, "activity_regularizer", None)]
@@ -257,9 +267,10 @@ def _require_scope(network: keras.Model, strategy: tf.distribute.Strategy, role:
         own = value.distribute_strategy if isinstance(value, tf.distribute.DistributedValues) else None
         if own is not strategy and (own is not None or isinstance(strategy, SPREADING)):
             where = f"in the scope of a {type(own).__name__}" if own else "outside of any strategy's scope"
-            raise ValueError(
-                f"{role}: {network.name} was created {where}, and the distiller under a {_name_of(strategy)}; "
-                f"create {role} and distiller in one strategy.scope()"
+            raise ArgumentError(
+                role,
+                f"{network.name} was created {where}, and the distiller under a {_name_of(strategy)}; "
+                f"create {role} and distiller in one strategy.scope()",
             )
 
 
@@ -270,14 +281,14 @@ def _name_of(strategy: tf.distribute.Strategy) -> str:
 def _require_alike(first: keras.Model, other: keras.Model, role: str, who: str) -> None:
     classes = [network.output["logits"].shape[1] for network in (first, other)]
     if classes[0] != classes[1]:
-        raise ValueError(
-            f"{role}: {first.name} tells {classes[0]} classes apart, {other.name} {classes[1]}; {who} need the same"
+        raise ArgumentError(
+            role, f"{first.name} tells {classes[0]} classes apart, {other.name} {classes[1]}; {who} need the same"
         )
     shapes = [tuple(network.inputs[0].shape[1:]) for network in (first, other)]
     fits = len(shapes[0]) == len(shapes[1]) and all(
         one == another or None in (one, another) for one, another in zip(*shapes, strict=True)
     )
     if not fits:
-        raise ValueError(
-            f"{role}: {first.name} reads images {shapes[0]}, {other.name} {shapes[1]}; {who} see the same images"
+        raise ArgumentError(
+            role, f"{first.name} reads images {shapes[0]}, {other.name} {shapes[1]}; {who} see the same images"
         )

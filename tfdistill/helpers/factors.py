@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.bounds import ArgumentError
 from tfdistill.networks import initialization, layers
 
 
@@ -107,7 +108,7 @@ def smaller(first: tuple[int, int, int], second: tuple[int, int, int]) -> tuple[
     height, width = min(first[0], second[0]), min(first[1], second[1])
     for shape in (first, second):
         if shape[0] % height or shape[1] % width:
-            raise ValueError(f"networks: feature maps {first} and {second} do not divide; choose others")
+            raise ArgumentError("networks", f"feature maps {first} and {second} do not divide; choose others")
     return height, width
 
 

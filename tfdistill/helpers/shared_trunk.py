@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from tfdistill.bounds import ArgumentError
+
 Taps = Mapping[str, Any]
 
 
@@ -66,7 +68,7 @@ def share_trunk(networks: Sequence[keras.Model], tap: str = "") -> SharedTrunk:
         ValueError: a network without that tap or that cannot be cut there, or trunks that differ; in one line.
     """
     if not networks:
-        raise ValueError("networks: at least one is needed")
+        raise ArgumentError("networks", "at least one is needed")
     tap = tap or _last_but_one_stage(networks[0])
     trunks = [_trunk(network, tap) for network in networks]
     for network, trunk in zip(networks[1:], trunks[1:], strict=True):
@@ -85,8 +87,8 @@ def _last_but_one_stage(network: keras.Model) -> str:
         (name for name in _taps_of(network) if re.fullmatch(r"stage\d+", name)), key=lambda name: int(name[5:])
     )
     if len(stages) < 2:
-        raise ValueError(
-            f"networks: {network.name} has no two stages to be cut between; name a tap of {', '.join(network.output)}"
+        raise ArgumentError(
+            "networks", f"{network.name} has no two stages to be cut between; name a tap of {', '.join(network.output)}"
         )
     return stages[-2]
 
@@ -94,14 +96,14 @@ def _last_but_one_stage(network: keras.Model) -> str:
 def _taps_of(network: keras.Model) -> Mapping[str, keras.KerasTensor]:
     outputs = getattr(network, "output", None) if getattr(network, "inputs", None) else None
     if not isinstance(outputs, dict):
-        raise ValueError(f"networks: {network.name} must be a functional model that returns a dict of taps")
+        raise ArgumentError("networks", f"{network.name} must be a functional model that returns a dict of taps")
     return outputs
 
 
 def _trunk(network: keras.Model, tap: str) -> keras.Model:
     taps = _taps_of(network)
     if tap not in taps:
-        raise ValueError(f"tap: {network.name} has no tap {tap!r} to be cut at; it has {', '.join(taps)}")
+        raise ArgumentError("tap", f"{network.name} has no tap {tap!r} to be cut at; it has {', '.join(taps)}")
     return keras.Model(network.input, taps[tap])
 
 
@@ -114,8 +116,9 @@ def _require_same(first_name: str, first: keras.Model, name: str, other: keras.M
     else:
         position = next(index for index, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1])
         what = f"its layer {other.layers[position].name} is another one"
-    raise ValueError(
-        f"networks: {name} cannot share {first_name}'s trunk up to {tap!r}: {what}; give one architecture several times"
+    raise ArgumentError(
+        "networks",
+        f"{name} cannot share {first_name}'s trunk up to {tap!r}: {what}; give one architecture several times",
     )
 
 
@@ -149,8 +152,8 @@ def _taps_behind(network: keras.Model, tap: str, trunk: keras.Model) -> list[str
         if any(id(operation) not in inside for operation in keras.Model(network.input, tensor).operations)
     ]
     if "logits" not in found:
-        raise ValueError(
-            f"networks: {network.name} cannot be cut at {tap!r}: no layer of the classifier comes after it"
+        raise ArgumentError(
+            "networks", f"{network.name} cannot be cut at {tap!r}: no layer of the classifier comes after it"
         )
     return found
 
@@ -162,8 +165,8 @@ def _branch(network: keras.Model, tap: str, later: Sequence[str]) -> keras.Model
     try:
         inner = keras.Model(network.output[tap], different)
     except ValueError as error:
-        raise ValueError(
-            f"networks: {network.name} cannot be cut at {tap!r}: what comes after it reads other layers too"
+        raise ArgumentError(
+            "networks", f"{network.name} cannot be cut at {tap!r}: what comes after it reads other layers too"
         ) from error
     found = dict(zip(map(id, different), inner.outputs, strict=True))
     taps = {name: found[id(tensor)] for name, tensor in outputs.items()}

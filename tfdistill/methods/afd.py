@@ -15,6 +15,7 @@ from tfdistill.engine.updates import Phase, Round, Update
 from tfdistill.helpers import discriminators
 from tfdistill.helpers.matching import Matching, match
 from tfdistill.methods.arguments import (
+    ArgumentError,
     Rate,
     Temperature,
     TermWeight,
@@ -185,9 +186,8 @@ def _adam(learning_rate: float, weight_decay: float, milestones: tuple[float, ..
             schedule="step" if milestones else "constant",
             milestones=tuple(milestones),
         )
-    except ValueError as error:
-        # The settings' message begins with the argument's name, which is longer by this here.
-        raise ValueError(f"feature_{error}") from None
+    except ArgumentError as error:
+        raise error.renamed(f"feature_{error.argument}") from None
 
 
 def _mean_activation(features: tf.Tensor) -> tf.Tensor:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Phase, Round, Update
 from tfdistill.helpers.auxiliary_heads import PLACES, auxiliary_heads
-from tfdistill.methods.arguments import Order, Temperature, TermWeight, checked, choose, require_peers
+from tfdistill.methods.arguments import ArgumentError, Order, Temperature, TermWeight, checked, choose, require_peers
 from tfdistill.networks import initialization
 from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
@@ -93,7 +93,7 @@ class DCM(Distiller):
         if soft:
             require_peers(networks)
         if pairs == "cross" and not places:
-            raise ValueError("pairs: 'cross' is between different stages, which takes a head; heads has none")
+            raise ArgumentError("pairs", "'cross' is between different stages, which takes a head; heads has none")
         self.temperature, self.update = temperature, update
         self.compared = (FINAL,) if pairs == "final" else (FINAL, *places)
         weights = {
@@ -170,7 +170,7 @@ def places_of(heads: str | Sequence[str]) -> tuple[str, ...]:
     for place in given:
         choose("heads", place, dict.fromkeys(PLACES))
     if len(set(given)) < len(given):
-        raise ValueError(f"heads: {','.join(given)!r} has a place twice")
+        raise ArgumentError("heads", f"{','.join(given)!r} has a place twice")
     return tuple(place for place in PLACES if place in given)
 
 

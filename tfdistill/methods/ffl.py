@@ -16,7 +16,7 @@ from tfdistill.engine.ramps import ramped
 from tfdistill.engine.updates import Phase, Round, Update
 from tfdistill.helpers.factors import smaller
 from tfdistill.helpers.shared_trunk import share_trunk
-from tfdistill.methods.arguments import RampEpochs, Temperature, TermWeight, checked, require_peers
+from tfdistill.methods.arguments import ArgumentError, RampEpochs, Temperature, TermWeight, checked, require_peers
 from tfdistill.networks import initialization, layers
 from tfdistill.networks.taps import features_of
 from tfdistill.optimizers import OptimizerSettings
@@ -82,7 +82,7 @@ class FFL(Distiller):
     ) -> None:
         require_peers(networks)
         if tap and not shared_trunk:
-            raise ValueError(f"tap: {tap!r} is where a shared trunk ends; give shared_trunk too")
+            raise ArgumentError("tap", f"{tap!r} is where a shared trunk ends; give shared_trunk too")
         shared = share_trunk(networks, tap) if shared_trunk else None
         super().__init__(shared.networks if shared else networks, task=task)
         self.shared = shared

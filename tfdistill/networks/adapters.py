@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 
 import keras
 
 from tfdistill import keras_settings
+from tfdistill.bounds import nearest
 from tfdistill.networks.found_taps import found_taps
 from tfdistill.networks.graphs import closed_models, flat_graph, is_functional, outputs_by_layer
 from tfdistill.networks.probabilities import require_logits
@@ -75,8 +75,7 @@ def _layer_output(graph: keras.Model, tap: str, layer: str) -> keras.KerasTensor
                     f"taps[{tap!r}]: layer {layer!r} lies inside model {inner.name!r} of {graph.name!r}, which cannot "
                     "be opened: it has a call() of its own, or layers whose names come twice"
                 )
-        nearest = difflib.get_close_matches(layer, found, n=1, cutoff=0.0)[0]
-        raise ValueError(f"taps[{tap!r}]: {graph.name!r} has no layer {layer!r}; nearest: {nearest!r}")
+        raise ValueError(f"taps[{tap!r}]: {graph.name!r} has no layer {layer!r}; nearest: {nearest(layer, found)!r}")
     calls = found[layer]
     if len(calls) != 1 or len(calls[0]) != 1:
         raise ValueError(f"taps[{tap!r}]: layer {layer!r} must be called once and give one tensor")

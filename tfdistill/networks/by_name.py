@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from tfdistill.bounds import nearest
 from tfdistill.networks.catalogue import NETWORKS, NetworkFamily
 from tfdistill.networks.keras_applications import APPLICATIONS, keras_application
 
@@ -124,4 +124,4 @@ def _nearest(name: str) -> str:
         for family in NETWORKS.values()
         if numbers and family.pattern.count("<") == len(numbers)
     ]
-    return difflib.get_close_matches(name, filled + names, n=1, cutoff=0.0)[0]
+    return nearest(name, filled + names)

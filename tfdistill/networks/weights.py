@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from tfdistill.bounds import and_more, like
 from tfdistill.networks.graphs import layers_of
 from tfdistill.networks.torch_names import from_torch
 from tfdistill.networks.weight_files import READERS, UNREADABLE
@@ -129,17 +129,12 @@ def _check_names(wanted: Mapping[str, object], found: Mapping[str, object], netw
     missing = [name for name in wanted if name not in found]
     unexpected = [name for name in found if name not in wanted]
     if missing:
-        close = difflib.get_close_matches(missing[0], unexpected, n=1)
-        nearest = f"; the nearest it has is '{close[0]}'" if close else ""
-        raise ValueError(f"{source} does not fit {network}: it lacks '{missing[0]}'{_more(missing)}{nearest}")
+        rest = and_more(missing) + like(missing[0], unexpected)
+        raise ValueError(f"{source} does not fit {network}: it lacks '{missing[0]}'{rest}")
     if unexpected:
         raise ValueError(
-            f"{source} does not fit {network}, which has no place for '{unexpected[0]}'{_more(unexpected)}"
+            f"{source} does not fit {network}, which has no place for '{unexpected[0]}'{and_more(unexpected)}"
         )
-
-
-def _more(names: Sequence[str]) -> str:
-    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
 
 
 def _named_as_in(network: keras.Model, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

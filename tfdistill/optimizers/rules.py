@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 import keras
 import tensorflow as tf
 
-from tfdistill.optimizers.checks import DECAY_ON, DecayOn, require_adam, require_choice, require_momentum
+from tfdistill.bounds import ArgumentError, require_one_of
+from tfdistill.optimizers.checks import DECAY_ON, DecayOn, require_adam, require_momentum
 from tfdistill.optimizers.schedules import Later, LearningRate, MultiStep
 
 
@@ -25,8 +26,8 @@ class _CoupledDecayOptimizer(keras.optimizers.Optimizer):
         super().__init__(learning_rate=learning_rate, name=name)
         for argument, value in (("coupled_decay", coupled_decay), ("clip_norm", clip_norm)):
             if not 0 <= value < math.inf:
-                raise ValueError(f"{argument} must be a finite number from 0, got {value}")
-        require_choice("decay_on", decay_on, DECAY_ON)
+                raise ArgumentError(argument, f"must be a finite number from 0, got {value}")
+        require_one_of("decay_on", decay_on, DECAY_ON)
         self.coupled_decay = coupled_decay
         self.decay_on = decay_on
         self.clip_norm = clip_norm
@@ -254,7 +255,7 @@ class AdamW(Adam):
     ):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, 0.0, decay_on, clip_norm, name)
         if not 0 <= decoupled_decay < math.inf:
-            raise ValueError(f"decoupled_decay must be a finite number from 0, got {decoupled_decay}")
+            raise ArgumentError("decoupled_decay", f"must be a finite number from 0, got {decoupled_decay}")
         self.decoupled_decay = decoupled_decay
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:

@@ -8,6 +8,8 @@ from typing import TypeAlias
 import keras
 import tensorflow as tf
 
+from tfdistill.bounds import ArgumentError
+
 LearningRate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 
 
@@ -28,7 +30,7 @@ class MultiStep(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, learning_rate: float, milestones: Sequence[int], factor: float = 0.1):
         if list(milestones) != sorted(milestones):
-            raise ValueError(f"milestones must be ascending, got {tuple(milestones)}")
+            raise ArgumentError("milestones", f"must be ascending, got {tuple(milestones)}")
         self.learning_rate = learning_rate
         self.milestones = tuple(milestones)
         self.factor = factor
@@ -110,7 +112,7 @@ def cosine(learning_rate: float, steps: int, warmup_steps: int = 0) -> keras.opt
         ValueError: if the warm-up leaves no step for the fall.
     """
     if not 0 <= warmup_steps < steps:
-        raise ValueError(f"warmup_steps must be from 0 to below the run's {steps} steps, got {warmup_steps}")
+        raise ArgumentError("warmup_steps", f"must be from 0 to below the run's {steps} steps, got {warmup_steps}")
     learning_rate = float(learning_rate)
     if warmup_steps == 0:
         return keras.optimizers.schedules.CosineDecay(learning_rate, steps)

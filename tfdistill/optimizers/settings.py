@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from tfdistill.bounds import ArgumentError, require_one_of
 from tfdistill.optimizers.checks import (
     DECAY_ON,
     KINDS,
@@ -13,7 +14,6 @@ from tfdistill.optimizers.checks import (
     Kind,
     Schedule,
     require_adam,
-    require_choice,
     require_momentum,
 )
 
@@ -61,15 +61,15 @@ class OptimizerSettings:
     clip_norm: float = 0.0
 
     def __post_init__(self) -> None:
-        require_choice("kind", self.kind, KINDS)
-        require_choice("decay_on", self.decay_on, DECAY_ON)
-        require_choice("schedule", self.schedule, SCHEDULES)
+        require_one_of("kind", self.kind, KINDS)
+        require_one_of("decay_on", self.decay_on, DECAY_ON)
+        require_one_of("schedule", self.schedule, SCHEDULES)
         for name in ("learning_rate", "factor"):
             if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be a finite number above 0, got {getattr(self, name)}")
+                raise ArgumentError(name, f"must be a finite number above 0, got {getattr(self, name)}")
         for name in ("weight_decay", "warmup_epochs", "clip_norm"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be a finite number from 0, got {getattr(self, name)}")
+                raise ArgumentError(name, f"must be a finite number from 0, got {getattr(self, name)}")
         require_momentum(self.momentum, self.nesterov)
         require_adam(self.betas, self.epsilon)
         self._require_schedule()
@@ -101,14 +101,14 @@ class OptimizerSettings:
 
     def _require_schedule(self) -> None:
         if not all(a < b for a, b in zip((0, *self.milestones), self.milestones, strict=False)):
-            raise ValueError(f"milestones must be ascending epochs above 0, got {self.milestones}")
+            raise ArgumentError("milestones", f"must be ascending epochs above 0, got {self.milestones}")
         if bool(self.milestones) != (self.schedule == "step"):
-            raise ValueError(
-                f"milestones must be given for schedule 'step' and for no other, got {self.milestones} for "
-                f"{self.schedule!r}"
+            raise ArgumentError(
+                "milestones",
+                f"must be given for schedule 'step' and for no other, got {self.milestones} for {self.schedule!r}",
             )
         if self.warmup_epochs and self.schedule != "cosine":
-            raise ValueError(f"warmup_epochs needs schedule 'cosine', got schedule {self.schedule!r}")
+            raise ArgumentError("warmup_epochs", f"needs schedule 'cosine', got schedule {self.schedule!r}")
 
 
 # Of PyTorch, but for SGD, whose rate nobody leaves at PyTorch's.

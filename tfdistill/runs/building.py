@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfdistill import networks
+from tfdistill.bounds import ArgumentError
 from tfdistill.engine.distiller import Distiller
 from tfdistill.methods import METHODS
 from tfdistill.runs.config import RunConfig, hyperparameters
@@ -54,12 +55,13 @@ def build_distiller(data: RunData, strategy: tf.distribute.Strategy) -> Distille
         try:
             return method(peers, **config.hyperparameters, **seed)
         except ValueError as error:
-            raise ValueError(_naming_flags(config, str(error))) from error
+            raise _naming_flags(config, error) from error
 
 
-def _naming_flags(config: RunConfig, message: str) -> str:
+def _naming_flags(config: RunConfig, error: ValueError) -> ValueError:
     """A method's constructor names its arguments; the user knows them as flags."""
-    argument = message.split(":")[0].split(" ")[0]
-    if argument in hyperparameters(config.method):
-        return f"{config.method}.{message}"
-    return message if argument == "networks" else f"method: {config.method} of {','.join(config.networks)}: {message}"
+    argument = error.argument if isinstance(error, ArgumentError) else ""
+    if isinstance(error, ArgumentError) and argument in hyperparameters(config.method):
+        return error.renamed(f"{config.method}.{argument}")
+    networks = ",".join(config.networks)
+    return error if argument == "networks" else ArgumentError("method", f"{config.method} of {networks}: {error}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import fcntl
 import io
 import os
@@ -12,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfdistill.bounds import ArgumentError, nearest
 from tfdistill.files import FileError, read_json, sweep, write_json, write_text
 from tfdistill.runs import checkpoints
 from tfdistill.runs.config import RunConfig
@@ -206,8 +206,7 @@ def existing(runs_dir: str | os.PathLike, name: str) -> RunFolder:
     names = sorted(path.parent.name for path in Path(runs_dir).glob("*/flags.json"))
     if not names:
         raise ValueError(f"run: there are no runs in {runs_dir}; give another --runs_dir")
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-    raise ValueError(f"run: there is no {name!r} in {runs_dir}; nearest: {nearest}")
+    raise ArgumentError("run", f"there is no {name!r} in {runs_dir}; nearest: {nearest(name, names)}")
 
 
 def flagfile(config: RunConfig) -> str:

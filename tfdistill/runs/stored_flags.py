@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tfdistill.bounds import shown
+from tfdistill.bounds import nearest, shown
 from tfdistill.files import read_json
 from tfdistill.runs.config import RunConfig
 
@@ -31,8 +30,7 @@ def read_flags(path: Path, needed: Sequence[str] = tuple(NEEDED)) -> dict[str, A
     names = [one.name for one in dataclasses.fields(RunConfig)]
     for name in values:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-            raise ValueError(f"{path}: {name!r} is no flag; nearest: {near[0]}")
+            raise ValueError(f"{path}: {name!r} is no flag; nearest: {nearest(name, names)}")
     for name in needed:
         if not isinstance(values.get(name), NEEDED[name]):
             told = f"not {shown(values[name])}" if name in values else "and is not there"

@@ -238,9 +238,9 @@ def test_the_style_follows_the_size_unless_it_is_given():
     [
         (
             lambda: reading_of("crops", 32),
-            "one of auto, resize, crop, resize_crop, got 'crops'; nearest: crop",
+            "reading: 'crops' is none of auto, resize, crop, resize_crop; nearest: crop",
         ),
-        (lambda: Reading("auto"), "style must be one of resize, crop, resize_crop, got 'auto'"),
+        (lambda: Reading("auto"), "style: 'auto' is none of resize, crop, resize_crop; nearest: crop"),
         (lambda: Reading("crop", scale=(0, 1)), "scale must be two shares"),
         (lambda: Reading("crop", ratio=(2, 1)), "ratio must be two ratios"),
         (lambda: Reading("crop", margin=0.9), "margin must be 1 or more, got 0.9"),

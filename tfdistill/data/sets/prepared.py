@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import socket
 import urllib.parse
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from absl import logging
 
+from tfdistill.bounds import nearest
 from tfdistill.data.dataset import DataUnavailable
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def _builder(name: str, folder: str | None) -> tfds.core.DatasetBuilder:
         return tfds.builder(name, data_dir=folder, try_gcs=False)
     except tfds.core.DatasetNotFoundError:
         known = tfds.list_builders(with_community_datasets=False)
-        near = difflib.get_close_matches(name.split("/")[0].split(":")[0], known, n=1, cutoff=0.0)
-        raise ValueError(f"dataset {name!r} is unknown to TensorFlow Datasets; nearest: {near[0]}") from None
+        near = nearest(name.split("/")[0].split(":")[0], known)
+        raise ValueError(f"dataset {name!r} is unknown to TensorFlow Datasets; nearest: {near}") from None
     except Exception as error:  # an unknown configuration or version, a missing dependency of the data set
         raise ValueError(f"dataset {name!r} of TensorFlow Datasets: {_one_line(error)}") from error
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
+
+from tfdistill.bounds import require_one_of
 
 STYLES = ("resize", "crop", "resize_crop")
 READINGS = ("auto", *STYLES)
@@ -50,8 +51,7 @@ class Reading:
         # Lists are taken too, but what is built for a reading is found again by it, so it is to be hashable.
         for name in ("scale", "ratio"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.style not in STYLES:
-            raise ValueError(f"style must be one of {', '.join(STYLES)}, got {self.style!r}")
+        require_one_of("style", self.style, STYLES)
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f"scale must be two shares of the area in 0..1, the smaller first, got {self.scale}")
         if not 0 < self.ratio[0] <= self.ratio[1] < math.inf:
@@ -68,9 +68,7 @@ def reading_of(style: str, image_size: int, max_pixels: int = MAX_PIXELS) -> Rea
     Raises:
         ValueError: if the style is unknown or `max_pixels` below 0.
     """
-    if style not in READINGS:
-        near = difflib.get_close_matches(style, READINGS, n=1, cutoff=0.0)[0]
-        raise ValueError(f"reading must be one of {', '.join(READINGS)}, got {style!r}; nearest: {near}")
+    require_one_of("reading", style, READINGS)
     if style == "auto":
         style = "crop" if image_size > LARGEST_RESIZED else "resize"
     return Reading(style, max_pixels=max_pixels)

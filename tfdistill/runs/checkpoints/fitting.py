@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from tfdistill.bounds import and_more, like
 from tfdistill.runs.checkpoints.files import CheckpointError
 
 _HALF_FROM_SINGLE = {("bfloat16", "float32"), ("float16", "float32")}
@@ -51,17 +51,8 @@ def _check_names(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
     missing = sorted(variables.keys() - arrays.keys())
     unexpected = sorted(arrays.keys() - variables.keys())
     if missing:
-        rest = _more(missing) + _nearest(missing[0], unexpected)
+        rest = and_more(missing) + like(missing[0], unexpected)
         raise CheckpointError(f"the checkpoint has no array for variable '{missing[0]}'{rest}")
     if unexpected:
-        rest = _more(unexpected)
+        rest = and_more(unexpected)
         raise CheckpointError(f"the checkpoint's array '{unexpected[0]}'{rest} belongs to no variable")
-
-
-def _more(names: Sequence[str]) -> str:
-    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-
-
-def _nearest(name: str, candidates: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, candidates, n=1)
-    return f"; the nearest it has is '{close[0]}'" if close else ""
