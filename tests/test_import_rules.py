@@ -23,6 +23,7 @@ RULES: dict[str, set[str] | None] = {
     "taps": set(),
     "topology": set(),
     "startup": {"keras_settings"},
+    "declared": {"bounds"},
     "registration": {"helpers", "networks"},
     "losses": set(),
     "data": {"bounds"},
@@ -49,6 +50,7 @@ RULES: dict[str, set[str] | None] = {
     "runs": {
         "bounds",
         "data",
+        "declared",
         "devices",
         "engine",
         "export",

@@ -202,14 +202,15 @@ def annotated(function: Callable[..., Any]) -> dict[str, tuple[Any, Bounds]]:
     other kinds at the end of this file, because the commands read it from the source without importing it.
     """
     hints = get_type_hints(function, include_extras=True)
-    found = {}
-    for name, hint in hints.items():
-        if get_origin(hint) is Annotated:
-            kind, bounds, *_ = get_args(hint)
-            found[name] = kind, bounds
-        elif get_origin(hint) is Literal:
-            found[name] = str, one_of(get_args(hint))
-    return found
+    return {name: told for name, hint in hints.items() if (told := bounds_of(hint))}
+
+
+def bounds_of(hint: Any) -> tuple[Any, Bounds] | None:
+    """The (type, bounds) that an annotation states; None where it states no bounds."""
+    if get_origin(hint) is Annotated:
+        kind, bounds, *_ = get_args(hint)
+        return kind, bounds
+    return (str, one_of(get_args(hint))) if get_origin(hint) is Literal else None
 
 
 def checked(function: Callable[P, T]) -> Callable[P, T]:
