@@ -62,5 +62,6 @@ setup(
     # setuptools would install instead comes after the folders of sys.path, so that in the folder which holds a clone
     # called tfdistill, Python would find that folder, a package without content.
     package_dir={"": "."},
+    entry_points={"console_scripts": ["tfdistill = tfdistill.commands.main:main"]},
     cmdclass={"build_py": BuildWithConfigs},
 )

@@ -1,10 +1,11 @@
 """Draws what the networks of a run see: python launch/preview.py --flagfile=configs/ie_dml.flags --out=seen.png"""
 
 import sys
+from pathlib import Path
 
-import quietly  # first
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tfdistill.commands.preview import main
+from tfdistill.commands.main import run
 
 if __name__ == "__main__":
-    sys.exit(quietly.run(main))
+    sys.exit(run("preview", sys.argv[1:]))

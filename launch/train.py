@@ -1,10 +1,11 @@
 """Trains networks and exports them: python launch/train.py --flagfile=configs/ie_dml.flags"""
 
 import sys
+from pathlib import Path
 
-import quietly  # first
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tfdistill.commands.train import main
+from tfdistill.commands.main import run
 
 if __name__ == "__main__":
-    sys.exit(quietly.run(main))
+    sys.exit(run("train", sys.argv[1:]))

@@ -1,9 +1,7 @@
 """What the tests share: two logical CPU devices, and tiny networks."""
 
-import importlib
 import importlib.util
 import os
-import signal
 from pathlib import Path
 from types import ModuleType
 
@@ -54,24 +52,11 @@ def tiny() -> ModuleType:
 
 
 @pytest.fixture
-def launch_folder():
-    """The folder of the commands' scripts, which find each other there.
+def predict() -> ModuleType:
+    """The module of the command `predict`."""
+    from tfdistill.standalone import predict
 
-    They take SIGTERM and Ctrl-C while they are imported, and would keep them from the tests.
-    """
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    folder = Path(__file__).resolve().parents[1] / "launch"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
-        yield folder
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-@pytest.fixture
-def predict(launch_folder) -> ModuleType:
-    """The module of `launch/predict.py`."""
-    return importlib.import_module("predict")
+    return predict
 
 
 @pytest.fixture(scope="session")

@@ -39,9 +39,9 @@ def run_python(*arguments, **environment):
 
 def test_a_command_sets_aside_what_it_cannot_run_with_and_says_so(keras_json):
     path = keras_json({"backend": "jax", "image_data_format": "channels_first", "floatx": "float16", "epsilon": 0.5})
-    # What each script of launch/ does first; then what Keras makes layers of.
+    # What each command does first; then what Keras makes layers of.
     program = (
-        "import sys; sys.path.insert(0, 'launch'); sys.argv = ['train.py']; import quietly, keras, os, tfdistill; "
+        "from tfdistill.commands import starting; starting.begin('train'); import keras; "
         "print(keras.backend.backend(), keras.backend.image_data_format(), keras.backend.floatx(), "
         "keras.backend.epsilon(), keras.config.dtype_policy().name, keras.config.max_epochs())"
     )
@@ -118,8 +118,9 @@ def test_another_backend_is_refused_before_keras_is_imported(keras_json, monkeyp
     keras_settings.require_tensorflow()
 
 
-def test_the_package_refuses_another_backend_when_it_is_imported(keras_json):
-    done = run_python("-c", "import tfdistill", KERAS_BACKEND="jax")
+def test_the_package_refuses_another_backend_when_it_imports_keras(keras_json):
+    done = run_python("-c", "import tfdistill; print('so far'); tfdistill.DML", KERAS_BACKEND="jax")
+    assert done.stdout == "so far\n"
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
         "ImportError: tfdistill needs Keras' backend 'tensorflow', but KERAS_B"

@@ -5,7 +5,7 @@ can turn every layer to channels_first, to float16, or to another library than T
 and `own_process` sets these things aside there. A program that imports tfdistill owns itself: it is told, and nothing
 is changed behind its back.
 
-`launch/quietly.py` runs this file before anything is imported; so it needs Python alone.
+It needs Python alone, as commands run it before anything is imported.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def require_tensorflow() -> None:
     Raises:
         ImportError: in one line, what says so, and what to do.
     """
-    if "keras" in sys.modules:
-        backend, origin = sys.modules["keras"].config.backend(), "Keras, which is imported already,"
+    if config := getattr(sys.modules.get("keras"), "config", None):  # there is none while Keras is being imported
+        backend, origin = config.backend(), "Keras, which is imported already,"
     elif os.environ.get(BACKEND):
         backend, origin = os.environ[BACKEND], BACKEND
     else:

@@ -8,7 +8,7 @@ module:
     else:
         __getattr__, __dir__ = lazy.attributes(__name__)
 
-`launch/quietly.py` runs this file before anything is imported; so it needs Python alone.
+It needs Python alone.
 """
 
 from __future__ import annotations
@@ -123,8 +123,12 @@ class _Around(importlib.abc.MetaPathFinder):
             execute = spec.loader.exec_module
 
             def inside(module: ModuleType) -> None:
-                with self.context():
-                    execute(module)
+                try:
+                    with self.context():
+                        execute(module)
+                except BaseException:
+                    sys.meta_path.insert(0, self)  # who asks again is answered alike
+                    raise
 
             spec.loader.exec_module = inside  # type: ignore[method-assign]
         return spec

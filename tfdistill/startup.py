@@ -5,21 +5,35 @@ networks (AVX-512 VNNI and newer); with AVX2 alone they are about twice as fast 
 switched on here, unless the variable says otherwise. A program that imports TensorFlow or Keras before tfdistill
 comes too late for it, and has to set the variable itself.
 
-Another backend of Keras than TensorFlow is refused here, before anything is built on it; see `keras_settings`.
+Another backend of Keras than TensorFlow is refused when Keras is imported, before anything is built on it; see
+`keras_settings`. Not sooner, as the commands set another backend aside, and are part of the package themselves.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
-from tfdistill import keras_settings
+from tfdistill import keras_settings, lazy
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 if "tensorflow" not in sys.modules:
     os.environ.setdefault(ONEDNN, "1")
-keras_settings.require_tensorflow()
+
+
+@contextlib.contextmanager
+def _if_it_runs_on_tensorflow() -> Iterator[None]:
+    keras_settings.require_tensorflow()
+    yield
+
+
+if "keras" in sys.modules:
+    keras_settings.require_tensorflow()
+else:
+    lazy.around_import("keras", _if_it_runs_on_tensorflow)
 
 
 def onednn() -> str:

@@ -113,9 +113,10 @@ def owner_of(name: str) -> Any:
 
 
 def main() -> None:
-    sys.path[:0] = [str(LAUNCH), str(LAUNCH.parent)]
-    import quietly  # noqa: F401  (first)
+    sys.path.insert(0, str(LAUNCH.parent))
+    from tfdistill.commands import starting
 
+    starting.begin("train")
     import tfdistill.commands.train  # noqa: F401
 
     place = PLACES[sys.argv[1]]

@@ -72,9 +72,10 @@ def export_network(network, folder, *, card, **others):
 
 
 def main() -> int:
-    sys.path[:0] = [str(ROOT), str(ROOT / "launch")]
-    import quietly  # noqa: F401  (first)
+    sys.path.insert(0, str(ROOT))
+    from tfdistill.commands import starting
 
+    starting.begin("train")
     from tfdistill.commands import train
     from tfdistill.runs import building, run_exports
 

@@ -5,9 +5,7 @@ import inspect
 import io
 import itertools
 import os
-import runpy
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,6 +14,7 @@ from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN
 from tfdistill.methods import METHODS
 from tfdistill.networks import APPLICATIONS, NETWORKS
 from tfdistill.runs.config import NOT_HYPERPARAMETERS, RunConfig
+from tfdistill.standalone import process
 
 
 def config_of(*arguments: str) -> RunConfig:
@@ -214,12 +213,11 @@ def test_a_working_directory_in_latin_1_is_refused_before_anything_is_written_in
     assert "a name that is not in UTF-8" in refusal("--epochs=3")
 
 
-def test_scripts_print_what_the_terminals_encoding_lacks_as_numbers(monkeypatch):
+def test_commands_print_what_the_terminals_encoding_lacks_as_numbers(monkeypatch):
     streams = [io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict") for _ in range(2)]
     monkeypatch.setattr(sys, "stdout", streams[0])
     monkeypatch.setattr(sys, "stderr", streams[1])
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    runpy.run_path(str(Path(__file__).parents[2] / "launch" / "quietly.py"))
+    process.print_in_any_encoding()
     for stream in streams:
         print("8×8", file=stream, flush=True)
         assert stream.buffer.getvalue().decode("ascii").endswith("8\\xd78\n")

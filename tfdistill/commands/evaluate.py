@@ -1,4 +1,4 @@
-"""The command `launch/evaluate.py`: scores the networks of a run, or a SavedModel, on any data set."""
+"""The command `evaluate`: scores the networks of a run, or a SavedModel, on any data set."""
 
 from __future__ import annotations
 
@@ -21,22 +21,25 @@ from tfdistill.runs import run_exports, scoring
 from tfdistill.runs.data import evaluation_batch_size
 from tfdistill.runs.folder import existing
 from tfdistill.runs.trained import load_trained
+from tfdistill.standalone.calling import program
+
+COMMAND = "evaluate"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Parses flags, scores, prints a table. Returns the exit status."""
     values = evaluate_flags()
-    with command_line.one_line_errors("evaluate.py"):
+    with command_line.one_line_errors(program(COMMAND)):
         command_line.parse(values, arguments)
         if values["help"].value:
-            print(command_line.usage("evaluate.py", values))
+            print(command_line.usage(program(COMMAND), values))
             return 0
         check(values)
         subject = trained_subject(values) if values.run else saved_subject(values)
         dataset = chosen_data(values, subject)
         subject.scorer.require_fitting(dataset)
         split = chosen_split(values, dataset)
-    with command_line.memory_errors("evaluate.py"):
+    with command_line.memory_errors(program(COMMAND)):
         usual = evaluation_batch_size(1, 1, subject.scorer.image_shape)
         batch_size = values.batch_size if values["batch_size"].present else usual
         found = scoring.scores(subject.scorer, split, min(batch_size, len(split)))
@@ -46,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f"\n{scoring.table(found)}")
     if values.json:
         facts = {"dataset": dataset.name, "split": values.split, "examples": len(split)}
-        with command_line.one_line_errors("evaluate.py"):
+        with command_line.one_line_errors(program(COMMAND)):
             write_json(Path(values.json), {**subject.facts, **facts, "scores": found, "versions": runtime.versions()})
     return 0
 
@@ -58,7 +61,7 @@ def evaluate_flags() -> flags.FlagValues:
         "run": ("", "Score the networks of this run, as of its newest checkpoint."),
         "runs_dir": ("runs", "Folder of all runs."),
         "saved_model": ("", "Score this SavedModel instead: a version's folder, or one that holds versions."),
-        "dataset": ("", "Data set (train.py --list names them); the one trained on if empty."),
+        "dataset": ("", "Data set (train --list names them); the one trained on if empty."),
         "data_dir": ("", "Where the data lies; where it lay for the training if empty and the data set is the same."),
         "split": (
             "test",

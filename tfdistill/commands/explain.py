@@ -69,7 +69,7 @@ def page(config: RunConfig) -> str:
         ("Updates, on every batch", _updates(config, distiller)),
         ("Protocol", _protocol(config)),
         ("Hyper-parameters", _hyperparameters(config)),
-        (f"Flagfiles of {config.method}: launch/train.py --flagfile=...", _flagfiles(config.method)),
+        (f"Flagfiles of {config.method} (--flagfile=...)", _flagfiles(config.method)),
     ]
     texts = [title, *(f"{heading}\n{textwrap.indent(text, ' ' * SECTION)}" for heading, text in sections if text)]
     return "\n\n".join(texts)

@@ -1,4 +1,4 @@
-"""The command `launch/export.py`: exports the networks of a run from its newest checkpoint."""
+"""The command `export`: exports the networks of a run from its newest checkpoint."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from tfdistill.runs import run_exports
 from tfdistill.runs.data import RunData
 from tfdistill.runs.folder import existing
 from tfdistill.runs.trained import Trained, load_trained
+from tfdistill.standalone.calling import program
+
+COMMAND = "export"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Parses flags, exports, prints where the exports lie. Returns the exit status."""
     values = export_flags()
-    with command_line.one_line_errors("export.py"):
+    with command_line.one_line_errors(program(COMMAND)):
         command_line.parse(values, arguments)
         if values["help"].value:
-            print(command_line.usage("export.py", values))
+            print(command_line.usage(program(COMMAND), values))
             return 0
         folder = existing(values.runs_dir, values.run)
         trained = load_trained(folder)
@@ -46,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
             )
         for name, text in found.failures.items():
             failed = True
-            print(f"export.py: error: {name} is not exported: {text}", file=sys.stderr)
+            print(f"{program(COMMAND)}: error: {name} is not exported: {text}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -57,7 +60,7 @@ def export_flags() -> flags.FlagValues:
         "run": ("", "The run to export, finished or not."),
         "runs_dir": ("runs", "Folder of all runs."),
         "export_dir": ("", "Folder of all exports; the run's own --export_dir if empty."),
-        "export_bad_images": ("", "fail or mark, as in train.py --help; the run's own if empty."),
+        "export_bad_images": ("", "fail or mark, as in train --help; the run's own if empty."),
         "network": ("", "Export this one only; every network of the run if empty."),
     }
     for name, (default, text) in texts.items():

@@ -1,4 +1,4 @@
-"""The command `launch/preview.py`: a picture of what the networks of a run see, with the labels under it."""
+"""The command `preview`: a picture of what the networks of a run see, with the labels under it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ from tfdistill.commands import command_line
 from tfdistill.commands.flag_kinds import define
 from tfdistill.files import write_bytes
 from tfdistill.runs.data import RunData
+from tfdistill.standalone.calling import program
 
 COLUMNS = 8
 # Small images are enlarged to at least this many pixels, which leaves their names room.
 TILE = 104
 LINE, MARGIN = 14, 4
 
+COMMAND = "preview"
+
 
 def main(arguments: Sequence[str]) -> int:
     """Parses flags, writes the picture. Returns the exit status."""
     values = preview_flags()
-    with command_line.one_line_errors("preview.py"):
+    with command_line.one_line_errors(program(COMMAND)):
         command_line.parse(values, arguments)
         if values.help:
-            print(command_line.usage("preview.py", values))
+            print(command_line.usage(program(COMMAND), values))
             return 0
         check(values)
         config = command_line.run_config(values)

@@ -1,4 +1,4 @@
-"""The command `launch/train.py`: flags in, a trained run out, and one line for whatever goes wrong on the way."""
+"""The command `train`: flags in, a trained run out, and one line for whatever goes wrong on the way."""
 
 from __future__ import annotations
 
@@ -20,24 +20,27 @@ from tfdistill.runs.config import RunConfig
 from tfdistill.runs.folder import RunFolder
 from tfdistill.runs.interruption import Interrupted, Signals
 from tfdistill.runs.run import Run
+from tfdistill.standalone.calling import program
+
+COMMAND = "train"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command `launch/train.py`: parses flags, trains, exports, prints a table. Returns the exit status."""
-    with ending_with_the_others("train.py"), Signals().handled() as signals:
+    """The command `train`: parses flags, trains, exports, prints a table. Returns the exit status."""
+    with ending_with_the_others(program(COMMAND)), Signals().handled() as signals:
         try:
             return _main(arguments, signals)
         except Interrupted as stopped:
-            print(f"\ntrain.py: {stopped}; the same command goes on from there", file=sys.stderr)
+            print(f"\n{program(COMMAND)}: {stopped}; the same command goes on from there", file=sys.stderr)
             return stopped.exit_status
 
 
 def _main(arguments: Sequence[str], signals: Signals) -> int:
     values = command_line.run_flags()
-    with command_line.one_line_errors("train.py"):
+    with command_line.one_line_errors(program(COMMAND)):
         command_line.parse(values, arguments)
         if values["help"].value:
-            print(command_line.usage("train.py", values))
+            print(command_line.usage(program(COMMAND), values))
             return 0
         if values["list"].value:
             print(command_line.listing())
@@ -62,29 +65,29 @@ def _train(run: Run) -> int:
     """Trains and finishes a run; what may go wrong on the way is one line. Returns the exit status."""
     try:
         run.check_terms()
-        with command_line.one_line_errors("train.py"):
+        with command_line.one_line_errors(program(COMMAND)):
             run.open()
         announce(run)
         run.train()
     except SilentTermError as error:
-        print(f"train.py: error: {error}", file=sys.stderr)
+        print(f"{program(COMMAND)}: error: {error}", file=sys.stderr)
         return 2
     except callbacks.Stopped as stopped:
-        print(f"\ntrain.py: {stopped}; the same command goes on from there", file=sys.stderr)
+        print(f"\n{program(COMMAND)}: {stopped}; the same command goes on from there", file=sys.stderr)
         return stopped.exit_status
     except FloatingPointError as error:
-        print(f"\ntrain.py: error: {error}", file=sys.stderr)
+        print(f"\n{program(COMMAND)}: error: {error}", file=sys.stderr)
         return 1
     except checkpoints.CheckpointError as error:
-        print(f"\ntrain.py: error: {error}; once that is mended, the same command goes on", file=sys.stderr)
+        print(f"\n{program(COMMAND)}: error: {error}; once that is mended, the same command goes on", file=sys.stderr)
         return 1
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        print(f"\ntrain.py: error: {memory.out_of_memory(error)}", file=sys.stderr)
+        print(f"\n{program(COMMAND)}: error: {memory.out_of_memory(error)}", file=sys.stderr)
         return 1
     except OSError as error:
         if not isinstance(error, FileError | BrokenPipeError) and error.errno not in NO_ROOM:
             raise
-        print(f"\ntrain.py: error: {_in_one_line(error)}; {run.rescue()}", file=sys.stderr)
+        print(f"\n{program(COMMAND)}: error: {_in_one_line(error)}; {run.rescue()}", file=sys.stderr)
         return 1
     except (tf.errors.OpError, UnicodeDecodeError) as error:  # the second: the first quoting a damaged file's bytes
         if lost_worker(error):
@@ -93,9 +96,9 @@ def _train(run: Run) -> int:
         unreadable = data.describe_unreadable([run.data.train, *run.data.monitors.values()])
         if not unreadable:
             raise
-        print(f"\ntrain.py: error: {unreadable}; the same command goes on without it", file=sys.stderr)
+        print(f"\n{program(COMMAND)}: error: {unreadable}; the same command goes on without it", file=sys.stderr)
         return 1
-    with command_line.one_line_errors("train.py"):
+    with command_line.one_line_errors(program(COMMAND)):
         return run.finish()
 
 

@@ -12,6 +12,7 @@ import keras
 
 from tfdistill.devices import runtime
 from tfdistill.runs.config import RunConfig
+from tfdistill.standalone.calling import words
 
 
 def network_results(networks: Sequence[keras.Model], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -95,5 +96,5 @@ def final_table(results: Mapping[str, Any], run_folder: Path) -> str:
             f"serve    docker run --rm -p 8501:8501 -v {shlex.quote(f'{served}:/models:ro')} tensorflow/serving "
             "--model_config_file=/models/models.config"
         )
-        lines.append(f"predict  python launch/predict.py {shlex.quote(str(Path(path).parent))}")
+        lines.append(f"predict  {shlex.join([*words('predict'), str(Path(path).parent)])}")
     return "\n".join(["", *lines])

@@ -24,6 +24,7 @@ from tfdistill.runs.folder import RunFolder, flagfile
 from tfdistill.runs.identity import identity, misfit
 from tfdistill.runs.initial_weights import load_initial_weights
 from tfdistill.runs.interruption import Signals
+from tfdistill.standalone.calling import program
 
 
 class Run:
@@ -203,7 +204,7 @@ class Run:
             print(self._write_results(scored_on, other_scores, exports), flush=True)
         self.workers.wait()  # whoever leaves early looks to the others as if it had died
         for line in exports.messages():
-            print(f"train.py: error: {line}", file=sys.stderr)
+            print(f"{program('train')}: error: {line}", file=sys.stderr)
         return 1 if exports.failures else 0
 
     def _write_results(

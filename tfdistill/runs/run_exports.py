@@ -25,6 +25,7 @@ from tfdistill.export.folders import first_line, versions
 from tfdistill.runs.config import RunConfig, differences
 from tfdistill.runs.data import RunData
 from tfdistill.runs.report import network_results
+from tfdistill.standalone.calling import words
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def _one_line(error: Exception) -> str:
 def later_command(config: RunConfig) -> str:
     """The command that exports a run's networks once it is trained."""
     runs_dir = [] if config.runs_dir == RunConfig.runs_dir else [f"--runs_dir={config.runs_dir}"]
-    return shlex.join(["python", "launch/export.py", f"--run={config.run_name}", *runs_dir])
+    return shlex.join([*words("export"), f"--run={config.run_name}", *runs_dir])
 
 
 def exported_at(folder: Path, step: int, config: RunConfig) -> Path | None:

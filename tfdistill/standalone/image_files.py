@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import quietly  # noqa: F401  (before TensorFlow)
 import tensorflow as tf
 
 try:
     from PIL import Image, ImageOps
 except ImportError:
-    Image = None
+    Image = None  # type: ignore[assignment]
 
 # All that a training on image folders takes, and what phones write.
 EXTENSIONS = (

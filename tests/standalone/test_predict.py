@@ -1,4 +1,4 @@
-"""`launch/predict.py`: files and folders, good and bad ones, with a SavedModel that needs no training."""
+"""The command `predict`: files and folders, good and bad ones, with a SavedModel that needs no training."""
 
 from __future__ import annotations
 
@@ -131,13 +131,13 @@ def test_good_files_alone_end_with_status_0_whatever_the_batch_size(predict, sav
 
 def test_a_folder_is_searched_for_all_that_a_training_takes(predict):
     """The script stands alone, so what it has in common with the package is said twice."""
-    alone = sys.modules["image_files"]
+    alone = sys.modules["tfdistill.standalone.image_files"]
     assert set(image_files.EXTENSIONS) <= set(alone.EXTENSIONS)
     assert alone.FORMATS == other_formats.FORMATS and predict.MAX_PIXELS == data.MAX_PIXELS
 
 
 def test_without_pillow_other_formats_are_named_with_the_remedy(predict, saved, photos, capsys, monkeypatch):
-    monkeypatch.setattr(sys.modules["image_files"], "Image", None)
+    monkeypatch.setattr(sys.modules["tfdistill.standalone.image_files"], "Image", None)
     status, found, errors = run(predict, capsys, saved, photos / "deep")
     assert status == 1 and found.keys() >= {"c.gif", "d.bmp"} and "e.tiff" not in found
     assert any("e.tiff" in line and "pip install Pillow" in line for line in errors)

@@ -1,0 +1,89 @@
+"""The console command `tfdistill`: what commands there are, and each in a process that is prepared for it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from tfdistill.bounds import nearest
+from tfdistill.commands import starting
+from tfdistill.standalone import process
+from tfdistill.standalone.calling import program
+
+COMMANDS = {
+    "train": "Train networks by one of the methods, score them and export them.",
+    "evaluate": "Score the networks of a run, or a SavedModel, on any data set.",
+    "export": "Export the networks of a run, finished or not.",
+    "predict": "Ask an exported network about image files and folders.",
+    "preview": "Draw the training images as the networks of a run see them.",
+    "explain": "Print what a method does, builds, trains and can be told.",
+}
+# Where the `main` of each stands.
+MODULES = {
+    **{name: f"tfdistill.commands.{name}" for name in ("train", "evaluate", "export", "preview")},
+    "predict": "tfdistill.standalone.predict",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The console command, and `python -m tfdistill`.
+
+    Args:
+        arguments: a command's name and its arguments; those of the process if not given.
+
+    Returns:
+        The exit status.
+    """
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("--help", "-h", "help"):
+        print(overview())
+        return 0
+    if name == "explain":
+        return run("train", explaining(rest)) if rest else run("train", ["--list"])
+    if name not in COMMANDS:
+        near = nearest(name, COMMANDS)
+        caller = program("").strip()
+        print(f"{caller}: error: {name!r} is none of {', '.join(COMMANDS)}; nearest: {near}", file=sys.stderr)
+        return 2
+    return run(name, rest)
+
+
+def overview() -> str:
+    """The commands with a line each, and how to go on."""
+    caller = program("").strip()
+    width = max(map(len, COMMANDS))
+    return "\n".join(
+        [
+            f"usage: {caller} COMMAND [--flag=value ...]",
+            "",
+            "Networks that teach each other, in TensorFlow and Keras.",
+            "",
+            *(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()),
+            "",
+            f"  {caller} train --flagfile=quickstart    trains two small networks in two minutes; no download",
+            f"  {caller} train --list                   prints methods, networks and data sets",
+            f"  {caller} COMMAND --help                 prints every flag of a command",
+        ]
+    )
+
+
+def explaining(arguments: Sequence[str]) -> list[str]:
+    """The arguments of `train` that explain a method: `dml --dml.temperature=2` is `--explain=dml ...`."""
+    method, *rest = arguments
+    return list(arguments) if method.startswith("-") else [f"--explain={method}", *rest]
+
+
+def run(name: str, arguments: Sequence[str]) -> int:
+    """Runs one command; the scripts of `launch/` call this too.
+
+    Args:
+        name: one of `MODULES`.
+        arguments: those after its name.
+
+    Returns:
+        The exit status.
+    """
+    starting.begin(name)
+    command: Callable[[Sequence[str]], int] = importlib.import_module(MODULES[name]).main
+    return process.run(name, command, arguments)

@@ -1,0 +1,6 @@
+"""What needs nothing else of tfdistill: how a command's process starts, and the command that asks exports.
+
+The folder can be copied to where exports are served, with TensorFlow alone beside it:
+
+    python -m standalone saved_models/quickstart/resnet14 cat.jpg
+"""
