@@ -10,9 +10,9 @@ from tfdistill.engine.updates import ORDERS
 from tfdistill.helpers import auxiliary_heads
 from tfdistill.methods import METHODS, afd, alignment, dcm, ie_dml, kdcl
 from tfdistill.methods.arguments import Order
-from tfdistill.networks.mobilenet import HALVING_WIDTHS, INITIALIZATIONS, mobilenet
-from tfdistill.networks.resnet import LAYERS_COUNTED, cifar_bottleneck_resnet, cifar_resnet
-from tfdistill.networks.wide_resnet import wide_resnet
+from tfdistill.networks.architectures.mobilenet import HALVING_WIDTHS, INITIALIZATIONS, mobilenet
+from tfdistill.networks.architectures.resnet import LAYERS_COUNTED, cifar_bottleneck_resnet, cifar_resnet
+from tfdistill.networks.architectures.wide_resnet import wide_resnet
 
 # What each choice is looked up in.
 TABLES = {

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from tfdistill.export.checks import check_export
     from tfdistill.export.exporter import export_network
     from tfdistill.export.folders import ExportError
+    from tfdistill.export.models_config import repair_models_config, write_models_config
     from tfdistill.export.saved_model import without_replicas
     from tfdistill.export.scoring import load_for_scoring
-    from tfdistill.export.serving_files import repair_models_config, write_models_config
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 

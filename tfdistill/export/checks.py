@@ -14,8 +14,9 @@ from tfdistill.data.transforms.readings import Reading
 from tfdistill.export.asides import try_writing
 from tfdistill.export.encoded import BadImages, check_bad_images, chosen_reading, described_reading
 from tfdistill.export.folders import check_network_folder, check_path, choose_version, first_line
+from tfdistill.export.models_config import CONFIG_FILE
 from tfdistill.export.saved_model import network_shapes, precision
-from tfdistill.export.serving_files import CONFIG_FILE, merged_card
+from tfdistill.export.serving_files import merged_card
 from tfdistill.networks.probabilities import require_logits
 
 

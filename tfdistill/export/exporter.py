@@ -15,6 +15,7 @@ from tfdistill.export.asides import written_aside
 from tfdistill.export.checks import check_arguments, known_facts
 from tfdistill.export.encoded import BadImages, chosen_reading
 from tfdistill.export.folders import ExportError, check_network_folder, choose_version, first_line
+from tfdistill.export.models_config import write_models_config
 from tfdistill.export.samples import sample_files, sample_images
 from tfdistill.export.saved_model import (
     LABELS_FILE,
@@ -23,7 +24,7 @@ from tfdistill.export.saved_model import (
     without_replicas,
     write_saved_model,
 )
-from tfdistill.export.serving_files import merged_card, write_card, write_models_config, write_warmup_requests
+from tfdistill.export.serving_files import merged_card, write_card, write_warmup_requests
 from tfdistill.export.verify import verify
 
 

@@ -24,6 +24,7 @@ from tfdistill.devices import runtime
 from tfdistill.export.folders import first_line, versions
 from tfdistill.runs.config import RunConfig, differences
 from tfdistill.runs.data import RunData
+from tfdistill.runs.mending import mend
 from tfdistill.runs.report import network_results
 from tfdistill.standalone.calling import words
 
@@ -159,17 +160,6 @@ def export_all(
     except (OSError, ValueError) as error:
         failures["models.config"] = _one_line(error)
     return Exports(paths, failures, later_command(config))
-
-
-def mend(run_folder: Path) -> None:
-    """Removes what killed exports have left in a run's exports, and repairs models.config.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    for folder in (run_folder, *run_folder.glob("*/")):
-        export.remove_remains(folder)
-    export.repair_models_config(run_folder)
 
 
 def _card(config: RunConfig, *, facts: Mapping[str, Any], accuracy: Mapping[str, Any], step: int) -> dict[str, Any]:
