@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import inspect
 import json
 import math
 import pathlib
@@ -25,7 +26,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import tfdistill.startup  # noqa: F401  (before TensorFlow)
 
@@ -133,13 +134,17 @@ def order(phase: Phase) -> str:
 # --- what is measured
 
 
-def build(method: str, names: Iterable[str], classes: int = 100) -> Distiller:
+def build(method: str, names: Sequence[str], classes: int = 100) -> Distiller:
     """A method with its networks, for images of 32 x 32 pixels."""
     peers = [
         networks.build(name, classes=classes, image_shape=(32, 32, 3), seed=number, model_name=f"network{number}")
         for number, name in enumerate(names, start=1)
     ]
-    return METHODS[method](peers)
+    made = METHODS[method]
+    if "teachers" in inspect.signature(made).parameters:
+        teacher = networks.build(next(iter(names)), classes=classes, seed=99, model_name="teacher")
+        return made(peers, teachers=[teacher])
+    return made(peers)
 
 
 def parameters(models: Iterable[keras.Model]) -> int:

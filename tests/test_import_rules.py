@@ -62,6 +62,7 @@ RULES: dict[str, set[str] | None] = {
         "standalone",
         "taps",
         "tasks",
+        "transfers",
     },
     "commands": EVERYTHING,
     "__main__": {"commands"},

@@ -13,7 +13,7 @@ import tfdistill.startup  # noqa: F401  (before TensorFlow)
 from tfdistill import lazy, registration  # noqa: F401  (the second for Keras)
 
 if TYPE_CHECKING:
-    from tfdistill import data, losses, networks, optimizers, topology
+    from tfdistill import data, losses, networks, optimizers, topology, transfers
     from tfdistill.engine.distiller import Distiller
     from tfdistill.methods import (
         AFD,
@@ -26,9 +26,13 @@ if TYPE_CHECKING:
         METHODS,
         ONE,
         Alignment,
+        Distillation,
         EnsembleKD,
+        Mutual,
         Supervised,
+        add_transfers,
     )
+    from tfdistill.transfers import KD, TRANSFERS, Transfer
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 
@@ -41,16 +45,23 @@ __all__ = [
     "DML",
     "FFL",
     "IEDML",
+    "KD",
     "KDCL",
     "METHODS",
     "ONE",
+    "TRANSFERS",
     "Alignment",
+    "Distillation",
     "Distiller",
     "EnsembleKD",
+    "Mutual",
     "Supervised",
+    "Transfer",
+    "add_transfers",
     "data",
     "losses",
     "networks",
     "optimizers",
     "topology",
+    "transfers",
 ]

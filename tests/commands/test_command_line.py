@@ -15,6 +15,7 @@ from tfdistill.methods import METHODS
 from tfdistill.networks import APPLICATIONS, NETWORKS
 from tfdistill.runs.config import NOT_HYPERPARAMETERS, RunConfig
 from tfdistill.standalone import process
+from tfdistill.transfers import TRANSFERS
 
 
 def config_of(*arguments: str) -> RunConfig:
@@ -38,6 +39,7 @@ def test_no_flags_give_the_defaults():
 def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
     given = RunConfig(
         method="dml",
+        also=("kd",),
         networks=("resnet8", "resnet14"),
         dataset="image_folder",
         data_dir="somewhere",
@@ -126,6 +128,27 @@ def test_a_hyperparameter_is_parsed_by_its_type_and_only_given_ones_are_kept():
 def test_a_hyperparameter_of_another_method_is_refused():
     message = refusal("--method=supervised", "--dml.temperature=3")
     assert "dml.temperature" in message and "supervised" in message
+
+
+def test_transfers_are_added_by_name_with_flags_of_their_own():
+    config = config_of("--method=dml", "--also=kd", "--kd.temperature=2", "--dml.weight=0.5")
+    assert config.also == ("kd",)
+    assert config.hyperparameters == {"weight": 0.5, "kd.temperature": 2.0}
+    assert config.arguments() == {"weight": 0.5} and config.arguments("kd") == {"temperature": 2.0}
+    assert config.run_name.startswith("dml+kd-kd.temperature2.0-weight0.5-")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--kd.weight=2"], "kd.weight: belongs to --also=kd, which is not given; add it, or leave this out"),
+        (["--also=kdd"], "also: 'kdd' is none of kd; nearest: kd"),
+        (["--also=kd,kd"], "also: 'kd,kd' has a transfer twice"),
+        (["--also=kd", "--kd.temperature=0"], "kd.temperature: must be a number in 0.001..1,000, not 0"),
+    ],
+)
+def test_a_transfers_flags_are_refused_by_name(arguments, message):
+    assert refusal("--method=dml", *arguments).startswith(message[:40])
 
 
 def test_two_sets_of_flags_know_nothing_of_each_other():
@@ -277,7 +300,7 @@ def test_listing_has_a_line_for_every_entry():
     lines = [line.split() for line in command_line.listing().splitlines() if line.startswith("  ")]
     names = [words[0] for words in lines]
     families = [family.pattern for family in NETWORKS.values()]
-    assert names == [*METHODS, *families, *APPLICATIONS, *DATASETS, TFDS_PATTERN, *AUGMENTATIONS]
+    assert names == [*METHODS, *TRANSFERS, *families, *APPLICATIONS, *DATASETS, TFDS_PATTERN, *AUGMENTATIONS]
     assert all(len(words) > 2 for words in lines)
 
 

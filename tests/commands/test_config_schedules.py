@@ -1,5 +1,6 @@
 """When the learning rates drop in every run under configs/, helpers' rates too, against what the papers say."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from tfdistill import networks
 from tfdistill.commands import command_line
 from tfdistill.methods import AFD, FFL, METHODS
+from tfdistill.runs.building import method_of
 from tfdistill.runs.config import RunConfig
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -32,6 +34,8 @@ PROTOCOLS = {
     r"dcm_table[1346]/.*|dcm": DCM_WIDE,
     r"ie_kd_table4/(dml|independent)_.*": DML,
     r"ie_kd_table4/ie_dml_.*|ie_dml": IE_KD,
+    r"mutual": DML,
+    r"kd|distillation": IE_KD,
     # A half and three quarters of the run, as IE-KD's 80 and 120 of 160 epochs.
     r"small/.*": (1, 64, 0.1, 0.1, (0.5, 0.75)),
     r"quickstart": (20, 64, 0.1, 0.1, (10, 15)),
@@ -63,13 +67,16 @@ def row_of(table, path, default=None):
 @pytest.fixture(scope="module")
 def distillers():
     """A method of two small networks, made once for each choice of hyper-parameters."""
-    peers = [networks.build("resnet8", classes=4, image_shape=(8, 8, 3), seed=k, model_name=f"peer{k}") for k in (0, 1)]
+    *peers, teacher = (
+        networks.build("resnet8", classes=4, image_shape=(8, 8, 3), seed=k, model_name=f"peer{k}") for k in range(3)
+    )
     made = {}
 
     def make(config):
         key = (config.method, tuple(sorted(config.hyperparameters.items())))
         if key not in made:
-            made[key] = METHODS[config.method](peers, **config.hyperparameters)
+            needs_one = "teachers" in inspect.signature(METHODS[config.method]).parameters
+            made[key] = method_of(config, peers, [teacher] if needs_one else [])
         return made[key]
 
     return make

@@ -72,7 +72,7 @@ def test_it_has_every_hyperparameter_with_its_help(page):
 def test_it_has_the_flagfiles(page):
     method = page.config.method
     heading = f"Flagfiles of {method} (--flagfile=...)"
-    assert heading in page.lines and f"{method}_resnet20.flags" in page.text.partition(heading)[2]
+    assert heading in page.lines and f"{method}.flags" in page.text.partition(heading)[2]
     assert "configs/base/" not in page.lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 
 import keras
 import numpy as np
@@ -44,7 +45,10 @@ class Trained:
     def __init__(self, method, tiny_network, *, scope=None, batch_norm=True, xla="off"):
         with scope or contextlib.nullcontext():
             peers = [tiny_network(f"peer{index}", seed=11 * index, batch_norm=batch_norm) for index in range(2)]
-            self.distiller = METHODS[method](peers, **ARGUMENTS.get(method, {}))
+            arguments = dict(ARGUMENTS.get(method, {}))
+            if "teachers" in inspect.signature(METHODS[method]).parameters:
+                arguments["teachers"] = tiny_network("teacher", seed=99, batch_norm=batch_norm)
+            self.distiller = METHODS[method](peers, **arguments)
             self.distiller.compile(dict.fromkeys(self.distiller.recipe(), SETTINGS), xla=xla)
             self.distiller.prepare(steps_per_epoch=4, epochs=1)
         self.first = self.snapshot()
@@ -134,7 +138,7 @@ def test_every_term_has_a_gradient_for_its_update(trained):
     distiller, batch = trained.distiller, {name: tf.constant(value) for name, value in batches(1)[0].items()}
     for this_round in distiller.phase.rounds:
         with tf.GradientTape(persistent=True) as tape:
-            taps = distiller.call_networks(batch["images"], distiller.call_model)
+            taps = distiller.call_all(batch["images"], distiller.call_model)
             terms = this_round.losses(batch, taps)
             means = {
                 (update.name, name): tf.reduce_mean(terms[update.name][name])

@@ -1,5 +1,7 @@
 """Networks made from models of one's own: one graph of layers, that every method can split."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -50,7 +52,10 @@ def batch():
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_term_of_every_method_moves_such_networks(method):
     networks = [network_from(freely_named("a"), TAPS), network_from(with_backbone("b"), TAPS)]
-    distiller = METHODS[method](networks, **ARGUMENTS.get(method, {}))
+    arguments = dict(ARGUMENTS.get(method, {}))
+    if "teachers" in inspect.signature(METHODS[method]).parameters:
+        arguments["teachers"] = network_from(freely_named("teacher"), TAPS)
+    distiller = METHODS[method](networks, **arguments)
     check_terms(distiller, [batch()] * 3)
 
 

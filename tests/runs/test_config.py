@@ -1,6 +1,7 @@
 """What a `RunConfig` refuses, the protocol that it makes, and when two of them train alike."""
 
 import dataclasses
+import inspect
 import json
 import math
 from typing import get_type_hints
@@ -117,13 +118,15 @@ def test_every_number_has_bounds():
 @pytest.mark.parametrize("method", METHODS)
 def test_a_methods_numbers_are_refused_out_of_bounds_by_config_and_constructor(method, tiny_network):
     peers = [tiny_network(f"bounded{index}", seed=index) for index in range(2)]
+    takes_teachers = "teachers" in inspect.signature(METHODS[method]).parameters
+    teachers = {"teachers": tiny_network("teacher", seed=9)} if takes_teachers else {}
     for name, one in hyperparameters(method).items():
         if one.kind in (int, float):
             for value in (math.nan, math.inf, -1.0, "3"):
                 with pytest.raises(ValueError, match=rf"^{method}\.{name}: must be a .*number in .*, not {value}$"):
                     RunConfig(method=method, hyperparameters={name: value})
                 with pytest.raises(ValueError, match=rf"^{name}: must be a .*number in .*, not {value}$"):
-                    METHODS[method](peers, **{name: value})
+                    METHODS[method](peers, **teachers, **{name: value})
 
 
 @pytest.mark.parametrize(

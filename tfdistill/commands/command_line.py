@@ -7,7 +7,7 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -21,20 +21,26 @@ from tfdistill.devices.memory import out_of_memory
 from tfdistill.export import ExportError
 from tfdistill.methods import METHODS
 from tfdistill.networks import APPLICATIONS, NETWORKS
-from tfdistill.runs.config import RunConfig, field_types, hyperparameters
+from tfdistill.runs.config import (
+    Hyperparameter,
+    RunConfig,
+    field_types,
+    hyperparameters,
+    hyperparameters_of_transfer,
+)
+from tfdistill.transfers import TRANSFERS
 
 
 def run_flags() -> flags.FlagValues:
-    """A flag per field of `RunConfig`, and `--<method>.<name>` per hyper-parameter of every method."""
+    """A flag per field of `RunConfig`, and `--<owner>.<name>` per hyper-parameter of every method and transfer."""
     values = flags.FlagValues()
     kinds = field_types()
     for one in dataclasses.fields(RunConfig):
         if one.name != "hyperparameters":
             define(values, one.name, one.default, kinds[one.name], one.metadata["help"], one.metadata["bounds"])
-    for method in METHODS:
-        for name, told in hyperparameters(method).items():
-            define(values, f"{method}.{name}", told.default, told.hint, told.text, told.bounds)
-    flags.DEFINE_bool("list", False, "Print methods, networks and data sets, and exit.", flag_values=values)
+    for name, told in every_hyperparameter().items():
+        define(values, name, told.default, told.hint, told.text, told.bounds)
+    flags.DEFINE_bool("list", False, "Print methods, transfers, networks and data sets, and exit.", flag_values=values)
     flags.DEFINE_string(
         "explain", "", "Print what a method does, builds, trains and can be told, and exit.", flag_values=values
     )
@@ -64,25 +70,39 @@ def run_config(values: flags.FlagValues) -> RunConfig:
     """The run that parsed flags describe.
 
     Raises:
-        ValueError: a value out of its range, or a hyper-parameter of another method than `--method`.
+        ValueError: a value out of its range, or a hyper-parameter of another method than `--method`, or of a transfer
+            that `--also` does not name.
     """
     names = [one.name for one in dataclasses.fields(RunConfig) if one.name != "hyperparameters"]
     read = {name: _value(values[name].value) for name in names}
     said = {}
-    for method in METHODS:
-        for name in hyperparameters(method):
-            flag = values[f"{method}.{name}"]
-            if flag.present and method != read["method"]:
-                raise ValueError(f"{method}.{name}: belongs to --method={method}, not {read['method']}; leave it out")
-            if flag.present:
-                said[name] = _value(flag.value)
+    for flag in (values[name] for name in every_hyperparameter()):
+        owner, name = flag.name.split(".")
+        if not flag.present:
+            continue
+        if owner in read["also"]:
+            said[flag.name] = _value(flag.value)
+        elif owner == read["method"]:
+            said[name] = _value(flag.value)
+        elif owner in TRANSFERS:
+            raise ValueError(f"{flag.name}: belongs to --also={owner}, which is not given; add it, or leave this out")
+        else:
+            raise ValueError(f"{flag.name}: belongs to --method={owner}, not {read['method']}; leave it out")
     return RunConfig(**read, hyperparameters=said)
 
 
+def every_hyperparameter() -> dict[str, Hyperparameter]:
+    """By the name of its flag, every hyper-parameter of every method and transfer."""
+    owners: dict[str, Mapping[str, Hyperparameter]] = {method: hyperparameters(method) for method in METHODS}
+    owners |= {transfer: hyperparameters_of_transfer(transfer) for transfer in TRANSFERS}
+    return {f"{owner}.{name}": told for owner, own in owners.items() for name, told in own.items()}
+
+
 def listing() -> str:
-    """Methods, networks and data sets, a line each."""
+    """Methods, transfers, networks and data sets, a line each."""
     parts = {
         "Methods (--method)": {name: _first_line(method.__doc__) for name, method in METHODS.items()},
+        "Transfers (--also)": {name: _first_line(transfer.__doc__) for name, transfer in TRANSFERS.items()},
         "Networks (--networks)": {
             **{family.pattern: family.summary for family in NETWORKS.values()},
             **{

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from tfdistill import data
+from tfdistill import data, networks
 from tfdistill.bounds import choose
 from tfdistill.commands import bundled
 from tfdistill.commands.command_line import run_config
@@ -24,12 +24,14 @@ from tfdistill.engine.updates import Round, Update, Weight
 from tfdistill.methods import METHODS
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.runs.building import build_distiller
-from tfdistill.runs.config import RunConfig, hyperparameters
+from tfdistill.runs.config import RunConfig, flag_of, hyperparameters
 from tfdistill.runs.data import RunData
+from tfdistill.transfers import TRANSFERS
 
 # Columns of the page, how far a section is indented, and an update within it.
 WIDTH, SECTION, UPDATE = 120, 2, 3
 CLASSES = 10
+TEACHER = "resnet14"
 CITATION = re.compile(r":(| [A-Z]\w+ (et al\b|and\b).*)$")
 # Networks for photographs refuse the first size.
 IMAGE_SIZES = (32, 224)
@@ -47,7 +49,8 @@ def config_of(values: flags.FlagValues) -> RunConfig:
     values["method"].value = method
     if not values["networks"].present:
         # As few as show how they teach each other.
-        values["networks"].value = ["resnet8"] if method == "supervised" else ["resnet8", "resnet8"]
+        alone = method == "supervised" and not values["also"].value
+        values["networks"].value = ["resnet8"] if alone or takes_teachers(method) else ["resnet8", "resnet8"]
     return run_config(values)
 
 
@@ -65,6 +68,8 @@ def page(config: RunConfig) -> str:
         ("What it does", body),
         ("Source of the equations, and how they were read", source),
         (f"Networks, for {CLASSES} classes of {size}×{size} pixels (--networks says others)", _networks(distiller)),
+        ("Teachers, which nothing moves", _teachers(distiller)),
+        (f"Added to it (--also), {_from_whom(distiller)}", _transfers(config)),
         ("Built beside them for the training only", _helpers(distiller)),
         ("Updates, on every batch", _updates(config, distiller)),
         ("Protocol", _protocol(config)),
@@ -80,7 +85,7 @@ def docstring_parts(docstring: str) -> tuple[str, str, str]:
     paragraphs = docstring.split("\n\n")
     sections = [index for index, text in enumerate(paragraphs) if re.match(r"(Args|Raises|Source|Returns):", text)]
     source = docstring.partition("\nSource: ")[2]
-    body = paragraphs[1 : sections[0]] if sections else paragraphs[1:]
+    body = [one for one in (paragraphs[1 : sections[0]] if sections else paragraphs[1:]) if not one.startswith(">>>")]
     return paragraphs[0], "\n\n".join(body), source
 
 
@@ -98,12 +103,20 @@ def example(config: RunConfig) -> tuple[Distiller, int]:
             data.NORMALIZATIONS[source.normalization],
             source.augmentation,
         )
+        teachers = []
+        if takes_teachers(config.method):
+            teachers = [networks.build(TEACHER, classes=CLASSES, image_shape=dataset.image_shape, model_name="teacher")]
         try:
-            return build_distiller(RunData(config, dataset), tf.distribute.get_strategy()), size
+            return build_distiller(RunData(config, dataset), tf.distribute.get_strategy(), teachers), size
         except ValueError:
             if size == sizes[-1]:
                 raise
     raise AssertionError("there is a size")
+
+
+def takes_teachers(method: str) -> bool:
+    """Whether there is no such method without a teacher."""
+    return "teachers" in inspect.signature(METHODS[method]).parameters
 
 
 def parameters(models: Iterable[keras.Model]) -> int:
@@ -118,6 +131,24 @@ def _networks(distiller: Distiller) -> str:
         delivered = ", ".join(_with_count(model) for model in distiller.deliverables().values())
         text += "\n" + _filled(f"made of the networks given; exported: {delivered}")
     return text
+
+
+def _teachers(distiller: Distiller) -> str:
+    return _counted(distiller.teachers) if distiller.teachers else ""
+
+
+def _from_whom(distiller: Distiller) -> str:
+    return "from the teachers" if distiller.teachers else "between all networks, each from every other"
+
+
+def _transfers(config: RunConfig) -> str:
+    texts = []
+    for name in config.also:
+        transfer = TRANSFERS[name]
+        introduction, body, source = docstring_parts(inspect.getdoc(transfer) or "")
+        parts = (f"{name}: {introduction}", body, f"Source: {source}" if source else "")
+        texts.append("\n".join(part for part in parts if part))
+    return "\n\n".join(texts)
 
 
 def _helpers(distiller: Distiller) -> str:
@@ -231,10 +262,10 @@ def _protocol(config: RunConfig) -> str:
 
 def _hyperparameters(config: RunConfig) -> str:
     lines = []
-    for name, one in hyperparameters(config.method).items():
+    for name, one in hyperparameters(config.method, config.also).items():
         value = config.hyperparameters.get(name, one.default)
         default = "" if value == one.default else f"  (default: {_plain(one.default)})"
-        lines.append(f"--{config.method}.{name}={_plain(value)}{default}")
+        lines.append(f"--{flag_of(config.method, name)}={_plain(value)}{default}")
         lines.append(_filled(one.text, "    "))
     return "\n".join(lines) or "none"
 

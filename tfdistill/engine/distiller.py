@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill import optimizers as optimizer_settings
+from tfdistill.bounds import ArgumentError
 from tfdistill.devices import replicas
 from tfdistill.devices.workers import Workers
 from tfdistill.engine import batches, logged, loops
@@ -103,6 +104,27 @@ class Distiller(keras.Model):
             ValueError: one does not fit the networks, or it is too late.
         """
         self._teachers.add(teachers, self.networks, self.distribute_strategy)
+
+    def amend(
+        self, change: Callable[[tuple[Phase, ...]], tuple[Phase, ...]], helpers: Sequence[keras.Model] = ()
+    ) -> None:
+        """Changes the method's table and takes the helpers that this needs, as for what is added to a method.
+
+        Args:
+            change: from the table to another one.
+            helpers: with names that no helper of the method has.
+
+        Raises:
+            ValueError: a name that is taken, a table that cannot be, or `compile` was called before.
+        """
+        if self.compiled:
+            raise ValueError("compile: was called before; add to a method first, then compile it")
+        if taken := sorted({one.name for one in helpers} & set(self.helpers)):
+            raise ArgumentError("helpers", f"the method has {', '.join(taken)} already")
+        table = change(self._table or self.phases())
+        check_plan(table)
+        self._table, self._plan = table, None
+        self.helpers |= {one.name: one for one in helpers}
 
     def phases(self) -> tuple[Phase, ...]:
         """The method's table. Called once, after construction."""

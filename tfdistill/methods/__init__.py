@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     from tfdistill.methods.alignment import Alignment
     from tfdistill.methods.cl_ilr import CLILR
     from tfdistill.methods.dcm import DCM
+    from tfdistill.methods.distillation import Distillation
     from tfdistill.methods.dml import DML
     from tfdistill.methods.ensemble_kd import EnsembleKD
     from tfdistill.methods.ffl import FFL
     from tfdistill.methods.ie_dml import IEDML
     from tfdistill.methods.kdcl import KDCL
+    from tfdistill.methods.mutual import Mutual
     from tfdistill.methods.one import ONE
     from tfdistill.methods.supervised import Supervised
+    from tfdistill.methods.transferring import add_transfers
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 
@@ -36,6 +39,8 @@ METHODS: lazy.Lookup[type[Distiller]] = lazy.Lookup(
         "one": "ONE",
         "cl_ilr": "CLILR",
         "ffl": "FFL",
+        "distillation": "Distillation",
+        "mutual": "Mutual",
     },
 )
 
@@ -47,9 +52,12 @@ __all__ = [
     "Alignment",
     "DCM",
     "DML",
+    "Distillation",
     "EnsembleKD",
     "IEDML",
     "KDCL",
     "METHODS",
+    "Mutual",
     "Supervised",
+    "add_transfers",
 ]

@@ -19,6 +19,7 @@ from tfdistill.bounds import (
     one_of,
 )
 from tfdistill.engine.network_checks import require_networks
+from tfdistill.transfers import Transfer
 
 __all__ = [
     "ArgumentError",
@@ -32,6 +33,7 @@ __all__ = [
     "choose",
     "one_of",
     "require_peers",
+    "require_transfers",
 ]
 
 
@@ -44,3 +46,17 @@ def require_peers(networks: Sequence[keras.Model]) -> None:
     require_networks(networks)
     if len(networks) < 2:
         raise ArgumentError("networks", f"learning from each other takes two or more, not {len(networks)}")
+
+
+def require_transfers(transfers: Sequence[Transfer]) -> list[Transfer]:
+    """Refuses what is no list of transfers, such as a class of them.
+
+    Raises:
+        ValueError: names what was given.
+    """
+    if isinstance(transfers, str) or not isinstance(transfers, Sequence):
+        raise ArgumentError("transfers", f"must be a list, such as [KD()], not {transfers!r:.80}")
+    for place, transfer in enumerate(transfers, start=1):
+        if not isinstance(transfer, Transfer):
+            raise ArgumentError("transfers", f"number {place} must be a transfer, such as KD(), not {transfer!r:.80}")
+    return list(transfers)

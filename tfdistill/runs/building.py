@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,10 +12,11 @@ import tensorflow as tf
 from tfdistill import networks
 from tfdistill.bounds import ArgumentError
 from tfdistill.engine.distiller import Distiller
-from tfdistill.methods import METHODS
+from tfdistill.methods import METHODS, add_transfers
 from tfdistill.runs.config import RunConfig, hyperparameters
 from tfdistill.runs.data import RunData
 from tfdistill.runs.streams import stream_seed
+from tfdistill.transfers import TRANSFERS, Transfer
 
 
 def build_networks(data: RunData) -> list[keras.Model]:
@@ -40,28 +42,72 @@ def build_networks(data: RunData) -> list[keras.Model]:
     return built
 
 
-def build_distiller(data: RunData, strategy: tf.distribute.Strategy) -> Distiller:
+def build_distiller(data: RunData, strategy: tf.distribute.Strategy, teachers: Sequence[keras.Model] = ()) -> Distiller:
     """Networks and method of a run, under its strategy; every weight is a function of the seed.
+
+    Args:
+        data: the run's, with its description.
+        strategy: that the models are made under.
+        teachers: what the networks learn from besides each other.
 
     Raises:
         ValueError: networks that do not fit the data or the method, a hyper-parameter out of range.
     """
     config = data.config
-    method = METHODS[config.method]
-    draws = "seed" in inspect.signature(method).parameters
-    seed: dict[str, Any] = {"seed": stream_seed(config.seed, "method")} if draws else {}
     with strategy.scope():
         peers = build_networks(data)
         try:
-            return method(peers, **config.hyperparameters, **seed)
+            return method_of(config, peers, teachers)
         except ValueError as error:
             raise _naming_flags(config, error) from error
 
 
+def method_of(config: RunConfig, peers: Sequence[keras.Model], teachers: Sequence[keras.Model] = ()) -> Distiller:
+    """The method of a run on its networks, with the transfers that are added to it.
+
+    Raises:
+        ValueError: as the method's constructor, or that of a transfer.
+    """
+    method: Any = METHODS[config.method]
+    taken = inspect.signature(method).parameters
+    transfers = transfers_of(config)
+    given = {"seed": stream_seed(config.seed, "method"), "teachers": teachers, "transfers": transfers}
+    distiller = method(peers, **config.arguments(), **{name: one for name, one in given.items() if name in taken})
+    if teachers and "teachers" not in taken:
+        distiller.add_teachers(teachers)
+    if transfers and "transfers" not in taken:
+        add_transfers(distiller, transfers, seed=stream_seed(config.seed, "transfers"))
+    return distiller
+
+
+def transfers_of(config: RunConfig) -> list[Transfer]:
+    """The transfers that `--also` names, with their hyper-parameters.
+
+    Raises:
+        ValueError: names the flag of a hyper-parameter.
+    """
+    made = []
+    for name in config.also:
+        transfer: Any = TRANSFERS[name]
+        try:
+            made.append(transfer(**config.arguments(name)))
+        except ArgumentError as error:
+            raise error.renamed(f"{name}.{error.argument}") from error
+    return made
+
+
 def _naming_flags(config: RunConfig, error: ValueError) -> ValueError:
-    """A method's constructor names its arguments; the user knows them as flags."""
+    """A constructor names its arguments; the user knows them as flags."""
     argument = error.argument if isinstance(error, ArgumentError) else ""
-    if isinstance(error, ArgumentError) and argument in hyperparameters(config.method):
-        return error.renamed(f"{config.method}.{argument}")
-    networks = ",".join(config.networks)
-    return error if argument == "networks" else ArgumentError("method", f"{config.method} of {networks}: {error}")
+    if isinstance(error, ArgumentError):
+        if argument in hyperparameters(config.method):
+            return error.renamed(f"{config.method}.{argument}")
+        if argument in ("networks", *hyperparameters(config.method, config.also)):
+            return error
+        if argument in FLAGS_OF_ARGUMENTS:
+            return error.renamed(FLAGS_OF_ARGUMENTS[argument])
+    return ArgumentError("method", f"{config.method} of {','.join(config.networks)}: {error}")
+
+
+# What constructors and flags call otherwise.
+FLAGS_OF_ARGUMENTS = {"teachers": "teacher", "transfers": "also"}

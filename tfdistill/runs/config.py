@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
@@ -17,6 +17,7 @@ from tfdistill.networks.specification import Specification, require_network, spe
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings, Protocol
 from tfdistill.runs.fields import DataFlags, DeviceFlags, NetworkFlags, RunFlags, TrainingFlags
 from tfdistill.runs.streams import stream_seed
+from tfdistill.transfers import TRANSFERS
 
 MOST_NETWORKS = 64
 # Of a run's folder, beside whose name the names of files written aside have to fit into the 255 that file systems take.
@@ -25,7 +26,11 @@ LONGEST_NAME = 200
 
 @dataclass(frozen=True)
 class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags):  # the last one's fields come first
-    """Everything that decides a run. One field, one flag; 0, "" and None mean "as the method's protocol says"."""
+    """Everything that decides a run. One field, one flag; 0, "" and None mean "as the method's protocol says".
+
+    Attributes:
+        hyperparameters: those of the method by name, and as "TRANSFER.name" those of a transfer that is added to it.
+    """
 
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -52,11 +57,13 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
             raise ValueError(
                 f"run: must be a name of letters, digits and . _ + -, none of . + - first, not {shown(self.run)}"
             )
-        known = hyperparameters(self.method)
+        if len(set(self.also)) < len(self.also):
+            raise ValueError(f"also: {','.join(self.also)!r} has a transfer twice")
+        known = hyperparameters(self.method, self.also)
         for name, value in self.hyperparameters.items():
             told = choose(f"{self.method} hyper-parameter", name, known)
             if told.bounds or told.kind is bool:
-                check(f"{self.method}.{name}", value, told.hint, told.bounds)
+                check(flag_of(self.method, name), value, told.hint, told.bounds)
         self.chosen_protocol()
         if len(self.run_name.encode()) > LONGEST_NAME:
             raise ValueError(
@@ -82,10 +89,10 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
     @property
     def run_name(self) -> str:
         """`run`, or a name of method, hyper-parameters that are not the defaults, networks, data set and seed."""
-        known = hyperparameters(self.method)
+        known = hyperparameters(self.method, self.also)
         said = {name: _plain(value) for name, value in sorted(self.hyperparameters.items())}
         method = [
-            self.method,
+            "+".join((self.method, *self.also)),
             *(f"{name}{value}" for name, value in said.items() if value != _plain(known[name].default)),
         ]
         networks = "+".join(one.label for one in self.specifications)
@@ -120,12 +127,20 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as JSON has it; hyper-parameters with the defaults filled in."""
-        known = {name: one.default for name, one in hyperparameters(self.method).items()}
+        known = {name: one.default for name, one in hyperparameters(self.method, self.also).items()}
         return {
             **dataclasses.asdict(self),
             "run": self.run_name,
             "hyperparameters": {**known, **self.hyperparameters},
         }
+
+    def arguments(self, transfer: str = "") -> dict[str, Any]:
+        """What the constructor of the method, or of a transfer that is added to it, is told."""
+        begins = f"{transfer}." if transfer else ""
+        told = {
+            name.removeprefix(begins): value for name, value in self.hyperparameters.items() if name.startswith(begins)
+        }
+        return {name: value for name, value in told.items() if "." not in name}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
@@ -180,7 +195,12 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     before, after = old["hyperparameters"], new["hyperparameters"]
     method = new["method"]
     changed = [name for name in after if _plain(before.get(name, after[name])) != _plain(after[name])]
-    return found + [f"{method}.{name}" for name in changed]
+    return found + [flag_of(method, name) for name in changed]
+
+
+def flag_of(method: str, hyperparameter: str) -> str:
+    """The name of a hyper-parameter's flag; that of a transfer, such as "kd.weight", has its owner's name already."""
+    return hyperparameter if "." in hyperparameter else f"{method}.{hyperparameter}"
 
 
 def _require_network(text: str) -> None:
@@ -200,7 +220,7 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """One argument of a method's constructor: its default, type and bounds, and what its docstring says of it."""
+    """One argument of a method's or transfer's constructor: default, type, bounds, and its docstring's words."""
 
     default: Any
     kind: type
@@ -209,21 +229,33 @@ class Hyperparameter:
     bounds: Bounds | None
 
 
-NOT_HYPERPARAMETERS = ("networks", "teachers", "task", "seed")
+NOT_HYPERPARAMETERS = ("networks", "teachers", "transfers", "task", "seed", "name")
 
 
-def hyperparameters(method: str) -> dict[str, Hyperparameter]:
-    """The hyper-parameters of a method, read from its constructor and its docstring, where they are stated once."""
+def hyperparameters(method: str, also: Iterable[str] = ()) -> dict[str, Hyperparameter]:
+    """The hyper-parameters of a method and of transfers that are added to it, the latter as "TRANSFER.name".
+
+    They are read from constructors and docstrings, where they are stated once.
+    """
     made: Any = METHODS[method]
+    found = dict(_hyperparameters_of(made))
+    for transfer in also:
+        found |= {f"{transfer}.{name}": one for name, one in hyperparameters_of_transfer(transfer).items()}
+    return found
+
+
+def hyperparameters_of_transfer(transfer: str) -> dict[str, Hyperparameter]:
+    """As `hyperparameters`, of a transfer alone."""
+    made: Any = TRANSFERS[transfer]
     return dict(_hyperparameters_of(made))
 
 
 @functools.cache
-def _hyperparameters_of(method: Any) -> dict[str, Hyperparameter]:
-    texts = _argument_texts(inspect.getdoc(method) or "")
-    bounded = annotated(method.__init__)
+def _hyperparameters_of(made: Any) -> dict[str, Hyperparameter]:
+    texts = _argument_texts(inspect.getdoc(made) or "")
+    bounded = annotated(made.__init__)
     found = {}
-    for parameter in inspect.signature(method).parameters.values():
+    for parameter in inspect.signature(made).parameters.values():
         if parameter.name not in NOT_HYPERPARAMETERS:
             kind = type(parameter.default)
             hint, bounds = bounded.get(parameter.name, (kind, None))

@@ -74,7 +74,12 @@ def _with_epochs_of(old: Mapping[str, Any], config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, epochs=old.get("epochs", config.epochs))
 
 
+def _hyperparameter(values: Mapping[str, Any], flag: str) -> Any:
+    found = values["hyperparameters"]
+    return found.get(flag, found.get(flag.split(".", 1)[1]))
+
+
 def _value(values: Mapping[str, Any], name: str) -> str:
     fields = {one.name: one.default for one in dataclasses.fields(RunConfig)}
-    value = values.get(name, fields[name]) if name in fields else values["hyperparameters"].get(name.split(".", 1)[1])
+    value = values.get(name, fields[name]) if name in fields else _hyperparameter(values, name)
     return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

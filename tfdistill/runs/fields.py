@@ -10,6 +10,7 @@ from tfdistill.data import AUGMENTATIONS, MAX_PIXELS, NORMALIZATIONS, READINGS, 
 from tfdistill.devices.names import PRECISIONS, STRATEGIES
 from tfdistill.optimizers import PROTOCOLS
 from tfdistill.optimizers.checks import DECAY_ON, KINDS, SCHEDULES
+from tfdistill.transfers import TRANSFERS
 
 # Bounds that several flags share. The largest are far beyond what anyone trains with: they keep a slip of the keyboard
 # from taking all memory, and numbers within what a float32 holds.
@@ -53,6 +54,14 @@ class RunFlags:
     """Run"""
 
     method: str = flag("supervised", "How the networks learn; --list names the methods.", value="NAME")
+    also: tuple[str, ...] = flag(
+        (),
+        "Transfers that are added to the method, comma-separated; --list names them. A network takes them from the "
+        "teacher where there is one, else from every other network.",
+        one_of(TRANSFERS),
+        unset="none",
+        value="NAMES",
+    )
     run: str = flag(
         "",
         "Name of the run and of its folders.",

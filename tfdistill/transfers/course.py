@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.bounds import ArgumentError
 from tfdistill.engine.updates import Weight
 from tfdistill.networks.initialization import LayerSeeds
 from tfdistill.taps import Batch, CallModel, Taps, Terms
@@ -24,11 +25,13 @@ class Course:
     Attributes:
         transfer: what is taken.
         learner: the network that learns.
+        sources: the models that it learns from.
         lessons: by the name of the source.
     """
 
     transfer: Transfer
     learner: keras.Model
+    sources: tuple[keras.Model, ...]
     lessons: Mapping[str, Lesson]
 
     @property
@@ -85,7 +88,7 @@ def courses(
     """
     names = [transfer.name for transfer in transfers]
     if double := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"transfers: {len(double)} are called {double[0]!r}; name them apart, as in name='other'")
+        raise ArgumentError("transfers", f"{len(double)} are called {double[0]!r}; name them apart, as in name='other'")
     groups, made = list(groups), []
     for place, transfer in enumerate(transfers):
         seeds = LayerSeeds(_seed(seed, place))
@@ -95,7 +98,7 @@ def courses(
                 begin = (prefix or _prefix)(transfer, learner, source)
                 pairing = Pairing(learner, source, begin, seeds, _seed(seed, place) + index)
                 lessons[source.name] = transfer.lesson(pairing)
-            made.append(Course(transfer, learner, lessons))
+            made.append(Course(transfer, learner, tuple(sources), lessons))
     return tuple(made)
 
 
