@@ -156,9 +156,9 @@ def twin_of(run: running.Run) -> tuple[Callable[[int], None], Callable[[], None]
     """Bare steps and bare forward passes of the same method and networks, on batches that lie ready."""
     twin = build_distiller(run.data, run.strategy)
     twin.compile(run.config.optimizers(twin.recipe), xla=run.config.xla)
-    twin.prepare(steps_per_epoch=run.steps_per_epoch, epochs=run.protocol.epochs)
-    held = iter(tf.data.Dataset.from_tensors(next(iter(run._training_data()))).repeat())
-    scored = list(run._evaluation_data("test"))
+    twin.prepare(steps_per_epoch=run.timetable.steps_per_epoch, epochs=run.timetable.epochs)
+    held = iter(tf.data.Dataset.from_tensors(next(iter(run.feeding.training(first_step=0)))).repeat())
+    scored = list(run.feeding.evaluation("test"))
     step = tf.function(lambda iterator: twin.train_step(next(iterator)), autograph=False)
 
     @tf.function(autograph=False)

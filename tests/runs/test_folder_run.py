@@ -59,7 +59,7 @@ def test_a_folder_trains_with_one_command(folder, tmp_path, monkeypatch, capsys,
 
     def lose_an_image(run):
         (folder / "train" / "green" / "07.png").unlink()
-        next(iter(run._training_data().batch(10)))
+        next(iter(run.feeding.training(first_step=0).batch(10)))
 
     monkeypatch.setattr(train.Run, "train", lose_an_image)
     capsys.readouterr()

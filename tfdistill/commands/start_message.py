@@ -118,10 +118,10 @@ def _optimizers(run: Run) -> list[str]:
 
 
 def _length(run: Run) -> str:
-    epochs, steps = run.protocol.epochs, run.steps_per_epoch
-    text = f"{epochs} epoch{'s' * (epochs > 1)} of {steps:,} steps in batches of {run.batch_size}"
-    if run.total_steps < run.planned_steps:
-        text += f", stopped at step {run.total_steps:,} by --steps"
+    epochs, steps = run.timetable.epochs, run.timetable.steps_per_epoch
+    text = f"{epochs} epoch{'s' * (epochs > 1)} of {steps:,} steps in batches of {run.data.batch_size}"
+    if run.timetable.total_steps < run.timetable.planned_steps:
+        text += f", stopped at step {run.timetable.total_steps:,} by --steps"
     done = run.distiller.steps_trained
     return f"{text}; {done:,} steps are done" if done else text
 

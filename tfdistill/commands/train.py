@@ -104,7 +104,7 @@ def _train(run: Run) -> int:
 
 def announce(run: Run) -> None:
     """Says what is about to be trained, where something is; of several workers the chief does."""
-    if run.workers.is_chief and run.distiller.steps_trained < run.total_steps:
+    if run.workers.is_chief and run.distiller.steps_trained < run.timetable.total_steps:
         print(start_message(run), flush=True)
 
 

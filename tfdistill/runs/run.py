@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
-
-import tensorflow as tf
 
 from tfdistill import export
 from tfdistill.devices import memory, replicas, runtime
@@ -20,10 +17,12 @@ from tfdistill.runs.agreement import require_same_checkpoint, require_same_flags
 from tfdistill.runs.building import build_distiller
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
+from tfdistill.runs.feeding import Feeding
 from tfdistill.runs.folder import RunFolder, flagfile
 from tfdistill.runs.identity import identity, misfit
 from tfdistill.runs.initial_weights import load_initial_weights
 from tfdistill.runs.interruption import Signals
+from tfdistill.runs.timetable import Timetable
 from tfdistill.standalone.calling import program
 
 
@@ -52,11 +51,12 @@ class Run:
             runtime.set_determinism(config.seed)
         self.data = RunData.read(config)
         self.data.require_trainable(self.strategy.num_replicas_in_sync)
-        self.batch_size, self.steps_per_epoch = self.data.batch_size, self.data.steps_per_epoch
-        self.planned_steps = self.steps_per_epoch * self.protocol.epochs
-        self.total_steps = min(config.steps or self.planned_steps, self.planned_steps)
+        self.feeding = Feeding(self.data, self.workers, self.strategy.num_replicas_in_sync)
+        self.timetable = Timetable(
+            self.data.steps_per_epoch, self.protocol.epochs, stop=config.steps, evaluate_every=config.evaluate_every
+        )
         self.distiller = build_distiller(self.data, self.strategy)
-        own_share = self.batch_size // self.workers.count
+        own_share = self.data.batch_size // self.workers.count
         memory.require_for_training(self.distiller.networks, own_share, tuple(self.distiller.helpers.values()))
         folder.check(config, self.distiller.recipe)
         self._start_from_given_weights()
@@ -65,9 +65,9 @@ class Run:
             xla=cast(Any, config.xla),  # the flag's bounds hold it to the choices
             steps_per_execution=config.steps_per_execution,
         )
-        self.distiller.prepare(steps_per_epoch=self.steps_per_epoch, epochs=self.protocol.epochs)
+        self.distiller.prepare(steps_per_epoch=self.timetable.steps_per_epoch, epochs=self.protocol.epochs)
         write_epochs = folder.write_epochs if self.workers.is_chief else lambda rows: None
-        self.record = callbacks.Record(self.batch_size, write_epochs)
+        self.record = callbacks.Record(self.data.batch_size, write_epochs)
         self.checkpoints = callbacks.Checkpoints(
             folder.checkpoints,
             self.record,
@@ -101,7 +101,7 @@ class Run:
             SilentTermError: names the term or the model.
         """
         if self.config.check_terms and self._is_fresh():
-            check_terms(self.distiller, self._training_batches(), epochs=self.protocol.epochs)
+            check_terms(self.distiller, self.data.training_batches(), epochs=self.protocol.epochs)
 
     def open(self) -> None:
         """Takes the run folder, and goes back to its newest whole checkpoint if there is one.
@@ -136,11 +136,11 @@ class Run:
         self.distiller.steps_trained = found.step
         self.record.restore(found.metadata)
         self.checkpoints.is_saved()
-        if found.step % self.steps_per_epoch:
+        if self.timetable.is_within_epoch(found.step):
             self._metrics = callbacks.RestoredMetrics(found.arrays)
         if self.workers.is_chief:
             self.folder.write_epochs(self.record.rows)
-            print(f"going on from {found.path}, step {found.step} of {self.total_steps}", flush=True)
+            print(f"going on from {found.path}, step {found.step} of {self.timetable.total_steps}", flush=True)
 
     def train(self) -> None:
         """Trains from where the run is to its end, and saves.
@@ -153,16 +153,17 @@ class Run:
         # Several workers stop at the same step, whenever the signal came.
         self.signals.patient, self.signals.doing = self.workers.count > 1, "it prepared to train"
         watchers = self._watchers()
-        self._finish_epoch_of(watchers)
-        for epoch, steps, epochs in self._segments():
+        self._record_finished_epoch(watchers)
+        scored_on = self.data.scored_on
+        for stretch in self.timetable.stretches(self.distiller.steps_trained):
             self.distiller.fit(
-                self._training_data(),
-                initial_epoch=epoch,
-                epochs=epoch + epochs,
-                steps_per_epoch=steps,
-                validation_data=self._evaluation_data(self.data.scored_on),
-                validation_steps=self._evaluation_steps(self.data.scored_on),
-                validation_freq=self._scored_epochs(),
+                self.feeding.training(first_step=self.distiller.steps_trained),
+                initial_epoch=stretch.first_epoch,
+                epochs=stretch.end_epoch,
+                steps_per_epoch=stretch.steps_per_epoch,
+                validation_data=self.feeding.evaluation(scored_on),
+                validation_steps=self.feeding.evaluation_steps(scored_on),
+                validation_freq=self.timetable.scored_epochs,
                 callbacks=watchers,
                 shuffle=False,
                 verbose=0,
@@ -222,9 +223,9 @@ class Run:
             facts={
                 "run": self.config.run_name,
                 "step": step,
-                "planned_steps": self.planned_steps,
-                "epochs": step / self.steps_per_epoch,
-                "batch_size": self.batch_size,
+                "planned_steps": self.timetable.planned_steps,
+                "epochs": step / self.timetable.steps_per_epoch,
+                "batch_size": self.data.batch_size,
                 "seconds": round(self.record.seconds, 1),
                 **({"workers": self.workers.count} if self.workers.count > 1 else {}),
                 **({"failed_exports": dict(exports.failures)} if exports.failures else {}),
@@ -251,57 +252,24 @@ class Run:
             self._metrics,
             self.record,
             watching.TensorBoard(self.folder.logs, self.record, text, shown, self.config.log_every),
-            watching.Progress(self.protocol.epochs, self.total_steps, self.record),
+            watching.Progress(self.protocol.epochs, self.timetable.total_steps, self.record),
             self.checkpoints,
         ]
 
-    def _finish_epoch_of(self, watchers: Sequence[Any]) -> None:
+    def _record_finished_epoch(self, watchers: Sequence[Any]) -> None:
         """A run stopped between the last step of an epoch and its record has the record to make up for."""
-        step = self.distiller.steps_trained
-        epochs = math.ceil(step / self.steps_per_epoch)
-        ended = step % self.steps_per_epoch == 0 or step == self.total_steps
-        if not ended or not step or (self.record.rows and self.record.rows[-1]["epoch"] == epochs):
+        epoch = self.timetable.unrecorded_epoch(self.distiller.steps_trained, self.record.rows)
+        if not epoch:
             return
         logs = dict(self.record.logs)
-        if epochs in self._scored_epochs():
+        if epoch in self.timetable.scored_epochs:
             scores = self._scores(self.data.scored_on)
             logs |= {f"val_{name}": value for name, value in scores.items()}
         for watcher in watchers:
             watcher.set_model(self.distiller)
-            watcher.on_epoch_end(epochs - 1, logs)
-
-    def _segments(self) -> Iterator[tuple[int, int, int]]:
-        """(first epoch, steps per epoch, epochs) of each `fit`: the rest of a begun epoch, whole ones, a last part."""
-        while self.distiller.steps_trained < self.total_steps:
-            epoch, done = divmod(self.distiller.steps_trained, self.steps_per_epoch)
-            left = self.total_steps - self.distiller.steps_trained
-            if done or left < self.steps_per_epoch:
-                yield epoch, min(left, self.steps_per_epoch - done), 1
-            else:
-                yield epoch, self.steps_per_epoch, left // self.steps_per_epoch
-
-    def _scored_epochs(self) -> list[int]:
-        last = math.ceil(self.total_steps / self.steps_per_epoch)
-        return [epoch for epoch in range(1, last + 1) if epoch % self.config.evaluate_every == 0 or epoch == last]
-
-    def _training_data(self) -> Any:
-        return self.workers.feed(self._training_batches)
-
-    def _training_batches(self, part: int = 0, parts: int = 1) -> tf.data.Dataset:
-        return self.data.training_batches(first_step=self.distiller.steps_trained, part=part, parts=parts)
-
-    def _evaluation_data(self, name: str) -> Any:
-        replicas = self.strategy.num_replicas_in_sync
-        return self.workers.feed(
-            lambda part, parts: self.data.evaluation_batches(name, replicas=replicas, part=part, parts=parts)
-        )
-
-    def _evaluation_steps(self, name: str) -> int | None:
-        """With several workers, which would have to ask each other for the end of the data before every batch."""
-        replicas = self.strategy.num_replicas_in_sync
-        return None if self.workers.count == 1 else self.data.evaluation_steps(name, replicas=replicas)
+            watcher.on_epoch_end(epoch - 1, logs)
 
     def _scores(self, name: str) -> dict[str, float]:
-        batches, steps = self._evaluation_data(name), self._evaluation_steps(name)
+        batches, steps = self.feeding.evaluation(name), self.feeding.evaluation_steps(name)
         scores = self.distiller.evaluate(batches, steps=steps, return_dict=True, verbose=0)
         return {key: float(value) for key, value in scores.items()}
