@@ -158,8 +158,8 @@ def test_averages_of_weights_that_two_updates_move_are_refused():
 
 def test_what_is_no_optimizer_is_refused():
     distiller = Supervised([network("one")])
-    with pytest.raises(ValueError, match=r"^optimizers: must be a dict, such as .* not <keras"):
-        distiller.compile(kinds.SGD(0.1))
+    with pytest.raises(ValueError, match=r"^optimizer: must be OptimizerSettings, a Keras optimizer, .* not 0.1$"):
+        distiller.compile(0.1)
     distiller.compile({"one": "adam"})
     with pytest.raises(
         ValueError, match=r"^optimizers: 'one' must have OptimizerSettings or an optimizer .* not 'adam'$"

@@ -220,8 +220,8 @@ def test_an_epoch_done_again_replaces_its_row():
     record = callbacks.Record(BATCH, lambda rows: None)
     record.set_model(Model())
     for epoch, loss in ((0, 3.0), (1, 2.0), (1, 1.0)):
-        record.on_epoch_end(epoch, {"loss": loss})
-    assert [(row["epoch"], row["loss"]) for row in record.rows] == [(1, 3.0), (2, 1.0)]
+        record.on_epoch_end(epoch, {"one/loss": loss, "loss": 0.0})
+    assert [(row["epoch"], row["one/loss"]) for row in record.rows] == [(1, 3.0), (2, 1.0)]
 
 
 def test_time_adds_up_over_resumes():

@@ -17,14 +17,24 @@ from tfdistill.devices import replicas
 from tfdistill.devices.workers import Workers
 from tfdistill.engine import batches, logged, loops
 from tfdistill.engine.guard import Guard, require_finite
+from tfdistill.engine.keras_habits import (
+    OneForAll,
+    OptimizersAsOne,
+    check_callbacks,
+    chosen_optimizers,
+    listed,
+    require_known,
+    warn_of_lost_state,
+)
 from tfdistill.engine.network_checks import check_networks, check_shared_layers, require_strategy, require_unchanged
 from tfdistill.engine.state import keyed, network_state
 from tfdistill.engine.steps import Steps
+from tfdistill.engine.summary import summary_lines
 from tfdistill.engine.teachers import Teachers
 from tfdistill.engine.update_optimizers import Choice, UpdateOptimizers
 from tfdistill.engine.updates import Phase, check_plan, owned_by_update, without_idle_updates
 from tfdistill.taps import CallModel, Taps
-from tfdistill.tasks import Classification, require_classes
+from tfdistill.tasks import Classification, require_classes, require_weights
 
 
 class Distiller(keras.Model):
@@ -93,9 +103,9 @@ class Distiller(keras.Model):
         self.built = True
 
     @property
-    def teachers(self) -> tuple[keras.Model, ...]:
+    def teachers(self) -> Sequence[keras.Model]:
         """The models that the networks learn from and that nothing moves."""
-        return self._teachers.models
+        return self._teachers
 
     def add_teachers(self, teachers: Sequence[keras.Model]) -> None:
         """Takes more teachers, as the constructor does; before `compile`.
@@ -211,34 +221,45 @@ class Distiller(keras.Model):
 
     def compile(
         self,
-        optimizers: Mapping[str, Choice] | None = None,
+        optimizers: Mapping[str, Choice] | OneForAll | None = None,
         *,
+        optimizer: OneForAll | None = None,
         xla: Literal["auto", "on", "off"] | bool = "auto",
+        run_eagerly: bool = False,
         steps_per_execution: int = 1,
+        **of_keras: Any,
     ) -> None:
         """Sets how to train.
 
         Args:
             optimizers: settings per group of updates, or an optimizer of one's own per update, with all that Keras'
-                optimizers carry; the method's `recipe` serves what is not named here.
+                optimizers carry; the method's `recipe` serves what is not named here. Anything but such a dict is taken
+                as `optimizer`.
+            optimizer: one for all updates, of which each gets a copy: settings, a Keras optimizer, its config, or its
+                name, such as `"adam"`.
             xla: `"on"`, `"off"`, or `"auto"`: on where a GPU is used (XLA is slower than oneDNN on CPUs).
+            run_eagerly: whether every step runs without a graph, slow and open to a debugger.
             steps_per_execution: training steps per call from Python.
+            of_keras: nothing; what else Keras' `compile` takes is refused with the way to say it here.
 
         Raises:
-            ValueError: no dict, or a name that is no group and no update of this method.
+            ValueError: what is no optimizer, a name that is no group and no update of this method, or XLA without a
+                graph.
         """
-        if optimizers is not None and not isinstance(optimizers, Mapping):
-            raise ValueError(
-                f"optimizers: must be a dict, such as {{'networks': OptimizerSettings()}}, not {optimizers!r}"
-            )
-        super().compile(optimizer=None, jit_compile=False, steps_per_execution=steps_per_execution)
-        self._steps = Steps(self, xla=_resolve_xla(xla))
-        self._chosen = dict(optimizers or {})
+        require_known(of_keras)
+        compiled = _resolve_xla(xla, run_eagerly)
+        super().compile(
+            optimizer=None, jit_compile=False, run_eagerly=run_eagerly, steps_per_execution=steps_per_execution
+        )
+        self._steps = Steps(self, xla=compiled)
         self._plan = None  # what is frozen may have changed
+        chosen = chosen_optimizers(optimizers, optimizer, self.plan)
         names = [update.name for phase in self.plan for update in phase.updates()]
-        for name in self._chosen:
+        for name in chosen:
             if name not in self.recipe() and name not in names:
                 raise ValueError(f"optimizers: no group or update {name!r}; there are {[*self.recipe(), *names]}")
+        # In a function, where Keras does not find them: `save_weights` keeps those that train, in `update_optimizers`.
+        self._choose = lambda update: chosen.get(update.name) or chosen.get(update.group) or self.recipe()[update.group]
         self.update_optimizers = {}
 
     def prepare(self, *, steps_per_epoch: int, epochs: int) -> None:
@@ -255,21 +276,21 @@ class Distiller(keras.Model):
         with self._scope():
             self.optimizers = UpdateOptimizers(
                 plan,
-                lambda update: (
-                    self._chosen.get(update.name) or self._chosen.get(update.group) or self.recipe()[update.group]
-                ),
+                self._choose,
                 steps_per_epoch=steps_per_epoch,
                 epochs=epochs,
                 replicas=self.distribute_strategy.num_replicas_in_sync,
             )
         self.update_optimizers = self.optimizers.by_name
+        self.optimizer = OptimizersAsOne(self.update_optimizers)
 
     def state(self) -> dict[str, keras.Variable]:
         """Every variable that the future of training depends on, under a key that is the same in every process."""
         owners: dict[str, Sequence[keras.Variable]] = {
             **{f"helpers/{name}": helper.variables for name, helper in self.helpers.items()},
             **{f"optimizers/{name}": optimizer.variables for name, optimizer in self.update_optimizers.items()},
-            **{f"metrics/{key}": tracker.variables for key, tracker in self.trackers.items()},
+            # The mean of all learners is for Keras' callbacks; a run's record has no column of it.
+            **{f"metrics/{key}": one.variables for key, one in self.trackers.items() if key != logged.LOSS},
         }
         return {**network_state(self.networks), **keyed(owners)}
 
@@ -311,8 +332,9 @@ class Distiller(keras.Model):
     # --- one step
 
     def batch_of(self, data: Any) -> dict[str, tf.Tensor]:
-        """A batch in the form that the methods read: `images`, and `labels` as the task's losses take them."""
-        return self.task.readied(batches.as_batch(data), self.classes)[0]
+        """A batch in the form that the methods read: `images`, and `labels` as losses take them; without weights."""
+        given = {name: value for name, value in batches.as_batch(data).items() if name != "weight"}
+        return self.task.readied(given, self.classes)[0]
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Trains on one batch; see `steps.Steps.train`."""
@@ -334,10 +356,15 @@ class Distiller(keras.Model):
         epochs: int = 1,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
         **keras_arguments: Any,
     ) -> keras.callbacks.History:
         """`keras.Model.fit`, with the phases of the method; arguments and history are Keras' own.
+
+        Weights of examples (`sample_weight`, `class_weight`, or the third part of a batch) weigh the supervised loss
+        and nothing else. The sum is divided by the number of examples, as in Keras. What is scored is weighed too, and
+        divided by the sum of the weights. In the history are, beside every network's and term's own values, `loss` and
+        `val_loss`: the supervised loss, in the mean over the networks that learn.
 
         Teachers are scored once, on `validation_data`, before the first step; see `teacher_scores`.
         """
@@ -352,9 +379,11 @@ class Distiller(keras.Model):
         if isinstance(x, tf.data.Dataset):
             self._steps.given(x.element_spec)
         self.prepare(steps_per_epoch=known_steps or 1, epochs=epochs)
-        self._require_sound(x, y)
+        called = listed(callbacks)
+        check_callbacks(called, self.optimizer, self.plan, self.task.rising)
+        self._require_sound(x, y, keras_arguments.get("sample_weight"))
         if isinstance(scored := keras_arguments.get("validation_data"), tuple) and len(scored) > 1:
-            self._require_sound(scored[0], scored[1], "validation example")
+            self._require_sound(scored[0], scored[1], scored[2] if len(scored) > 2 else None, "validation example")
         if not self.teacher_scores:
             self._score_teachers_on(keras_arguments)
         self.phases_trained.clear()
@@ -369,7 +398,7 @@ class Distiller(keras.Model):
                 epochs=epochs,
                 initial_epoch=initial_epoch,
                 steps_per_epoch=steps_per_epoch,
-                callbacks=[loops.EpochClock(known_steps), *callbacks],
+                callbacks=[loops.EpochClock(known_steps), *called],
                 **keras_arguments,
             )
         self._finalize()
@@ -384,7 +413,7 @@ class Distiller(keras.Model):
         self.synchronize()
         # Keras' `fit` says so when it scores, every epoch, the arrays that were looked at when it began.
         if not keras_arguments.get("_use_cached_eval_dataset"):
-            self._require_sound(x, y)
+            self._require_sound(x, y, keras_arguments.get("sample_weight"))
         self.guard.begin_scoring()
         with batches.one_line_errors():
             scores = super().evaluate(x, y, return_dict=True, **keras_arguments)
@@ -425,10 +454,11 @@ class Distiller(keras.Model):
         given = keras.utils.unpack_x_y_sample_weight(data) if isinstance(data, tuple | list) else (data,)
         self.score_teachers(**dict(zip(("x", "y", "sample_weight"), given, strict=False)), verbose=0, **chosen)
 
-    def _require_sound(self, images: Any, labels: Any, place: str = "example") -> None:
+    def _require_sound(self, images: Any, labels: Any, weights: Any, place: str = "example") -> None:
         """Refuses arrays that hold what is no number or no class; a data set is looked at while it is read."""
         batches.require_finite_images(images, place)
         require_classes(labels, self.classes, place)
+        require_weights(weights, images, place)
 
     def test_on_batch(self, x: Any, y: Any = None, *, return_dict: bool = False, **keras_arguments: Any) -> Any:
         """`keras.Model.test_on_batch`; what it gives is in the order of `evaluate`."""
@@ -473,6 +503,33 @@ class Distiller(keras.Model):
             "weights of all with save_weights(path)"
         )
 
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **keywords: Any) -> None:
+        """Reads what `save_weights` wrote: networks, helpers and, once they are made, the optimizers' state.
+
+        The optimizers are made by `prepare`, or by the first `fit`. Where they are not, a warning says so.
+
+        Args:
+            filepath: ends in `.weights.h5`.
+            skip_mismatch: whether to pass over what does not fit.
+            keywords: others that Keras' own takes.
+        """
+        super().load_weights(filepath, skip_mismatch=skip_mismatch, **keywords)
+        if not self.update_optimizers:
+            warn_of_lost_state(filepath)
+
+    def summary(self, *, expand_nested: bool = False, print_fn: Callable[[str], Any] = print, **of_keras: Any) -> None:
+        """Prints the learners, teachers, helpers and updates, with what each has and moves.
+
+        Args:
+            expand_nested: whether Keras' summary of every network and helper follows.
+            print_fn: what takes each line.
+            of_keras: other arguments of Keras' `summary`, for these.
+        """
+        for line in summary_lines(self):
+            print_fn(line)
+        for model in (*self.networks, *self.helpers.values()) if expand_nested else ():
+            model.summary(print_fn=print_fn, **of_keras)
+
     def make_train_function(self, force: bool = False) -> None:
         """Keras' own fails with several replicas and several steps per execution; see `loops.training`."""
         if self.train_function is None or force:
@@ -502,17 +559,19 @@ class Distiller(keras.Model):
     @property
     def metrics_names(self) -> list[str]:
         """The scores that `evaluate` gives, in its order; without the prefix `val_` that `fit` gives them."""
-        return logged.score_names(self.networks, self.task.metric_names)
+        return [logged.LOSS, *logged.score_names(self.networks, self.task.metric_names)]
 
     def _scope(self) -> contextlib.AbstractContextManager:
         return self.distribute_strategy.scope()
 
 
-def _resolve_xla(xla: str | bool) -> bool:
+def _resolve_xla(xla: str | bool, run_eagerly: bool) -> bool:
     if xla in ("on", True):
+        if run_eagerly:
+            raise ValueError("run_eagerly: XLA compiles a graph, and there would be none; leave xla out")
         return True
     if xla in ("off", False):
         return False
     if xla == "auto":
-        return bool(tf.config.list_logical_devices("GPU"))
+        return not run_eagerly and bool(tf.config.list_logical_devices("GPU"))
     raise ValueError(f"xla: {xla!r} is none of 'auto', 'on', 'off'")

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.devices.workers import Workers
+from tfdistill.engine.logged import LOSS
 from tfdistill.engine.state import keyed
 from tfdistill.tasks import complaint
 
@@ -158,7 +159,7 @@ class Guard:
 
     def tell_of_scores(self, scores: Mapping[str, float]) -> None:
         """Warns of scores that are no numbers, once every variable was found to be one; nothing is stopped for them."""
-        wrong = [name for name, score in scores.items() if not np.isfinite(score)]
+        wrong = [name for name, score in scores.items() if name != LOSS and not np.isfinite(score)]
         if wrong:
             others = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
             warnings.warn(
@@ -227,7 +228,7 @@ def spoken(key: str, variable: keras.Variable) -> str:
 def _wrong_values(logs: Mapping[str, tf.Tensor]) -> str:
     """The name of a logged value that is not finite, of a single term rather than of a sum; empty if there is none."""
     wrong = [name for name, value in logs.items() if not np.isfinite(float(value))]
-    return next((name for name in wrong if not name.endswith("/loss")), wrong[0] if wrong else "")
+    return next((name for name in wrong if not name.endswith(LOSS)), wrong[0] if wrong else "")
 
 
 def _wrong_variable(state: Mapping[str, keras.Variable], strategy: tf.distribute.Strategy) -> str:

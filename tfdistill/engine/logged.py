@@ -9,16 +9,19 @@ import tensorflow as tf
 
 from tfdistill.engine.updates import Phase, Round
 
+LOSS = "loss"
+"""The supervised loss, in the mean over the networks that learn: what callbacks of Keras watch if told nothing else."""
+
 
 def training_names(plan: Sequence[Phase], networks: Sequence[keras.Model], metrics: Sequence[str]) -> list[str]:
-    """Of every update its loss and terms, of every network that moves its metrics, as "<owner>/<what>"."""
+    """Of every update its loss and terms, of every network that moves its metrics, as "<owner>/<what>"; and `LOSS`."""
     names: list[str] = []
     for this_round in (this_round for phase in plan for this_round in phase.rounds):
         for update in this_round.updates:
             names += [f"{update.name}/loss", *(f"{update.name}/{term}" for term in update.terms)]
         moved = moved_in(this_round, networks)
         names += [f"{network.name}/{metric}" for network in moved for metric in metrics]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys([*names, LOSS]))
 
 
 def score_names(networks: Sequence[keras.Model], metrics: Sequence[str], *, ensemble: bool = True) -> list[str]:

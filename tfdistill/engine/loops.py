@@ -32,10 +32,11 @@ def training(distiller: keras.Model, results: Results) -> Callable[[Any], dict[s
         if distiller.steps_left is not None:
             steps = min(steps, distiller.steps_left)
         if distiller.phase_index not in functions:
-            functions[distiller.phase_index] = _steps_in_graph(distiller, taken)
+            make = _steps_without_graph if distiller.run_eagerly else _steps_in_graph
+            functions[distiller.phase_index] = make(distiller, taken)
         try:
             functions[distiller.phase_index](iterator, tf.constant(steps))
-        except tf.errors.OutOfRangeError:
+        except (tf.errors.OutOfRangeError, StopIteration):
             # The steps before the end of the data have moved weights: they count. The next call finds nothing left.
             steps = int(taken.numpy())
             if steps == 0:
@@ -63,9 +64,11 @@ def evaluation(
         results: gives the logs.
     """
 
-    @tf.function(autograph=False)
     def run(data: Any) -> None:
         distiller.distribute_strategy.run(step, args=(data,))
+
+    if not distiller.run_eagerly:
+        run = tf.function(run, autograph=False)
 
     def test(iterator: Any) -> dict[str, tf.Tensor]:
         for done in range(distiller.steps_per_execution):
@@ -99,6 +102,19 @@ def _steps_in_graph(distiller: keras.Model, taken: tf.Variable) -> Callable[[Any
 
         taken.assign(0)  # whatever an execution that failed has left
         tf.while_loop(lambda done: done < steps, step, [tf.constant(0)], parallel_iterations=1)
+
+    return run
+
+
+def _steps_without_graph(distiller: keras.Model, taken: tf.Variable) -> Callable[[Any, tf.Tensor], None]:
+    """As `_steps_in_graph`, one operation after another, as `run_eagerly` asks."""
+
+    def run(iterator: Any, steps: tf.Tensor) -> None:
+        taken.assign(0)
+        for _ in range(int(steps)):
+            data = next(iterator)
+            taken.assign_add(1)
+            distiller.distribute_strategy.run(distiller.train_step, args=(data,))
 
     return run
 

@@ -35,8 +35,6 @@ class Steps:
         """Every round of the present phase on one batch: gradients of the round, then its updates in order."""
         distiller, rounds = self.distiller, self.distiller.phase.rounds
         given = self.given(data)
-        if "weight" in given:
-            raise ValueError("data: 'weight' is for evaluation; training weighs every example alike")
         batch, wrong = distiller.task.readied(given, distiller.classes)
         if wrong is not None:
             distiller.guard.labels.note(given["labels"], wrong)
@@ -75,13 +73,18 @@ class Steps:
         given = self.given(data)
         batch, wrong = distiller.task.readied(given, distiller.classes)
         if wrong is not None:
-            counted = wrong if "weight" not in batch else wrong & (tf.reshape(batch["weight"], [-1]) != 0)
+            counted = wrong if "weight" not in batch else wrong & (batch["weight"] != 0)
             distiller.guard.scored_labels.note(given["labels"], counted)
         share = batches.share_of(batch, distiller.distribute_strategy.num_replicas_in_sync, summed=False)
         weight = share.values(share.batch["weight"]) if "weight" in batch else None
-        for name, outputs in outputs_of(share.batch["images"]).items():
-            for metric, value in distiller.task.metrics(share.batch, outputs).items():
-                trackers[f"{name}/{metric}"].update_state(share.values(value), sample_weight=weight)
+        scored = outputs_of(share.batch["images"])
+        found = {name: distiller.task.metrics(share.batch, outputs) for name, outputs in scored.items()}
+        values = {f"{name}/{metric}": value for name, own in found.items() for metric, value in own.items()}
+        if logged.LOSS in trackers:
+            supervised = [found[network.name][distiller.task.loss_name] for network in distiller.networks]
+            values[logged.LOSS] = tf.stack(supervised, axis=1)
+        for key, value in values.items():
+            trackers[key].update_state(share.values(value), sample_weight=weight)
 
     def given(self, data: Any) -> dict[str, tf.Tensor]:
         """A batch by name, as it was given.
@@ -129,9 +132,12 @@ class Steps:
             gradients.append(update.require_all(tape.gradient(means[update.name], owned)))
         values = {f"{name}/loss": total for name, total in totals.items()}
         values |= {f"{name}/{term}": value for name, named in terms.items() for term, value in named.items()}
-        for network in logged.moved_in(this_round, distiller.networks):
+        moved = logged.moved_in(this_round, distiller.networks)
+        for network in moved:
             metrics = distiller.task.training_metrics(batch, taps[network.name])
             values |= {f"{network.name}/{metric}": value for metric, value in metrics.items()}
+        if moved:
+            values[logged.LOSS] = tf.stack([distiller.task.loss(batch, taps[one.name]) for one in moved], axis=1)
         return values, gradients
 
     def _mean(self, values: tf.Tensor, share: batches.Share) -> tf.Tensor:

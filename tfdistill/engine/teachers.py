@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,11 +16,21 @@ from tfdistill.engine.network_checks import check_teachers, shared_variable
 from tfdistill.engine.updates import Phase
 
 
-class Teachers:
-    """The teachers of a distiller. Keras does not look into this object: their weights are none of the distiller's."""
+class Teachers(Sequence[keras.Model]):
+    """The teachers of a distiller.
+
+    Keras looks into lists, tuples and dicts, and not into this: the teachers' weights are none of the distiller's, and
+    `save_weights` leaves them out.
+    """
 
     def __init__(self) -> None:
         self.models: tuple[keras.Model, ...] = ()
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.models[index]
+
+    def __len__(self) -> int:
+        return len(self.models)
 
     def add(
         self, teachers: Sequence[keras.Model], networks: Sequence[keras.Model], strategy: tf.distribute.Strategy

@@ -13,6 +13,7 @@ import numpy as np
 
 from tfdistill.devices import replicas
 from tfdistill.devices.workers import Workers
+from tfdistill.engine.logged import LOSS
 from tfdistill.runs import checkpoints
 from tfdistill.runs.interruption import Signals
 
@@ -58,7 +59,7 @@ class Record(keras.callbacks.Callback):
         self._first: tuple[float, int] | None = None
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.logs = {name: float(value) for name, value in (logs or {}).items()}
+        self.logs = measured(logs)
         now = time.perf_counter(), self.model.steps_trained
         # The first call of an epoch is left out: it may trace and compile.
         self._first = self._first or now
@@ -67,13 +68,12 @@ class Record(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         rates = {f"learning_rate/{name}": rate for name, rate in learning_rates(self.model).items()}
-        measured = {name: float(value) for name, value in (logs or {}).items()}
         head = {
             "epoch": epoch + 1,
             "step": self.model.steps_trained,
             "images_per_second": self.images_per_second,
         }
-        rows = [row for row in self.rows if row["epoch"] <= epoch] + [{**head, **rates, **measured}]
+        rows = [row for row in self.rows if row["epoch"] <= epoch] + [{**head, **rates, **measured(logs)}]
         self.on_row(rows)
         self.rows = rows
 
@@ -171,6 +171,11 @@ class RestoredMetrics(keras.callbacks.Callback):
             checkpoints.assign(metrics, {name: self.arrays[name] for name in metrics})
             replicas.restore_own(metrics, self.arrays, self.model.distribute_strategy, self.model.workers)
             self.arrays = {}
+
+
+def measured(logs: Mapping[str, Any] | None) -> dict[str, float]:
+    """The values that a run records: those of a network or an update, and not the means over all of them."""
+    return {name: float(value) for name, value in (logs or {}).items() if name.removeprefix("val_") != LOSS}
 
 
 def learning_rates(model: keras.Model) -> dict[str, float]:

@@ -272,4 +272,4 @@ class Run:
     def _scores(self, name: str) -> dict[str, float]:
         batches, steps = self.feeding.evaluation(name), self.feeding.evaluation_steps(name)
         scores = self.distiller.evaluate(batches, steps=steps, return_dict=True, verbose=0)
-        return {key: float(value) for key, value in scores.items()}
+        return callbacks.measured(scores)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfdistill import losses
 from tfdistill.taps import Batch, Taps
 from tfdistill.tasks.labels import class_labels
+from tfdistill.tasks.weights import readied_weights, weighed
 
 
 class Classification:
@@ -18,6 +19,8 @@ class Classification:
     headline = "accuracy"
     training_metric_names = ("accuracy",)
     metric_names = ("accuracy", "top5", "cross_entropy")
+    rising = ("accuracy", "top5")
+    """The metrics of which more is better; of every other score less is."""
 
     def readied(self, batch: Batch, classes: int) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
         """The batch with labels as losses and metrics take them, and which of them are no class; see `class_labels`.
@@ -27,11 +30,11 @@ class Classification:
             classes: how many the networks tell apart.
         """
         labels, wrong = class_labels(batch["labels"], classes)
-        return {**batch, "labels": labels}, wrong
+        return readied_weights({**batch, "labels": labels}), wrong
 
     def loss(self, batch: Batch, taps: Taps) -> tf.Tensor:
-        """Cross-entropy per example, `[batch]`, of `taps["logits"]` against `batch["labels"]`."""
-        return losses.cross_entropy(batch["labels"], taps["logits"])
+        """Cross-entropy per example, `[batch]`, of `taps["logits"]` against `batch["labels"]`, times its weight."""
+        return weighed(batch, losses.cross_entropy(batch["labels"], taps["logits"]))
 
     def training_metrics(self, batch: Batch, taps: Taps) -> dict[str, tf.Tensor]:
         """What is worth watching on the training batch itself, per example."""

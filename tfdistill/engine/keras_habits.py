@@ -1,0 +1,217 @@
+"""What hands that know Keras write to a distiller: taken as in Keras, or refused in a line that says what to do."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import h5py
+import keras
+
+from tfdistill import optimizers
+from tfdistill.engine.update_optimizers import Choice
+from tfdistill.engine.updates import Phase
+
+OneForAll = Choice | str | Mapping[str, Any]
+"""An optimizer for every update: settings, an instance, its config, or its name."""
+
+# What else `keras.Model.compile` takes, and what says it here.
+SAID_OTHERWISE = {
+    "loss": "the losses are the method's, whose arguments weigh them",
+    "loss_weights": "the weights of terms are arguments of the method",
+    "metrics": "what is scored is the task's; a callback, or a network's own compile(metrics=...), scores more",
+    "weighted_metrics": "what is scored is the task's, and is weighed in evaluation where there are weights",
+    "jit_compile": "xla='on', 'off' or 'auto' says it",
+    "auto_scale_loss": "float16 networks get a scaled loss, as in Keras",
+}
+RATE_SETTERS = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
+
+
+def require_known(arguments: Iterable[str]) -> None:
+    """Refuses what Keras' `compile` takes and a distiller's does not.
+
+    Raises:
+        ValueError: names the argument and the remedy.
+        TypeError: nobody's `compile` takes it.
+    """
+    for name in arguments:
+        if name not in SAID_OTHERWISE:
+            raise TypeError(f"compile: there is no argument {name!r}")
+        raise ValueError(f"compile: {name} is not taken: {SAID_OTHERWISE[name]}; leave it out")
+
+
+def chosen_optimizers(
+    given: Mapping[str, Choice] | OneForAll | None, one: OneForAll | None, plan: Sequence[Phase]
+) -> dict[str, Choice]:
+    """The optimizers or settings by group or update, from what `compile` was given.
+
+    Args:
+        given: its first argument, by group or update, or one for all as in Keras.
+        one: `optimizer=`, one for all.
+        plan: whose updates get a copy each of what is for all.
+
+    Raises:
+        ValueError: both were given, or what is no optimizer.
+    """
+    by_name = isinstance(given, Mapping) and "class_name" not in given
+    if given is not None and one is not None:
+        raise ValueError("optimizer: one for all, or optimizers by group and update; not both")
+    if by_name:
+        return dict(given)  # type: ignore[arg-type]
+    one = one if given is None else given
+    if one is None:
+        return {}
+    return {update.name: _copy(one) for phase in plan for update in phase.updates()}
+
+
+def _copy(one: OneForAll) -> Choice:
+    """A new optimizer like `one`, without its state; settings are no state."""
+    if isinstance(one, optimizers.OptimizerSettings):
+        return one
+    if not isinstance(one, keras.optimizers.Optimizer | str | Mapping):
+        raise ValueError(
+            "optimizer: must be OptimizerSettings, a Keras optimizer, its config or name, such as 'adam', or a dict "
+            f"by group and update; not {one!r:.80}"
+        )
+    try:
+        # Of an instance `get` would give the same one, which can serve one update only.
+        if isinstance(one, keras.optimizers.Optimizer):
+            return type(one).from_config(one.get_config())
+        return keras.optimizers.get(dict(one) if isinstance(one, Mapping) else one)
+    except Exception as error:  # whatever a config holds
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"optimizer: {one!r:.80} cannot be made anew for every update ({reason:.80}); give "
+            "compile({update: optimizer}) one for each"
+        ) from None
+
+
+class NamedRule:
+    """An optimizer under its update's name, as Keras' callbacks take the optimizers of a model.
+
+    Args:
+        name: of the update.
+        rule: what moves the variables; attributes other than these two are its own.
+    """
+
+    def __init__(self, name: str, rule: keras.optimizers.Optimizer) -> None:
+        self.__dict__.update(name=name, rule=rule)
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self.rule, attribute)
+
+    def __setattr__(self, attribute: str, value: Any) -> None:
+        if attribute == "learning_rate":
+            require_settable(self.name, self.rule, "learning_rate")
+        setattr(self.rule, attribute, value)
+
+
+class OptimizersAsOne:
+    """The optimizers of all updates, as callbacks of Keras take a `MultiOptimizer`: `model.optimizer`.
+
+    `SwapEMAWeights`, `ReduceLROnPlateau`, `LearningRateScheduler`, `BackupAndRestore` and `TensorBoard` read it.
+
+    Args:
+        by_name: the optimizers by update.
+    """
+
+    built = True
+
+    def __init__(self, by_name: Mapping[str, keras.optimizers.Optimizer]) -> None:
+        self.optimizers = [
+            NamedRule(name if place == 0 else f"{name}_{place}", rule)
+            for name, optimizer in by_name.items()
+            for place, rule in enumerate(optimizers.rules_of(optimizer))
+        ]
+
+    @property
+    def iterations(self) -> keras.Variable:
+        """Of the first update's optimizer."""
+        return self.optimizers[0].iterations
+
+    @property
+    def learning_rate(self) -> Any:
+        """Of the first update's optimizer."""
+        return self.optimizers[0].learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        for one in self.optimizers:
+            one.learning_rate = value
+
+
+def require_settable(name: str, rule: keras.optimizers.Optimizer, setter: str) -> None:
+    """Refuses to set a learning rate that is a function of the step.
+
+    Raises:
+        ValueError: names the update and the remedy.
+    """
+    rate = rule._learning_rate
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) or callable(rate):
+        raise ValueError(
+            f"{setter}: the learning rate of {name!r} follows a schedule of its own; compile(optimizer=...) with a "
+            "number for a rate, such as OptimizerSettings(learning_rate=0.1), leaves it to be set"
+        )
+
+
+def listed(callbacks: Any) -> list[keras.callbacks.Callback]:
+    """What `fit` was given as callbacks: none, one, several or Keras' own list of them, as a list."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return list(callbacks.callbacks)
+    return [one for one in keras.tree.flatten(callbacks) if one is not None]
+
+
+def check_callbacks(
+    callbacks: Iterable[keras.callbacks.Callback],
+    optimizer: OptimizersAsOne,
+    plan: Sequence[Phase],
+    rising: Sequence[str],
+) -> None:
+    """Refuses, before the first step, callbacks that would fail or do harm later, and infers directions.
+
+    Args:
+        callbacks: those of `fit`.
+        optimizer: of the distiller.
+        plan: its phases.
+        rising: the metrics of which more is better; of every other score less is.
+
+    Raises:
+        ValueError: names the callback and the remedy.
+    """
+    for one in callbacks:
+        kind = type(one).__name__
+        if isinstance(one, RATE_SETTERS):
+            for named in optimizer.optimizers:
+                require_settable(named.name, named.rule, kind)
+        if isinstance(one, keras.callbacks.ModelCheckpoint) and not one.save_weights_only:
+            raise ValueError(
+                f"{kind}: a distiller is not saved as a model; with save_weights_only=True and a path that ends in "
+                ".weights.h5 it saves networks, helpers and optimizers"
+            )
+        if isinstance(one, keras.callbacks.SwapEMAWeights):
+            if not any(getattr(named, "use_ema", False) for named in optimizer.optimizers):
+                raise ValueError(f"{kind}: no optimizer averages weights; compile with one that has use_ema=True")
+            if one.swap_on_epoch and len(plan) > 1:
+                raise ValueError(
+                    f"{kind}: swap_on_epoch=True would mix up the averages of several phases; leave it out"
+                )
+        if isinstance(getattr(one, "monitor", None), str) and getattr(one, "mode", None) == "auto":
+            # Keras knows the direction of its own metrics only.
+            one.mode = "max" if one.monitor.rsplit("/", 1)[-1] in rising else "min"
+
+
+def warn_of_lost_state(path: Any) -> None:
+    """Warns where a weights file holds the state of optimizers that are not made yet.
+
+    Args:
+        path: of the file.
+    """
+    with h5py.File(path, "r") as file:
+        holds = "update_optimizers" in file
+    if holds:
+        warnings.warn(
+            "load_weights: the optimizers are not made yet, so their state in the file is left out; "
+            "prepare(steps_per_epoch=..., epochs=...) before makes them",
+            stacklevel=3,
+        )
