@@ -91,6 +91,7 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
         runs_dir="there",
         export_dir="here",
         export=False,
+        export_epoch="best",
         max_pixels=1000,
         export_bad_images="mark",
         checkpoint_seconds=1.5,

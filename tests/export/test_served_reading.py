@@ -17,6 +17,7 @@ from tfdistill.commands import evaluate
 from tfdistill.export import exporter, verify
 from tfdistill.export.encoded import read_batch, refuse_bad
 from tfdistill.runs import run_exports
+from tfdistill.runs.best_epoch import ExportedEpoch
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
 
@@ -71,7 +72,9 @@ def exported(wide, cropped, tmp_path_factory) -> Path:
         patch.setattr(exporter, "verify", lambda *_, **asked: proofs.append(asked) or {})
         root = tmp_path_factory.mktemp("exports")
         config = dataclasses.replace(config, export_dir=str(root))
-        found = run_exports.export_all({"edges": network()}, RunData(config, cropped), rows=[], step=1)
+        found = run_exports.export_all(
+            {"edges": network()}, RunData(config, cropped), rows=[], exported=ExportedEpoch("last", None, 1)
+        )
     assert not found.failures
     (proof,) = proofs
     assert proof["reading"] == cropped.test.reading and len(proof["samples"]) == 4, "with files of the run's own"

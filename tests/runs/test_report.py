@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tfdistill.runs import report
+from tfdistill.runs.best_epoch import ExportedEpoch
 from tfdistill.runs.config import RunConfig
 
 
@@ -40,7 +41,7 @@ ROWS = [
 ]
 
 
-def results(exports=None, other_scores=None):
+def results(exports=None, other_scores=None, exported=None):
     return report.results_of(
         RunConfig(run="mine"),
         NETWORKS,
@@ -48,6 +49,7 @@ def results(exports=None, other_scores=None):
         scored_on="validation",
         other_scores=other_scores or {},
         exports=exports or {},
+        exported=exported or ExportedEpoch("last", 4, 40),
         facts={"run": "mine", "step": 40},
     )
 
@@ -60,6 +62,23 @@ def test_network_results_have_the_last_scores_and_the_first_best_epoch():
     assert (second["best_accuracy"], second["best_epoch"]) == (0.5, 2), "of equal epochs the first"
     assert (ensemble["name"], ensemble["parameters"]) == ("ensemble", None)
     assert (ensemble["best_accuracy"], ensemble["best_epoch"]) == (0.8, 4)
+
+
+def test_the_best_epochs_scores_come_along_where_it_is_exported():
+    best = ExportedEpoch("best", 2, 20, 0.6, "validation accuracy")
+    first, second, ensemble = report.network_results(NETWORKS, ROWS, best)
+    assert first["exported"] == {"accuracy": 0.7, "top5": pytest.approx(0.8)}
+    assert (second["exported"]["accuracy"], ensemble["exported"]["accuracy"]) == (0.5, 0.6)
+    found = results(exported=best, other_scores={"test": {"first/accuracy": 0.65}})
+    assert found["exported_epoch"] == {
+        "choice": "best",
+        "epoch": 2,
+        "step": 20,
+        "score": 0.6,
+        "judged_by": "validation accuracy",
+    }
+    line = "exported  epoch 2, the best by validation accuracy (0.6000); test accuracy is this epoch's"
+    assert line in report.final_table(found, Path("runs/mine")).splitlines()
 
 
 def test_network_results_without_an_ensemble_or_without_scores():

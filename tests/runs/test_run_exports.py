@@ -12,6 +12,7 @@ from tfdistill.commands import command_line, train
 from tfdistill.commands import export as export_run
 from tfdistill.data import Augmentation, Dataset, Normalization, Split
 from tfdistill.runs import run_exports
+from tfdistill.runs.best_epoch import ExportedEpoch
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
 from tfdistill.runs.folder import RunFolder
@@ -136,7 +137,9 @@ def test_a_network_name_that_no_server_takes_is_refused(tiny_network, tmp_path):
 
 def export_all(networks, tmp_path, **changes) -> run_exports.Exports:
     config = RunConfig(run="mine", export_dir=str(tmp_path / "out"), runs_dir=str(tmp_path / "my runs"))
-    return run_exports.export_all(networks, RunData(config, DATASET), **{"rows": [], "step": 10, **changes})
+    return run_exports.export_all(
+        networks, RunData(config, DATASET), **{"rows": [], "exported": ExportedEpoch("last", 1, 10), **changes}
+    )
 
 
 def test_one_failure_keeps_no_other_network_from_being_exported(tmp_path, tiny_network, monkeypatch):

@@ -60,6 +60,7 @@ def evaluate_flags() -> flags.FlagValues:
     texts = {
         "run": ("", "Score the networks of this run, as of its newest checkpoint."),
         "runs_dir": ("runs", "Folder of all runs."),
+        "export_epoch": ("", "With --run, the epoch whose weights are scored: last or best; the run's own if empty."),
         "saved_model": ("", "Score this SavedModel instead: a version's folder, or one that holds versions."),
         "dataset": ("", "Data set (train --list names them); the one trained on if empty."),
         "data_dir": ("", "Where the data lies; where it lay for the training if empty and the data set is the same."),
@@ -89,6 +90,8 @@ def check(values: flags.FlagValues) -> None:
     """
     if bool(values.run) == bool(values.saved_model):
         raise ValueError("run: give either --run=NAME or --saved_model=FOLDER")
+    if values.saved_model and values.export_epoch:
+        raise ValueError("export_epoch: is for --run; a SavedModel has the weights of one epoch, leave it out")
     if values.dataset:
         data.source_of(values.dataset)
     json_file = Path(values.json)
@@ -126,11 +129,11 @@ def trained_subject(values: flags.FlagValues) -> Subject:
         ValueError: there is no such run, no checkpoint of it, or its data is not there.
     """
     folder = existing(values.runs_dir, values.run)
-    trained = load_trained(folder)
+    trained = load_trained(folder, values.export_epoch)
     return Subject(
         scoring.scorer_of_networks(trained.networks, trained.data.normalization),
-        f"{folder.path}, step {trained.step},",
-        {"run": str(folder.path), "step": trained.step},
+        f"{folder.path}, {trained.epoch},",
+        {"run": str(folder.path), "step": trained.step, "exported_epoch": trained.epoch.facts()},
         trained.data.config.to_dict(),
         trained.data.class_names,
         trained.data.dataset,

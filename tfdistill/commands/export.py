@@ -32,14 +32,14 @@ def main(arguments: Sequence[str]) -> int:
             print(command_line.usage(program(COMMAND), values))
             return 0
         folder = existing(values.runs_dir, values.run)
-        trained = load_trained(folder)
+        trained = load_trained(folder, values.export_epoch)
         networks = chosen_networks(trained, values.network)
         said: dict[str, Any] = {
             name: values[name].value for name in ("export_dir", "export_bad_images") if values[name].value
         }
         data = dataclasses.replace(trained.data, config=dataclasses.replace(trained.data.config, **said))
         run_exports.check_exports({network.name: network for network in networks}, data)
-    print(f"{folder.path}, step {trained.step}", flush=True)
+    print(f"{folder.path}, {trained.epoch}", flush=True)
     failed = False
     for network in networks:
         found, written = export_one(trained, data, network, again=values.again)
@@ -61,6 +61,7 @@ def export_flags() -> flags.FlagValues:
         "runs_dir": ("runs", "Folder of all runs."),
         "export_dir": ("", "Folder of all exports; the run's own --export_dir if empty."),
         "export_bad_images": ("", "fail or mark, as in train --help; the run's own if empty."),
+        "export_epoch": ("", "last or best, as in train --help; the run's own if empty."),
         "network": ("", "Export this one only; every network of the run if empty."),
     }
     for name, (default, text) in texts.items():
@@ -95,5 +96,7 @@ def export_one(
         The version's folder or what went wrong, and whether a version was written now.
     """
     before = set(Path(data.config.export_dir, data.config.run_name, network.name).glob("*"))
-    found = run_exports.export_all({network.name: network}, data, rows=trained.rows, step=trained.step, again=again)
+    found = run_exports.export_all(
+        {network.name: network}, data, rows=trained.rows, exported=trained.epoch, again=again
+    )
     return found, not before.issuperset(found.paths.values())

@@ -95,6 +95,7 @@ class Checkpoints(keras.callbacks.Callback):
         workers: of the run; one if not given.
         signals: of the process; from the first step on they are patient, before it there is nothing to save.
         identity: what the checkpoints say of the training that they belong to.
+        beside: what else a checkpoint keeps, asked when it is written: arrays and metadata.
     """
 
     def __init__(
@@ -105,8 +106,10 @@ class Checkpoints(keras.callbacks.Callback):
         workers: Workers | None = None,
         signals: Signals | None = None,
         identity: Mapping[str, Any] | None = None,
+        beside: Callable[[], tuple[Mapping[str, np.ndarray], Mapping[str, Any]]] = lambda: ({}, {}),
     ) -> None:
         super().__init__()
+        self.beside = beside
         self.folder, self.record, self.seconds = folder, record, seconds
         self.workers, self.signals, self.identity = workers or Workers(), signals or Signals(), dict(identity or {})
         self._saved_at = time.monotonic()
@@ -126,8 +129,9 @@ class Checkpoints(keras.callbacks.Callback):
         """Writes a checkpoint of the step that the run is at."""
         arrays = self.model.snapshot()
         if self.workers.is_chief:
-            metadata = {**self.record.state(), **self.identity}
-            checkpoints.save(self.folder, self.model.steps_trained, arrays, metadata)
+            more_arrays, more = self.beside()
+            metadata = {**self.record.state(), **self.identity, **more}
+            checkpoints.save(self.folder, self.model.steps_trained, {**arrays, **more_arrays}, metadata)
         self.is_saved()
 
     def is_saved(self) -> None:

@@ -171,6 +171,12 @@ def _check_split(config: RunConfig) -> None:
     require_split(config.dataset, config.split or ())
     if config.split_seed is not None and not config.split:
         raise ValueError("split_seed: is for --split; leave it out")
+    held_out = config.validation_share or len(config.split or ()) == 3
+    if config.export_epoch == "best" and not held_out:
+        raise ValueError(
+            "export_epoch: best is judged on validation data, and none is held out; give --validation_share=0.1, or "
+            "three shares with --split"
+        )
     if config.split and len(config.split) == 3 and config.validation_share:
         raise ValueError("validation_share: --split has a validation part already; leave one of them out")
 

@@ -90,6 +90,12 @@ class RunFlags:
         100, "Training steps between two points in TensorBoard.", AT_LEAST_ONE, changes_training=False
     )
     export: bool = flag(True, "Export every network at the end.", changes_training=False)
+    export_epoch: str = flag(
+        "last",
+        "Epoch whose weights are exported: last, or best on the held-out validation data, which --split or "
+        "--validation_share has to provide. The test data is never looked at for it.",
+        one_of(("last", "best")),
+    )
     export_dir: str = flag("saved_models", "Folder of all exports.", Filled("a folder"), changes_training=False)
     export_bad_images: str = flag(
         "fail",

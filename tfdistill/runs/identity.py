@@ -7,6 +7,7 @@ from typing import Any
 
 from tfdistill.devices.replicas import shared
 from tfdistill.runs import checkpoints
+from tfdistill.runs.best_epoch import present
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.continuing import Recipe, refusal, training_flags
 
@@ -36,7 +37,7 @@ def misfit(
         flags = found.metadata.get(KEY)
         if flags is not None and (said := refusal(flags, config, recipe)):
             return said
-        arrays = {name: array for name, array in shared(found.arrays).items() if name.startswith(owners)}
+        arrays = {name: one for name, one in present(shared(found.arrays)).items() if name.startswith(owners)}
         try:
             checkpoints.require_fit(variables, arrays)
         except checkpoints.CheckpointError as error:

@@ -11,16 +11,20 @@ from typing import Any
 import keras
 
 from tfdistill.devices import runtime
+from tfdistill.runs.best_epoch import ExportedEpoch
 from tfdistill.runs.config import RunConfig
 from tfdistill.standalone.calling import words
 
 
-def network_results(networks: Sequence[keras.Model], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def network_results(
+    networks: Sequence[keras.Model], rows: Sequence[Mapping[str, Any]], exported: ExportedEpoch | None = None
+) -> list[dict[str, Any]]:
     """Parameters, last scores and best accuracy (with its epoch) of each network, and of their ensemble.
 
     Args:
         networks: the networks.
         rows: the record of the epochs.
+        exported: the epoch that is exported; where it is chosen as the best, its scores come along.
     """
     found = []
     parameters_of = {"ensemble": None, **{one.name: trainable_parameters(one) for one in networks}}
@@ -33,6 +37,9 @@ def network_results(networks: Sequence[keras.Model], rows: Sequence[Mapping[str,
         prefix = f"val_{name}/"
         last = {key.removeprefix(prefix): value for key, value in scored[-1].items() if key.startswith(prefix)}
         best_entry = {"best_accuracy": best[f"val_{name}/accuracy"], "best_epoch": best["epoch"]}
+        if exported and exported.choice == "best":
+            row = next(row for row in scored if row["epoch"] == exported.epoch)
+            best_entry["exported"] = {key.removeprefix(prefix): row[key] for key in row if key.startswith(prefix)}
         found.append({"name": name, "parameters": parameters, "last": last, **best_entry})
     return found
 
@@ -50,6 +57,7 @@ def results_of(
     scored_on: str,
     other_scores: Mapping[str, Mapping[str, float]],
     exports: Mapping[str, Path],
+    exported: ExportedEpoch,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The content of results.json: the table, the loss terms of the last epoch, speed, flags, versions."""
@@ -61,7 +69,8 @@ def results_of(
     return {
         **facts,
         "scored_on": scored_on,
-        "networks": network_results(networks, rows),
+        "exported_epoch": exported.facts(),
+        "networks": network_results(networks, rows, exported),
         "other_scores": {split: dict(scores) for split, scores in other_scores.items()},
         "training_terms": terms,
         "images_per_second": speeds[len(speeds) // 2] if speeds else None,
@@ -85,6 +94,8 @@ def final_table(results: Mapping[str, Any], run_folder: Path) -> str:
             table.append((f"{name.removesuffix('/accuracy')} ({split})", "", f"{scores[name]:.2%}", "", "", ""))
     widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    if results["exported_epoch"]["choice"] == "best":
+        lines += ["", _of_the_best(results["exported_epoch"], list(results["other_scores"]))]
     lines += [
         "",
         f"results  {run_folder / 'results.json'}",
@@ -98,3 +109,8 @@ def final_table(results: Mapping[str, Any], run_folder: Path) -> str:
         )
         lines.append(f"predict  {shlex.join([*words('predict'), str(Path(path).parent)])}")
     return "\n".join(["", *lines])
+
+
+def _of_the_best(exported: Mapping[str, Any], others: Sequence[str]) -> str:
+    also = f"; {' and '.join(others)} accuracy is this epoch's" if others else ""
+    return f"exported  epoch {exported['epoch']}, the best by {exported['judged_by']} ({exported['score']:.4f}){also}"

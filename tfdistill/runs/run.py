@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
+
 from tfdistill import export
 from tfdistill.devices import memory, replicas, runtime
 from tfdistill.devices.workers import Workers
@@ -14,6 +16,8 @@ from tfdistill.files import write_json
 from tfdistill.optimizers import Protocol
 from tfdistill.runs import callbacks, checkpoints, report, run_exports, watching
 from tfdistill.runs.agreement import require_same_checkpoint, require_same_flags, require_shared_folder
+from tfdistill.runs.best_epoch import KEY as BEST_KEY
+from tfdistill.runs.best_epoch import BestEpoch, ExportedEpoch, present
 from tfdistill.runs.building import build_distiller
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
@@ -75,12 +79,18 @@ class Run:
             self.workers,
             self.signals,
             identity(config),
+            self._beside,
         )
+        self.best = BestEpoch(self.record) if config.export_epoch == "best" else None
         # Keras tells a callback its model when `fit` begins; a run that has no step left to train saves without one.
         self.checkpoints.set_model(self.distiller)
         self._metrics = callbacks.RestoredMetrics({})
         if config.export and self.workers.is_chief:
             run_exports.check_exports(self.distiller.deliverables(), self.data)
+
+    def _beside(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """What checkpoints keep beside the training's state."""
+        return (self.best.saved(), {BEST_KEY: self.best.chosen}) if self.best else ({}, {})
 
     def _start_from_given_weights(self) -> None:
         """Loads what `--networks` names, unless the run has a checkpoint to go on from."""
@@ -131,10 +141,12 @@ class Run:
         require_same_checkpoint(self.workers, self.folder, found)
         if found is None:
             return
-        checkpoints.assign(self.distiller.state(), replicas.shared(found.arrays))
+        checkpoints.assign(self.distiller.state(), present(replicas.shared(found.arrays)))
         replicas.restore_own(self.distiller.state(), found.arrays, self.strategy, self.workers)
         self.distiller.steps_trained = found.step
         self.record.restore(found.metadata)
+        if self.best:
+            self.best.restore(found.metadata, found.arrays)
         self.checkpoints.is_saved()
         if self.timetable.is_within_epoch(found.step):
             self._metrics = callbacks.RestoredMetrics(found.arrays)
@@ -191,13 +203,19 @@ class Run:
     def finish(self) -> int:
         """Scores on data not yet scored, exports, writes results.json, and prints the table.
 
+        All of it is done with the weights of the epoch that --export_epoch says; what is saved stays the last one's.
+
         Returns:
             The exit status: 1 if an export failed, which is then said last.
         """
         scored_on, *others = self.data.monitors
+        if self.best:
+            self.best.assign(self.distiller)
+            if not self.best.chosen and self.workers.is_chief:
+                print("export_epoch: no epoch has a validation score that is a number; the last one stands in for best")
         other_scores = {name: self._scores(name) for name in others}
         self.distiller.synchronize()
-        self.signals.be_impatient(f"it exported step {self.distiller.steps_trained}, which was saved")
+        self.signals.be_impatient(f"it exported step {self._exported().step}, which was saved")
         exports = run_exports.Exports({})
         if self.workers.is_chief:
             if self.config.export:
@@ -220,6 +238,7 @@ class Run:
             scored_on=scored_on,
             other_scores=other_scores,
             exports=exports.paths,
+            exported=self._exported(),
             facts={
                 "run": self.config.run_name,
                 "step": step,
@@ -239,18 +258,21 @@ class Run:
         if self.workers.count > 1:
             # The chief could not use alone what replicas keep for themselves.
             networks = {name: export.without_replicas(network) for name, network in networks.items()}
-        return run_exports.export_all(networks, self.data, rows=self.record.rows, step=self.distiller.steps_trained)
+        return run_exports.export_all(networks, self.data, rows=self.record.rows, exported=self._exported())
+
+    def _exported(self) -> ExportedEpoch:
+        return ExportedEpoch.of(self.record.rows, self.distiller.steps_trained, self.best and self.best.chosen)
 
     def _watchers(self) -> list:
         config = self.config.to_dict()
         shown = {**config, **config.pop("hyperparameters")}
         shown = {name: value for name, value in shown.items() if isinstance(value, bool | int | float | str)}
         text = flagfile(self.config)
+        recording = [self._metrics, self.record, *([self.best] if self.best else [])]
         if not self.workers.is_chief:
-            return [self._metrics, self.record, self.checkpoints]
+            return [*recording, self.checkpoints]
         return [
-            self._metrics,
-            self.record,
+            *recording,
             watching.TensorBoard(self.folder.logs, self.record, text, shown, self.config.log_every),
             watching.Progress(self.protocol.epochs, self.timetable.total_steps, self.record),
             self.checkpoints,

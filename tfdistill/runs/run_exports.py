@@ -22,6 +22,7 @@ from tfdistill.data.reading import encoded_images
 from tfdistill.data.transforms.decoding import evaluated
 from tfdistill.devices import runtime
 from tfdistill.export.folders import first_line, versions
+from tfdistill.runs.best_epoch import ExportedEpoch
 from tfdistill.runs.config import RunConfig, differences
 from tfdistill.runs.data import RunData
 from tfdistill.runs.mending import mend
@@ -109,7 +110,7 @@ def check_exports(deliverables: Mapping[str, keras.Model], data: RunData) -> Non
     config = data.config
     if not config.export_dir.strip():
         raise ValueError("export_dir: must name a folder, such as saved_models")
-    card = _card(config, facts={}, accuracy={}, step=0)
+    card = _card(config, facts={}, accuracy={}, exported=ExportedEpoch(config.export_epoch, None, 0))
     try:
         folder = Path(config.export_dir) / config.run_name
         export.check_export(deliverables, folder, **served(data), card=card)
@@ -123,7 +124,7 @@ def export_all(
     data: RunData,
     *,
     rows: Sequence[Mapping[str, Any]],
-    step: int,
+    exported: ExportedEpoch,
     again: bool = False,
 ) -> Exports:
     """Exports every deliverable to `<export_dir>/<run>/<its name>/<version>/`.
@@ -135,23 +136,23 @@ def export_all(
         deliverables: the networks by name.
         data: the run's, with the flags of this export.
         rows: the record of its epochs.
-        step: the step that it has come to.
+        exported: the epoch whose weights these are.
         again: write a version in any case.
     """
     config = data.config
     paths: dict[str, Path] = {}
     failures: dict[str, str] = {}
-    results = {result["name"]: result for result in network_results(list(deliverables.values()), rows)}
+    results = {result["name"]: result for result in network_results(list(deliverables.values()), rows, exported)}
     run_folder = Path(config.export_dir) / config.run_name
     given = {**served(data), "samples": own_files(data)}
     for name, network in deliverables.items():
         result = results.get(name, {})
         accuracy: dict[str, Any] = {
-            key: result[key] for key in ("last", "best_accuracy", "best_epoch") if key in result
+            key: result[key] for key in ("last", "best_accuracy", "best_epoch", "exported") if key in result
         }
-        card = _card(config, facts=data.facts(), accuracy=accuracy, step=step)
+        card = _card(config, facts=data.facts(), accuracy=accuracy, exported=exported)
         try:
-            there = None if again else exported_at(run_folder / name, step, config)
+            there = None if again else exported_at(run_folder / name, exported.step, config)
             paths[name] = there or export.export_network(network, run_folder / name, **given, card=card)
         except Exception as error:  # whatever it is, the other networks and the results are to be kept
             failures[name] = _one_line(error)
@@ -162,10 +163,13 @@ def export_all(
     return Exports(paths, failures, later_command(config))
 
 
-def _card(config: RunConfig, *, facts: Mapping[str, Any], accuracy: Mapping[str, Any], step: int) -> dict[str, Any]:
+def _card(
+    config: RunConfig, *, facts: Mapping[str, Any], accuracy: Mapping[str, Any], exported: ExportedEpoch
+) -> dict[str, Any]:
     return {
         "run": config.run_name,
-        "step": step,
+        "step": exported.step,
+        "exported_epoch": _finite(exported.facts()),
         "method": config.method,
         "data": dict(facts),
         "accuracy": _finite(accuracy),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from tfdistill.devices import runtime
 from tfdistill.engine.state import network_state
 from tfdistill.methods import METHODS
 from tfdistill.runs import checkpoints
+from tfdistill.runs.best_epoch import KEY, ExportedEpoch, best_of, deliverable_owners, present
 from tfdistill.runs.building import build_distiller, build_networks
 from tfdistill.runs.data import RunData
 from tfdistill.runs.folder import RunFolder, read_config
@@ -25,18 +27,23 @@ class Trained:
 
     Attributes:
         data: the run's flags, and the data set that they name.
-        networks: what it delivers, with the weights of `step`.
-        step: training steps that the weights have seen.
+        networks: what it delivers, with the weights of `epoch`.
+        epoch: the epoch whose weights these are.
         rows: the record of the epochs until then.
     """
 
     data: RunData
     networks: list[keras.Model]
-    step: int
+    epoch: ExportedEpoch
     rows: Sequence[Mapping[str, Any]]
 
+    @property
+    def step(self) -> int:
+        """Training steps that the weights have seen."""
+        return self.epoch.step
 
-def load_trained(folder: RunFolder) -> Trained:
+
+def load_trained(folder: RunFolder, export_epoch: str = "") -> Trained:
     """Builds the networks of a run and gives them the weights of its newest whole checkpoint.
 
     No lock is taken and nothing is written, so that the run may be training meanwhile. Optimizers are not built, nor
@@ -44,25 +51,37 @@ def load_trained(folder: RunFolder) -> Trained:
 
     Args:
         folder: the run's.
+        export_epoch: "last" or "best"; the run's own --export_epoch if empty. The flags in `data` say it too.
 
     Raises:
-        ValueError: there is no checkpoint yet, none is whole, or the run's data is not there.
+        ValueError: there is no checkpoint yet, none is whole, it keeps no best epoch, or the run's data is not there.
     """
-    config = read_config(folder.path)
+    config = own = read_config(folder.path)
+    if export_epoch:
+        config = dataclasses.replace(own, export_epoch=export_epoch)
     _require_checkpoint(folder)
     runtime.set_precision(config.precision)
     data = RunData.read(config)
     if METHODS[config.method].rebuilds_networks:
         distiller = build_distiller(data, tf.distribute.get_strategy())
         networks = list(distiller.deliverables().values())
-        owners: tuple[str, ...] = ("networks/", "helpers/")
+        owners = deliverable_owners(True)
         state = {name: variable for name, variable in distiller.state().items() if name.startswith(owners)}
     else:
-        networks, owners = build_networks(data), ("networks/",)
+        networks, owners = build_networks(data), deliverable_owners(False)
         state = network_state(networks)
-    found = newest_checkpoint(folder, misfit(config, state, owners))
-    checkpoints.assign(state, {name: array for name, array in found.arrays.items() if name.startswith(owners)})
-    return Trained(data, networks, found.step, found.metadata["rows"])
+    found = newest_checkpoint(folder, misfit(own, state, owners))
+    arrays, best = present(found.arrays), None
+    if config.export_epoch == "best":
+        arrays, best = best_of(found.arrays), found.metadata.get(KEY)
+        if not best:
+            kept = (
+                "no epoch was scored yet" if own.export_epoch == "best" else "it was trained with --export_epoch=last"
+            )
+            raise ValueError(f"export_epoch: {folder.path} keeps no best epoch: {kept}")
+    checkpoints.assign(state, {name: array for name, array in arrays.items() if name.startswith(owners)})
+    rows = found.metadata["rows"]
+    return Trained(data, networks, ExportedEpoch.of(rows, found.step, best), rows)
 
 
 def newest_checkpoint(
