@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tfdistill.commands import start_message, train
+from tfdistill.commands import start_message, train, training
 
 
 @pytest.mark.parametrize(
@@ -33,10 +33,10 @@ def said(tmp_path, monkeypatch, capsys):
         def stop(run):
             run.distiller.steps_trained = step
             run.workers = SimpleNamespace(is_chief=is_chief, count=1)
-            train.announce(run)
+            training.announce(run)
             return 0
 
-        monkeypatch.setattr(train, "_train", stop)
+        monkeypatch.setattr(training, "_train", stop)
         arguments = (
             "--method=afd --networks=resnet8,resnet14 --batch_size=64 --epochs=2 --steps=30 --noexport --run=one"
         )

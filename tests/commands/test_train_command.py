@@ -340,10 +340,10 @@ def test_export_refuses_in_one_line(run, arguments, words, tmp_path, capsys):
 
 def test_images_of_another_shape_are_refused(run, tmp_path, capsys):
     """An image folder resized to the network's 8x8 still has three channels."""
-    for part in ("train", "test"):
-        (tmp_path / part / "cat").mkdir(parents=True)
-        picture = tf.io.encode_png(np.zeros([5, 5, 3], np.uint8)).numpy()
-        (tmp_path / part / "cat" / "one.png").write_bytes(picture)
+    picture = tf.io.encode_png(np.zeros([5, 5, 3], np.uint8)).numpy()
+    for folder in (tmp_path / part / name for part in ("train", "test") for name in ("cat", "dog")):
+        folder.mkdir(parents=True)
+        (folder / "one.png").write_bytes(picture)
     given = ["--run=small", f"--runs_dir={run.runs}", "--dataset=image_folder", f"--data_dir={tmp_path}"]
     message = refused(evaluate.main, given, capsys)
     assert "8x8x3" in message and "8x8x1" in message

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tfdistill import losses
-from tfdistill.commands import train
+from tfdistill.commands import train, training
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.term_checks import SilentTermError, check_terms
 from tfdistill.engine.updates import Phase, Update, joint
@@ -257,8 +257,8 @@ class Silent(MadeUp):
 def test_the_command_refuses_a_fresh_run_only(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(METHODS, "silent", Silent)
     ran = []
-    monkeypatch.setattr(train.Run, "train", lambda run: ran.append(run))
-    monkeypatch.setattr(train.Run, "finish", lambda run: 0)
+    monkeypatch.setattr(training.Run, "train", lambda run: ran.append(run))
+    monkeypatch.setattr(training.Run, "finish", lambda run: 0)
     arguments = ["--method=silent", "--networks=resnet8", "--train_examples=64", "--batch_size=32", "--strategy=one"]
     arguments += [f"--runs_dir={tmp_path / 'runs'}", "--run=one"]
     assert train.main(arguments) == 2

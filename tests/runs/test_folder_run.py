@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfdistill import data
-from tfdistill.commands import train
+from tfdistill.commands import train, training
 
 HUES = {"red": (200, 40, 40), "green": (40, 200, 40)}
 
@@ -61,7 +61,7 @@ def test_a_folder_trains_with_one_command(folder, tmp_path, monkeypatch, capsys,
         (folder / "train" / "green" / "07.png").unlink()
         next(iter(run.feeding.training(first_step=0).batch(10)))
 
-    monkeypatch.setattr(train.Run, "train", lose_an_image)
+    monkeypatch.setattr(training.Run, "train", lose_an_image)
     capsys.readouterr()
     assert train.main([*arguments, "--run=robbed"]) == 1
     *_, error = capsys.readouterr().err.splitlines()
@@ -73,7 +73,7 @@ def test_an_error_that_is_not_the_images_keeps_its_traceback(folder, tmp_path, m
     def fail(run):
         raise tf.errors.InternalError(None, None, "a kernel has failed")
 
-    monkeypatch.setattr(train.Run, "train", fail)
+    monkeypatch.setattr(training.Run, "train", fail)
     arguments = [f"--runs_dir={tmp_path / 'runs'}", "--networks=resnet8", "--strategy=one"]
     with pytest.raises(tf.errors.InternalError, match="a kernel has failed"):
         train.main(arguments)
@@ -84,7 +84,7 @@ def test_a_training_that_finds_no_memory_left_says_which_flags_take_it(folder, t
     def fail(run):
         raise error
 
-    monkeypatch.setattr(train.Run, "train", fail)
+    monkeypatch.setattr(training.Run, "train", fail)
     assert train.main([f"--runs_dir={tmp_path / 'runs'}", "--networks=resnet8", "--strategy=one"]) == 1
     *_, line = capsys.readouterr().err.splitlines()
     assert line.startswith("train.py: error: batch_size, image_size, networks: out of memory (")

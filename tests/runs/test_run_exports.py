@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfdistill.commands import command_line, train
+from tfdistill.commands import command_line, train, training
 from tfdistill.commands import export as export_run
 from tfdistill.data import Augmentation, Dataset, Normalization, Split
 from tfdistill.runs import run_exports
@@ -187,7 +187,7 @@ def test_a_failed_export_leaves_the_results_and_says_how_to_export_later(tmp_pat
         return folder / "1"
 
     monkeypatch.setattr(run_exports.export, "export_network", export_network)
-    monkeypatch.setattr(train.Run, "train", lambda run: None)
+    monkeypatch.setattr(training.Run, "train", lambda run: None)
     given = [*ARGUMENTS, "--run=robbed", f"--runs_dir={tmp_path / 'my runs'}", f"--export_dir={tmp_path / 'out'}"]
     assert train.main([*given, "--nocheck_terms"]) == 1
     output, errors = capsys.readouterr()
@@ -211,5 +211,5 @@ def test_a_run_whose_export_must_fail_does_not_begin(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     config = command_line.run_flags()
     command_line.parse(config, [*given, "--noexport"])
-    run = train.Run(command_line.run_config(config), RunFolder(tmp_path / "runs"))
+    run = training.Run(command_line.run_config(config), RunFolder(tmp_path / "runs"))
     assert not run.config.export, "who does not export is not asked where to"

@@ -10,14 +10,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
 from absl import flags
 
 from tfdistill.bounds import shown
 from tfdistill.commands.flag_kinds import define
 from tfdistill.commands.flagfiles import expand_flagfiles
 from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN, TFDS_SUMMARY
-from tfdistill.devices.memory import out_of_memory
+from tfdistill.devices.memory import is_out_of_memory, out_of_memory
 from tfdistill.export import ExportError
 from tfdistill.methods import METHODS
 from tfdistill.networks import APPLICATIONS, NETWORKS
@@ -159,7 +158,9 @@ def memory_errors(program: str) -> Iterator[None]:
     """Ends the process with one line on standard error, and status 2, where the block finds no memory left."""
     try:
         yield
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         print(f"{program}: error: {out_of_memory(error)}", file=sys.stderr)
         sys.exit(2)
 
