@@ -24,6 +24,7 @@ from tfdistill.engine.keras_habits import (
     chosen_optimizers,
     listed,
     require_known,
+    require_labels_beside,
     warn_of_lost_state,
 )
 from tfdistill.engine.network_checks import check_networks, check_shared_layers, require_strategy, require_unchanged
@@ -379,6 +380,7 @@ class Distiller(keras.Model):
         if isinstance(x, tf.data.Dataset):
             self._steps.given(x.element_spec)
         self.prepare(steps_per_epoch=known_steps or 1, epochs=epochs)
+        require_labels_beside(keras_arguments.get("class_weight"), x)
         called = listed(callbacks)
         check_callbacks(called, self.optimizer, self.plan, self.task.rising)
         self._require_sound(x, y, keras_arguments.get("sample_weight"))

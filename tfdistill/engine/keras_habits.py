@@ -8,6 +8,7 @@ from typing import Any
 
 import h5py
 import keras
+import tensorflow as tf
 
 from tfdistill import optimizers
 from tfdistill.engine.update_optimizers import Choice
@@ -199,6 +200,16 @@ def check_callbacks(
         if isinstance(getattr(one, "monitor", None), str) and getattr(one, "mode", None) == "auto":
             # Keras knows the direction of its own metrics only.
             one.mode = "max" if one.monitor.rsplit("/", 1)[-1] in rising else "min"
+
+
+def require_labels_beside(class_weight: Any, data: Any) -> None:
+    """Refuses weights of classes for a data set whose batches are dicts, in which Keras finds no labels.
+
+    Raises:
+        ValueError: says what would be right.
+    """
+    if class_weight and isinstance(data, tf.data.Dataset) and isinstance(data.element_spec, Mapping):
+        raise ValueError("class_weight: needs batches (images, labels); of dicts, 'weight' says it")
 
 
 def warn_of_lost_state(path: Any) -> None:
