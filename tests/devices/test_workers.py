@@ -114,7 +114,7 @@ def test_one_worker_agrees_with_itself():
     workers = Workers(tf.distribute.get_strategy())
     assert (workers.count, workers.index, workers.is_chief) == (1, 0, True)
     array = np.float32([1, 2])
-    assert workers.gather(7) == [7] and workers.of_chief([1, 2]) == [1, 2]
+    assert workers.gather(signal=7, due=True) == {"signal": [7], "due": [1]} and workers.of_chief([1, 2]) == [1, 2]
     assert workers.mean([array])[0] is array
     assert workers.feed(lambda part, parts: (part, parts)) == (0, 1)
     workers.wait()

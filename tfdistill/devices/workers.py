@@ -150,15 +150,18 @@ class Workers:
 
     def wait(self) -> None:
         """Until all workers are here."""
-        self.gather(0)
+        self.gather(here=1)
 
-    def gather(self, value: int) -> list[int]:
-        """What each worker gave, in their order."""
-        if self.count == 1:
-            return [value]
-        own = np.zeros(self.count, np.int64)
-        own[self.index] = value
-        return self._sum(own).tolist()
+    def gather(self, **facts: int) -> dict[str, list[int]]:
+        """What each worker says of each fact, in the order of the workers; one meeting for all facts.
+
+        Args:
+            facts: the same names from every worker.
+        """
+        own = np.zeros((len(facts), self.count), np.int64)
+        own[:, self.index] = list(facts.values())
+        said = own if self.count == 1 else self._sum(own.ravel()).reshape(own.shape)
+        return dict(zip(facts, said.tolist(), strict=True))
 
     def of_chief(self, values: Sequence[int]) -> list[int]:
         """What the chief gave; every worker gives as many values."""
@@ -187,7 +190,7 @@ class Workers:
         Raises:
             ValueError: this worker's problem, or which worker has one.
         """
-        found = self.gather(int(bool(problem)))
+        found = self.gather(refuses=bool(problem))["refuses"]
         if problem:
             raise ValueError(problem)
         if any(found):

@@ -193,7 +193,7 @@ class Guard:
     def _require_finite(self, state: Mapping[str, keras.Variable], when: str) -> None:
         wrong = _wrong_variable(state, self._distiller.distribute_strategy)
         workers: Workers = self._distiller.workers
-        others = workers.gather(int(bool(wrong)))
+        others = workers.gather(is_wrong=bool(wrong))["is_wrong"]
         if wrong:
             raise FloatingPointError(f"{spoken(wrong, state[wrong])} is not finite {when}")
         if any(others):

@@ -148,9 +148,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _save_and_stop_if_agreed(self, *, only_if_asked: bool = False) -> None:
         due = not only_if_asked and time.monotonic() - self._saved_at >= self.seconds
-        # One number says both, so that the workers meet once.
-        said = self.workers.gather(2 * self.signals.received + due)
-        stop, save = max(said) // 2, said[0] % 2
+        said = self.workers.gather(signal=self.signals.received, due=due)
+        stop, save = max(said["signal"]), said["due"][0]  # whoever had a signal, and the chief's clock
         if stop or save:
             self.save()
         if stop:
