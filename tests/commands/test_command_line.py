@@ -60,7 +60,7 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
         train_examples=100,
         split=(0.75, 0.25),
         split_seed=4,
-        balance="sampling",
+        balance="loss",
         validation_share=0.25,
         protocol="ie_cifar",
         optimizer="sgd",

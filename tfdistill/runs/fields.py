@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfdistill.bounds import Bounds, Filled, Number, one_of
-from tfdistill.data import AUGMENTATIONS, MAX_PIXELS, NORMALIZATIONS, READINGS, TFDS_PATTERN
+from tfdistill.data import AUGMENTATIONS, BALANCES, MAX_PIXELS, NORMALIZATIONS, READINGS, TFDS_PATTERN
 from tfdistill.devices.names import PRECISIONS, STRATEGIES
 from tfdistill.optimizers import PROTOCOLS
 from tfdistill.optimizers.checks import DECAY_ON, KINDS, SCHEDULES
@@ -179,9 +179,10 @@ class DataFlags:
     train_examples: int = flag(0, "Number of training examples, balanced over the classes.", COUNT, unset="all of them")
     balance: str = flag(
         "none",
-        "Classes of unequal size: none takes every training example once an epoch, sampling draws every class as often "
-        "as any other. An epoch keeps its length.",
-        one_of(("none", "sampling")),
+        "Classes of unequal size: none takes every training example once an epoch. sampling draws every class as often "
+        "as any other; an epoch keeps its length. loss weighs an example's supervised loss by N / (K * n), for N "
+        "examples of K classes and n of its own, so that the weights are 1 on average.",
+        one_of(BALANCES),
     )
     validation_share: float = flag(
         0.0,
