@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from tfdistill import METHODS, declared
-from tfdistill.runs.config import NOT_HYPERPARAMETERS
+from tfdistill.runs.hyperparameters import NOT_HYPERPARAMETERS
 from tfdistill.transfers import TRANSFERS
 
 PLACES = [(METHODS, name) for name in METHODS] + [(TRANSFERS, name) for name in TRANSFERS]
@@ -16,6 +16,7 @@ def test_every_class_reads_as_it_imports(lookup, name):
     read, made = declared.declared(lookup, name, NOT_HYPERPARAMETERS), lookup[name]
     expected = declared.of_class(made, NOT_HYPERPARAMETERS)
     assert list(read.arguments.items()) == list(expected.arguments.items())
+    assert read.names == expected.names
     assert read.documentation == expected.documentation == inspect.getdoc(made)
     for attribute, value in read.attributes.items():
         assert value == getattr(made, attribute), attribute

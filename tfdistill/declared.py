@@ -28,12 +28,14 @@ class Declared:
     Attributes:
         documentation: its docstring, or that of the next class above which has one; without indentation.
         arguments: of its constructor, those that have a default: name to (default, annotation).
+        names: of all arguments of its constructor.
         attributes: of the class and those above it, what is written out: numbers, texts, and tuples of them.
     """
 
     documentation: str
     arguments: Mapping[str, tuple[Any, Any]]
     attributes: Mapping[str, Any]
+    names: tuple[str, ...]
 
 
 def declared(lookup: lazy.Lookup[Any], key: str, without: Collection[str] = ()) -> Declared:
@@ -54,13 +56,14 @@ def declared(lookup: lazy.Lookup[Any], key: str, without: Collection[str] = ()) 
 def of_class(made: type, without: Collection[str] = ()) -> Declared:
     """As `declared`, of a class that is there already, such as one that a program has put into `METHODS`."""
     hints = get_type_hints(made.__init__, include_extras=True)  # type: ignore[misc]
+    _, *parameters = inspect.signature(made.__init__).parameters.values()  # type: ignore[misc]
     arguments = {
-        name: (one.default, hints.get(name))
-        for name, one in inspect.signature(made.__init__).parameters.items()  # type: ignore[misc]
-        if one.default is not one.empty and name not in without
+        one.name: (one.default, hints.get(one.name))
+        for one in parameters
+        if one.default is not one.empty and one.name not in without
     }
     attributes = {name: value for one in reversed(made.__mro__) for name, value in vars(one).items()}
-    return Declared(inspect.getdoc(made) or "", arguments, attributes)
+    return Declared(inspect.getdoc(made) or "", arguments, attributes, tuple(one.name for one in parameters))
 
 
 @functools.cache
@@ -77,8 +80,10 @@ def in_source(module: str, name: str, without: tuple[str, ...] = ()) -> Declared
         attributes |= dict(_written_out(one))
     constructors = ((source, _constructor(one)) for source, one in line)
     source, constructor = next(((source, one) for source, one in constructors if one), (None, None))
-    arguments = dict(source.arguments(constructor, without)) if source and constructor else {}
-    return Declared(documentation, arguments, attributes)
+    if source is None or constructor is None:
+        return Declared(documentation, {}, attributes, ())
+    arguments = dict(source.arguments(constructor, without))
+    return Declared(documentation, arguments, attributes, _argument_names(constructor))
 
 
 class _Source:
@@ -162,6 +167,11 @@ class _Names(dict[str, Any]):
 def _constructor(made: ast.ClassDef) -> ast.FunctionDef | None:
     functions = (one for one in made.body if isinstance(one, ast.FunctionDef))
     return next((one for one in functions if one.name == "__init__"), None)
+
+
+def _argument_names(constructor: ast.FunctionDef) -> tuple[str, ...]:
+    _, *names = (one.arg for one in (*constructor.args.posonlyargs, *constructor.args.args))
+    return (*names, *(one.arg for one in constructor.args.kwonlyargs))
 
 
 def _written_out(made: ast.ClassDef) -> Iterator[tuple[str, Any]]:

@@ -169,7 +169,7 @@ def of_flags() -> Iterator[Case]:
 def of_hyperparameters() -> Iterator[Case]:
     """Every hyper-parameter of every method out of its range, and those of another method."""
     from tfdistill.methods import METHODS
-    from tfdistill.runs.config import hyperparameters
+    from tfdistill.runs.hyperparameters import hyperparameters
 
     for method in METHODS:
         for name, one in hyperparameters(method).items():

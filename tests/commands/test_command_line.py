@@ -13,7 +13,8 @@ from tfdistill.commands import command_line
 from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN
 from tfdistill.methods import METHODS
 from tfdistill.networks import APPLICATIONS, NETWORKS
-from tfdistill.runs.config import NOT_HYPERPARAMETERS, RunConfig
+from tfdistill.runs.config import RunConfig
+from tfdistill.runs.hyperparameters import NOT_HYPERPARAMETERS
 from tfdistill.standalone import process
 from tfdistill.transfers import TRANSFERS
 

@@ -8,7 +8,7 @@ import pytest
 from tfdistill.commands import command_line
 from tfdistill.methods import METHODS
 from tfdistill.networks import NETWORKS
-from tfdistill.runs.config import hyperparameters
+from tfdistill.runs.hyperparameters import hyperparameters
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 RUNNABLE = sorted(path for path in CONFIGS.rglob("*.flags") if path.parent.name != "base")

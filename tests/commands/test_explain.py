@@ -9,7 +9,7 @@ from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Phase, Round, Update
 from tfdistill.methods import METHODS
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings
-from tfdistill.runs.config import hyperparameters
+from tfdistill.runs.hyperparameters import hyperparameters
 
 
 class Page:
@@ -18,7 +18,7 @@ class Page:
     def __init__(self, *arguments: str) -> None:
         values = command_line.run_flags()
         command_line.parse(values, arguments)
-        self.config = explain.config_of(values)
+        self.config = command_line.explained(values)
         self.distiller = explain.example(self.config)[0]
         self.text = explain.page(self.config)
         self.lines = [line.strip() for line in self.text.splitlines()]

@@ -11,7 +11,8 @@ import pytest
 from tfdistill import bounds
 from tfdistill.methods import METHODS
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings
-from tfdistill.runs.config import RunConfig, differences, hyperparameters
+from tfdistill.runs.config import RunConfig, differences
+from tfdistill.runs.hyperparameters import hyperparameters
 
 
 @pytest.mark.parametrize(

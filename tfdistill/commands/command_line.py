@@ -12,20 +12,22 @@ from typing import Any
 
 from absl import flags
 
-from tfdistill.bounds import shown
+from tfdistill.bounds import choose, shown
 from tfdistill.commands.flag_kinds import define
 from tfdistill.commands.flagfiles import expand_flagfiles
 from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN, TFDS_SUMMARY
+from tfdistill.declared import Declared, declared
 from tfdistill.devices.memory import is_out_of_memory, out_of_memory
 from tfdistill.export import ExportError
 from tfdistill.methods import METHODS
 from tfdistill.networks import APPLICATIONS, NETWORKS
-from tfdistill.runs.config import (
+from tfdistill.runs.config import RunConfig, field_types
+from tfdistill.runs.hyperparameters import (
+    NOT_HYPERPARAMETERS,
     Hyperparameter,
-    RunConfig,
-    field_types,
     hyperparameters,
     hyperparameters_of_transfer,
+    takes_teachers,
 )
 from tfdistill.transfers import TRANSFERS
 
@@ -97,11 +99,27 @@ def every_hyperparameter() -> dict[str, Hyperparameter]:
     return {f"{owner}.{name}": told for owner, own in owners.items() for name, told in own.items()}
 
 
+def explained(values: flags.FlagValues) -> RunConfig:
+    """The run that `--explain=METHOD` is about: the other flags with that method, and networks if they name none.
+
+    Raises:
+        ValueError: no such method, or flags that no run of it can have.
+    """
+    method = str(values["explain"].value)
+    choose("explain", method, METHODS)
+    values["method"].value = method
+    if not values["networks"].present:
+        # As few as show how they teach each other.
+        alone = method == "supervised" and not values["also"].value
+        values["networks"].value = ["resnet8"] if alone or takes_teachers(method) else ["resnet8", "resnet8"]
+    return run_config(values)
+
+
 def listing() -> str:
     """Methods, transfers, networks and data sets, a line each."""
     parts = {
-        "Methods (--method)": {name: _first_line(method.__doc__) for name, method in METHODS.items()},
-        "Transfers (--also)": {name: _first_line(transfer.__doc__) for name, transfer in TRANSFERS.items()},
+        "Methods (--method)": {name: _first_line(declared(METHODS, name, NOT_HYPERPARAMETERS)) for name in METHODS},
+        "Transfers (--also)": {name: _first_line(declared(TRANSFERS, name, NOT_HYPERPARAMETERS)) for name in TRANSFERS},
         "Networks (--networks)": {
             **{family.pattern: family.summary for family in NETWORKS.values()},
             **{
@@ -209,5 +227,5 @@ def _value(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _first_line(docstring: str | None) -> str:
-    return (docstring or "").strip().splitlines()[0]
+def _first_line(said: Declared) -> str:
+    return said.documentation.partition("\n")[0]

@@ -12,20 +12,18 @@ from collections.abc import Callable, Iterable, Sequence
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import flags
 
 from tfdistill import data, networks
-from tfdistill.bounds import choose
 from tfdistill.commands import bundled
-from tfdistill.commands.command_line import run_config
 from tfdistill.commands.flagfiles import expand_flagfiles
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Round, Update, Weight
 from tfdistill.methods import METHODS
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.runs.building import build_distiller
-from tfdistill.runs.config import RunConfig, flag_of, hyperparameters
+from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
+from tfdistill.runs.hyperparameters import flag_of, hyperparameters, method_declared, takes_teachers
 from tfdistill.transfers import TRANSFERS
 
 # Columns of the page, how far a section is indented, and an update within it.
@@ -38,22 +36,6 @@ IMAGE_SIZES = (32, 224)
 KIND_NAMES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 
 
-def config_of(values: flags.FlagValues) -> RunConfig:
-    """The run that `--explain=METHOD` is about: the other flags with that method, and networks if they name none.
-
-    Raises:
-        ValueError: no such method, or flags that no run of it can have.
-    """
-    method = str(values["explain"].value)
-    choose("explain", method, METHODS)
-    values["method"].value = method
-    if not values["networks"].present:
-        # As few as show how they teach each other.
-        alone = method == "supervised" and not values["also"].value
-        values["networks"].value = ["resnet8"] if alone or takes_teachers(method) else ["resnet8", "resnet8"]
-    return run_config(values)
-
-
 def page(config: RunConfig) -> str:
     """Everything about `config.method`, as text of 120 columns, on the example of the configured networks.
 
@@ -61,7 +43,7 @@ def page(config: RunConfig) -> str:
         ValueError: networks or hyper-parameters that the method refuses.
     """
     distiller, size = example(config)
-    introduction, body, source = docstring_parts(inspect.getdoc(METHODS[config.method]) or "")
+    introduction, body, source = docstring_parts(method_declared(config.method).documentation)
     title = f"{config.method}: {introduction}"
     sections = [
         ("Paper", _filled(f"{distiller.source}.")),
@@ -112,11 +94,6 @@ def example(config: RunConfig) -> tuple[Distiller, int]:
             if size == sizes[-1]:
                 raise
     raise AssertionError("there is a size")
-
-
-def takes_teachers(method: str) -> bool:
-    """Whether there is no such method without a teacher."""
-    return "teachers" in inspect.signature(METHODS[method]).parameters
 
 
 def parameters(models: Iterable[keras.Model]) -> int:

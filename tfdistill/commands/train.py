@@ -37,9 +37,11 @@ def _main(arguments: Sequence[str], signals: Signals) -> int:
             print(command_line.listing())
             return 0
         if values["explain"].present:
+            config = command_line.explained(values)
+            # The page has the table of updates with what each moves: that is built, and takes TensorFlow.
             from tfdistill.commands import explain
 
-            print(explain.page(explain.config_of(values)))
+            print(explain.page(config))
             return 0
         config = command_line.run_config(values)
         folder = RunFolder(Path(config.runs_dir) / config.run_name)

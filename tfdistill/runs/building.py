@@ -13,8 +13,9 @@ from tfdistill import networks
 from tfdistill.bounds import ArgumentError
 from tfdistill.engine.distiller import Distiller
 from tfdistill.methods import METHODS, add_transfers
-from tfdistill.runs.config import RunConfig, hyperparameters
+from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
+from tfdistill.runs.hyperparameters import hyperparameters
 from tfdistill.runs.streams import stream_seed
 from tfdistill.transfers import TRANSFERS, Transfer
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
-from tfdistill.bounds import Bounds, annotated, check, choose, shown
+from tfdistill.bounds import check, choose, shown
 from tfdistill.data import NORMALIZATIONS, require_split, source_of
 from tfdistill.methods import METHODS
 from tfdistill.networks.specification import Specification, require_network, specified
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings, Protocol
 from tfdistill.runs.fields import DataFlags, DeviceFlags, NetworkFlags, RunFlags, TrainingFlags
+from tfdistill.runs.hyperparameters import flag_of, hyperparameters, protocol_of
 from tfdistill.runs.streams import stream_seed
-from tfdistill.transfers import TRANSFERS
 
 MOST_NETWORKS = 64
 # Of a run's folder, beside whose name the names of files written aside have to fit into the 255 that file systems take.
@@ -80,7 +79,7 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
             recipe: `Distiller.recipe` of the method.
         """
         chosen = self.chosen_protocol()
-        stretch = chosen.epochs / PROTOCOLS[self.protocol or METHODS[self.method].protocol].epochs
+        stretch = chosen.epochs / PROTOCOLS[self.protocol or protocol_of(self.method)].epochs
         groups = {**recipe(chosen.settings, stretch=stretch), "networks": chosen.settings}
         if self.clip_norm is None:
             return groups
@@ -111,7 +110,7 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
         Raises:
             ValueError: a value that the optimizer cannot have.
         """
-        protocol = PROTOCOLS[self.protocol or METHODS[self.method].protocol]
+        protocol = PROTOCOLS[self.protocol or protocol_of(self.method)]
         if self.epochs:
             protocol = protocol.scaled(self.epochs)
         names = [one.name for one in dataclasses.fields(OptimizerSettings)]
@@ -204,11 +203,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return found + [flag_of(method, name) for name in changed]
 
 
-def flag_of(method: str, hyperparameter: str) -> str:
-    """The name of a hyper-parameter's flag; that of a transfer, such as "kd.weight", has its owner's name already."""
-    return hyperparameter if "." in hyperparameter else f"{method}.{hyperparameter}"
-
-
 def _require_network(text: str) -> None:
     try:
         require_network(text)
@@ -222,56 +216,3 @@ def _hashable(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-@dataclass(frozen=True)
-class Hyperparameter:
-    """One argument of a method's or transfer's constructor: default, type, bounds, and its docstring's words."""
-
-    default: Any
-    kind: type
-    text: str
-    hint: Any
-    bounds: Bounds | None
-
-
-NOT_HYPERPARAMETERS = ("networks", "teachers", "transfers", "task", "seed", "name")
-
-
-def hyperparameters(method: str, also: Iterable[str] = ()) -> dict[str, Hyperparameter]:
-    """The hyper-parameters of a method and of transfers that are added to it, the latter as "TRANSFER.name".
-
-    They are read from constructors and docstrings, where they are stated once.
-    """
-    made: Any = METHODS[method]
-    found = dict(_hyperparameters_of(made))
-    for transfer in also:
-        found |= {f"{transfer}.{name}": one for name, one in hyperparameters_of_transfer(transfer).items()}
-    return found
-
-
-def hyperparameters_of_transfer(transfer: str) -> dict[str, Hyperparameter]:
-    """As `hyperparameters`, of a transfer alone."""
-    made: Any = TRANSFERS[transfer]
-    return dict(_hyperparameters_of(made))
-
-
-@functools.cache
-def _hyperparameters_of(made: Any) -> dict[str, Hyperparameter]:
-    texts = _argument_texts(inspect.getdoc(made) or "")
-    bounded = annotated(made.__init__)
-    found = {}
-    for parameter in inspect.signature(made).parameters.values():
-        if parameter.name not in NOT_HYPERPARAMETERS:
-            kind = type(parameter.default)
-            hint, bounds = bounded.get(parameter.name, (kind, None))
-            found[parameter.name] = Hyperparameter(parameter.default, kind, texts[parameter.name], hint, bounds)
-    return found
-
-
-def _argument_texts(docstring: str) -> dict[str, str]:
-    section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", docstring, re.MULTILINE | re.DOTALL)
-    if section is None:
-        return {}
-    entries = re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", section.group(1), re.MULTILINE | re.DOTALL)
-    return {name: " ".join(text.split()) for name, text in entries}
