@@ -142,6 +142,20 @@ def test_float16_networks_get_a_scaled_loss():
     assert np.abs(weights["half"][0] - network("start").get_weights()[0]).max() > 0.05
 
 
+def test_steps_that_a_loss_scale_skips_shift_no_schedule_of_a_fit_that_goes_on():
+    distiller = Supervised([network("half", "mixed_float16")])
+    own = kinds.SGD(kinds.schedules.PiecewiseConstantDecay([6], [0.25, 0.125]))
+    scaled = kinds.LossScaleOptimizer(own, initial_scale=2.0**19)
+    distiller.compile({"half": scaled}, run_eagerly=True)
+    distiller.fit(batches(), verbose=0, shuffle=False)
+    counted = int(own.iterations)
+    assert 0 < counted < STEPS
+    distiller.fit(batches(), initial_epoch=1, epochs=2, verbose=0, shuffle=False)
+    assert int(own.iterations) == counted + STEPS <= 6
+    # By the optimizer's own count, as after one `fit` of two epochs.
+    assert float(own.learning_rate) == 0.25 and own._learning_rate.get_config()["boundaries"] == [6]
+
+
 def test_averages_of_weights_that_two_updates_move_are_refused():
     class Twice(Supervised):
         def phases(self):

@@ -393,16 +393,19 @@ class Distiller(keras.Model):
         if self.optimizers.begin(initial_epoch, epochs):
             self.train_function = None
         self.make_train_function()
-        with batches.one_line_errors():
-            history = super().fit(
-                x,
-                y,
-                epochs=epochs,
-                initial_epoch=initial_epoch,
-                steps_per_epoch=steps_per_epoch,
-                callbacks=[loops.EpochClock(known_steps), *called],
-                **keras_arguments,
-            )
+        try:
+            with batches.one_line_errors():
+                history = super().fit(
+                    x,
+                    y,
+                    epochs=epochs,
+                    initial_epoch=initial_epoch,
+                    steps_per_epoch=steps_per_epoch,
+                    callbacks=[loops.EpochClock(known_steps), *called],
+                    **keras_arguments,
+                )
+        finally:
+            self.optimizers.end()
         self._finalize()
         return history
 

@@ -45,6 +45,7 @@ def training(distiller: keras.Model, results: Results) -> Callable[[Any], dict[s
         if distiller.steps_left is not None:
             distiller.steps_left -= steps
         distiller.steps_trained += steps
+        distiller.optimizers.give(distiller.phase, steps)
         distiller.phases_trained.add(distiller.phase_index)
         logs = results()
         distiller.guard.executed(logs)

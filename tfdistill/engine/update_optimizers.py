@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -46,6 +47,9 @@ class UpdateOptimizers:
         self._takes_sums: set[str] = set()
         self._schedules: dict[tuple[str, int], tuple[Schedule, int]] = {}
         self._told = False
+        self._begun: dict[str, int] = {}
+        self._given: Counter[str] = Counter()
+        self._skipped: Counter[str] = Counter()
         used: list[Choice] = []
         for phase in plan:
             phase_epochs = phase.epochs or max(1, epochs)
@@ -109,15 +113,34 @@ class UpdateOptimizers:
                     continue
                 schedule, ahead = self._schedules[update.name, index]
                 taken, wanted = int(rule._iterations.numpy()), (epoch - first) * self.steps_per_epoch
-                if (taken + ahead) // self.steps_per_epoch == wanted // self.steps_per_epoch:
+                come_to = taken + ahead + self._skipped[update.name]
+                if come_to // self.steps_per_epoch == wanted // self.steps_per_epoch:
                     continue
                 if epoch == 0:
-                    self._tell_of_ramps(taken + ahead)
+                    self._tell_of_ramps(come_to)
                     continue
+                self._skipped[update.name] = 0
                 self._schedules[update.name, index] = schedule, wanted - taken
                 rule.learning_rate = optimizers.later(schedule, wanted - taken)
                 moved = True
+        self._begun = {name: int(optimizer.iterations.numpy()) for name, optimizer in self.by_name.items()}
+        self._given.clear()
         return moved
+
+    def give(self, phase: Phase, steps: int) -> None:
+        """Counts steps that the updates of a phase were given, whether they moved anything or not."""
+        self._given.update({update.name: steps for update in phase.updates()})
+
+    def end(self) -> None:
+        """When `fit` ends: counts the steps of float16 networks that moved nothing, because gradients were infinite.
+
+        The optimizers do not count those, so their schedules come after the epochs, as in Keras; a `fit` that goes on
+        must not take that for a place to be brought to.
+        """
+        for name, begun in self._begun.items():
+            # Fewer than none: weights were loaded in between, with a count of their own.
+            self._skipped[name] += max(0, self._given[name] - (int(self.by_name[name].iterations.numpy()) - begun))
+        self._begun = {}
 
     def finalize(self, phase: Phase) -> None:
         """At the end of a phase's training: weights become their averages where an optimizer has `use_ema`."""
