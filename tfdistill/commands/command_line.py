@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags
 
-from tfdistill.bounds import choose, shown
+from tfdistill.bounds import require_one_of, shown
 from tfdistill.commands.flag_kinds import define
 from tfdistill.commands.flagfiles import expand_flagfiles
 from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN, TFDS_SUMMARY
@@ -106,7 +106,7 @@ def explained(values: flags.FlagValues) -> RunConfig:
         ValueError: no such method, or flags that no run of it can have.
     """
     method = str(values["explain"].value)
-    choose("explain", method, METHODS)
+    require_one_of("explain", method, METHODS)
     values["method"].value = method
     if not values["networks"].present:
         # As few as show how they teach each other.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
-from tfdistill.bounds import check, choose, shown
+from tfdistill.bounds import check, choose, require_one_of, shown
 from tfdistill.data import NORMALIZATIONS, require_split, source_of
 from tfdistill.methods import METHODS
 from tfdistill.networks.specification import Specification, require_network, specified
@@ -38,7 +38,7 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
         for one in dataclasses.fields(self):
             if one.name != "hyperparameters":
                 check(one.name, getattr(self, one.name), kinds[one.name], one.metadata["bounds"])
-        choose("method", self.method, METHODS)
+        require_one_of("method", self.method, METHODS)
         source_of(self.dataset)
         if self.normalization:
             choose("normalization", self.normalization, NORMALIZATIONS)

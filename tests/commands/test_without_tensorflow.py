@@ -1,0 +1,68 @@
+"""What a command answers without TensorFlow and Keras, which take seconds to import."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tfdistill.runs.config import RunConfig
+from tfdistill.runs.folder import RunFolder
+
+ROOT = Path(__file__).resolve().parents[2]
+# Every case in one process, which ends at the first that imports one of the two.
+PROGRAM = """
+import contextlib, importlib, io, json, sys
+
+for module, arguments, status in json.loads(sys.argv[1]):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        try:
+            found = importlib.import_module(module).main(arguments)
+        except SystemExit as ended:
+            found = ended.code
+    heavy = {"tensorflow", "keras"} & set(sys.modules)
+    if heavy or found != status:
+        sys.exit(f"{module} {arguments}: status {found}, imported {sorted(heavy)}: {output.getvalue()[-500:]}")
+print("nothing of it")
+"""
+TRAIN = [
+    (["--help"], 0),
+    (["--help", "--method=dml"], 0),
+    (["--list"], 0),
+    (["--bach_size=3"], 2),
+    (["--epochs=many"], 2),
+    (["--method=dmm"], 2),
+    (["--explain=dmm"], 2),
+    (["--networks=resnt20"], 2),
+    (["--networks=resnet20:imagenet"], 2),
+    (["--dataset=digit"], 2),
+    (["--augmentation=cutmx"], 2),
+    (["--method=dml", "--dml.temperature=0"], 2),
+    (["--method=dml", "--ie_dml.metric=l2"], 2),
+    (["--method=dml", "--kd.weight=2"], 2),
+    (["--schedule=step", "--milestones=3,2"], 2),
+    (["--flagfile=nowhere.flags"], 2),
+]
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """The flags of a run that has its results."""
+    config = RunConfig(run="done", networks=("resnet8",), epochs=1, export=False, runs_dir=str(tmp_path))
+    folder = RunFolder(tmp_path / "done")
+    folder.path.mkdir()
+    folder.write_flags(config, {})
+    folder.results.write_text('{"step": 2, "planned_steps": 2}')
+    return ["--run=done", "--networks=resnet8", "--epochs=1", "--noexport", f"--runs_dir={tmp_path}"]
+
+
+def test_help_lists_refusals_and_finished_runs_import_neither(finished):
+    refused = [*finished, "--batch_size=3"]
+    cases = [("tfdistill.commands.train", *case) for case in [*TRAIN, (finished, 0), (refused, 2)]]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", PROGRAM, json.dumps(cases)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout == "nothing of it\n", done.stderr
