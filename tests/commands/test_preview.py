@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tfdistill import data
-from tfdistill.commands import preview
+from tfdistill.commands import picture, preview
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
 
@@ -20,7 +20,7 @@ def digits() -> data.Dataset:
 def test_without_augmentation_the_pixels_are_those_of_the_data_set(digits):
     config = RunConfig(augmentation=("none",), batch_size=16, normalization="none", label_noise=0.3)
     shown = RunData(config, digits)
-    images, labels = preview.seen(shown, step=3, count=20)
+    images, labels = picture.seen(shown, step=3, count=20)
     batches = shown.training_batches(first_step=3, steps=2)
     index = np.concatenate([batch["index"] for batch in batches.as_numpy_iterator()])[:20]
     np.testing.assert_array_equal(images, digits.train.images[index])
@@ -29,34 +29,34 @@ def test_without_augmentation_the_pixels_are_those_of_the_data_set(digits):
 
 def test_data_too_few_for_the_protocols_batch_are_shown_and_a_batch_that_was_asked_for_is_not(digits):
     few = dataclasses.replace(digits, train=data.take_subset(digits.train, 20, 1))
-    images, _ = preview.seen(RunData(RunConfig(), few), step=0, count=12)
+    images, _ = picture.seen(RunData(RunConfig(), few), step=0, count=12)
     assert images.shape == (12, 8, 8, 1)
     with pytest.raises(ValueError, match=r"^batch_size: 21 is larger than the 20 training examples$"):
-        preview.seen(RunData(RunConfig(batch_size=21), few), step=0, count=12)
+        picture.seen(RunData(RunConfig(batch_size=21), few), step=0, count=12)
 
 
 def test_captions():
     names = ["airplane", "bird", "cat"]
-    assert preview.caption(np.array(1), names) == ["bird"]
-    assert preview.caption(np.array([0.3, 0.0, 0.7]), names) == ["cat 70%", "airplane 30%"]
-    assert preview.caption(np.array([0.0, 1.0, 0.0]), names) == ["bird 100%"]
+    assert picture.caption(np.array(1), names) == ["bird"]
+    assert picture.caption(np.array([0.3, 0.0, 0.7]), names) == ["cat 70%", "airplane 30%"]
+    assert picture.caption(np.array([0.0, 1.0, 0.0]), names) == ["bird 100%"]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_image_stands_in_the_grid_with_text_below(channels):
     images = np.random.default_rng(0).integers(0, 256, (11, 26, 13, channels), dtype=np.uint8)
-    sheet = np.asarray(preview.grid(images, [["a", "b 10%"]] * 10 + [["x" * 90 + " 70%"]]))
-    scale, tile = 8, (preview.TILE + preview.MARGIN, 26 * 8 + 2 * preview.LINE + preview.MARGIN)
-    assert sheet.shape == (2 * tile[1] + preview.MARGIN, 8 * tile[0] + preview.MARGIN, 3)
+    sheet = np.asarray(picture.grid(images, [["a", "b 10%"]] * 10 + [["x" * 90 + " 70%"]]))
+    scale, tile = 8, (picture.TILE + picture.MARGIN, 26 * 8 + 2 * picture.LINE + picture.MARGIN)
+    assert sheet.shape == (2 * tile[1] + picture.MARGIN, 8 * tile[0] + picture.MARGIN, 3)
     for number, image in enumerate(images):
-        left = preview.MARGIN + number % 8 * tile[0]
-        top = preview.MARGIN + number // 8 * tile[1]
+        left = picture.MARGIN + number % 8 * tile[0]
+        top = picture.MARGIN + number // 8 * tile[1]
         shown = sheet[top : top + 26 * scale : scale, left : left + 13 * scale : scale]
         np.testing.assert_array_equal(shown, np.broadcast_to(image, shown.shape))
-        text = sheet[top + 26 * scale : top + 26 * scale + 2 * preview.LINE, left : left + tile[0]]
+        text = sheet[top + 26 * scale : top + 26 * scale + 2 * picture.LINE, left : left + tile[0]]
         assert text.min() < 128, number
     # The long name is cut short, so that the empty place beside it stays white.
-    assert (sheet[tile[1] + preview.MARGIN :, 3 * tile[0] + preview.MARGIN :] == 255).all()
+    assert (sheet[tile[1] + picture.MARGIN :, 3 * tile[0] + picture.MARGIN :] == 255).all()
 
 
 def test_the_command_writes_the_picture(tmp_path, capsys):
@@ -66,7 +66,7 @@ def test_the_command_writes_the_picture(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"{out}: 10 images of digits from training step 2" in printed and "standard,cutmix" in printed
     with Image.open(out) as image:
-        assert image.format == "PNG" and image.size[0] == 8 * (preview.TILE + preview.MARGIN) + preview.MARGIN
+        assert image.format == "PNG" and image.size[0] == 8 * (picture.TILE + picture.MARGIN) + picture.MARGIN
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfdistill.commands import evaluate, train
+from tfdistill.commands import evaluate, evaluating, exporting, train
 from tfdistill.commands import export as export_run
 from tfdistill.runs import checkpoints
 from tfdistill.runs.folder import RunFolder
@@ -282,7 +282,7 @@ def test_again_writes_a_new_version(run, exported, monkeypatch, capsys):
         asked.append((network.name, folder, arguments["card"]["step"], arguments["bad_images"]))
         return folder / "2"
 
-    monkeypatch.setattr(export_run.run_exports.export, "export_network", instead_of_exporting)
+    monkeypatch.setattr(exporting.run_exports.export, "export_network", instead_of_exporting)
     assert export_run.main(["--run=small", f"--runs_dir={run.runs}", "--again", "--export_bad_images=mark"]) == 0
     assert asked == [("resnet8", exported.parent, 2, "mark")]
     assert f"resnet8: {exported.parent / '2'}\n" in capsys.readouterr().out
@@ -353,7 +353,7 @@ def test_classes_of_other_names_are_noted(run, monkeypatch, capsys):
     def renamed(values, subject):
         return dataclasses.replace(subject.dataset, class_names=tuple("abcdefghij"))
 
-    monkeypatch.setattr(evaluate, "chosen_data", renamed)
+    monkeypatch.setattr(evaluating, "chosen_data", renamed)
     assert evaluate.main(["--run=small", f"--runs_dir={run.runs}"]) == 0
     assert "note: the classes have other names" in capsys.readouterr().out
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image, ImageDraw
 
 from tfdistill import data
-from tfdistill.commands import evaluate
+from tfdistill.commands import evaluate, evaluating
 from tfdistill.export import exporter, verify
 from tfdistill.export.encoded import read_batch, refuse_bad
 from tfdistill.runs import run_exports
@@ -139,12 +139,12 @@ def test_the_card_says_how_images_are_read(exported):
 
 
 def test_an_older_export_says_nothing_and_is_scored_as_its_flags_say():
-    assert evaluate.recorded_reading({"flags": {"reading": "crop"}}) is None
+    assert evaluating.recorded_reading({"flags": {"reading": "crop"}}) is None
     record = {"style": "crop", "margin": 1.5, "max_pixels": 7, "bad_images": "fail", "words": "..."}
-    assert evaluate.recorded_reading({"reading": record}) == data.Reading("crop", margin=1.5, max_pixels=7)
+    assert evaluating.recorded_reading({"reading": record}) == data.Reading("crop", margin=1.5, max_pixels=7)
     for damaged in ({"style": "crop"}, {**record, "style": "squeeze"}, {**record, "margin": None}, "crop"):
         with pytest.raises(ValueError, match=r"the reading in model_card.json is damaged"):
-            evaluate.recorded_reading({"reading": damaged})
+            evaluating.recorded_reading({"reading": damaged})
 
 
 def test_a_run_serves_as_it_is_scored(wide, cropped):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfdistill import data
-from tfdistill.commands import command_line, evaluate
+from tfdistill.commands import command_line, evaluate, evaluating
 from tfdistill.data import Augmentation, Normalization, Split
 from tfdistill.runs import scoring
 
@@ -106,7 +106,7 @@ def chosen(*arguments: str, trained_on: dict, image_shape=(6, 6, 3), dataset=Non
     values = evaluate.evaluate_flags()
     command_line.parse(values, arguments)
     scorer = scoring.Scorer(lambda images: {}, image_shape, 2, scoring.RAW)
-    return evaluate.chosen_data(values, evaluate.Subject(scorer, "it", {}, trained_on, (), dataset))
+    return evaluating.chosen_data(values, evaluating.Subject(scorer, "it", {}, trained_on, (), dataset))
 
 
 def test_an_image_folder_is_resized_to_what_the_network_takes(image_folder):

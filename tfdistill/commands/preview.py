@@ -1,27 +1,16 @@
-"""The command `preview`: a picture of what the networks of a run see, with the labels under it."""
+"""The command `preview`: its flags, and what can be refused without data."""
 
 from __future__ import annotations
 
-import dataclasses
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from absl import flags
-from PIL import Image, ImageDraw, ImageFont
 
 from tfdistill.bounds import Filled, Number, shown
 from tfdistill.commands import command_line
 from tfdistill.commands.flag_kinds import define
-from tfdistill.files import write_bytes
-from tfdistill.runs.data import RunData
 from tfdistill.standalone.calling import program
-
-COLUMNS = 8
-# Small images are enlarged to at least this many pixels, which leaves their names room.
-TILE = 104
-LINE, MARGIN = 14, 4
 
 COMMAND = "preview"
 
@@ -36,16 +25,10 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         check(values)
         config = command_line.run_config(values)
-        data = RunData.read(config)
-        images, labels = seen(data, step=values.step, count=values.count)
-        captions = [caption(label, data.class_names) for label in labels]
-        picture = io.BytesIO()
-        grid(images, captions).save(picture, format="PNG")
-        write_bytes(Path(values.out), picture.getvalue())
-    augmentation = ",".join(config.augmentation)
-    print(f"{values['out'].value}: {len(images)} images of {data.name} from training step {values['step'].value}")
-    print(f"augmentation {augmentation}, label smoothing {config.label_smoothing}, label noise {config.label_noise}")
-    return 0
+    # Imported now, because all that is answered above needs no TensorFlow.
+    from tfdistill.commands import picture
+
+    return picture.draw(values, config)
 
 
 def preview_flags() -> flags.FlagValues:
@@ -66,75 +49,3 @@ def check(values: flags.FlagValues) -> None:
     out = Path(values.out)
     if not out.name or (out.exists() and not out.is_file()) or not out.absolute().parent.is_dir():
         raise ValueError(f"out: must be a file in a folder that exists, not {shown(values.out)}")
-
-
-def seen(data: RunData, *, step: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first images of a run's training step, of the next ones too if its batch has fewer, and their labels.
-
-    Args:
-        data: the run's.
-        step: from 0.
-        count: how many images.
-
-    Returns:
-        (images as before normalisation, uint8 [count, H, W, C]; labels, int32 [count] or float32 [count, K]).
-
-    Raises:
-        ValueError: what the run itself would be refused for.
-    """
-    if not data.config.batch_size and data.batch_size > len(data.train):
-        # The protocol's, which small data may be too few for: a run would have to be given one, a look need not.
-        data = dataclasses.replace(data, config=dataclasses.replace(data.config, batch_size=len(data.train)))
-    data.require_trainable(replicas=1)
-    batches = data.training_batches(first_step=step, steps=-(-count // data.batch_size))
-    found = list(batches.as_numpy_iterator())
-    images, labels = (np.concatenate([batch[name] for batch in found])[:count] for name in ("images", "labels"))
-    pixels = (images * np.array(data.normalization.std) + data.normalization.mean) * 255
-    return np.rint(pixels.clip(0, 255)).astype(np.uint8), labels
-
-
-def caption(label: np.ndarray, class_names: Sequence[str]) -> list[str]:
-    """The class, or the two largest of a distribution with their shares: ["cat 70%", "dog 30%"]."""
-    if label.ndim == 0:
-        return [class_names[int(label)]]
-    largest = np.argsort(-label, kind="stable")[:2]
-    return [f"{class_names[int(one)]} {label[one]:.0%}" for one in largest if label[one] >= 0.005]
-
-
-def grid(images: np.ndarray, captions: Sequence[Sequence[str]]) -> Image.Image:
-    """Images in rows, lines of text below each.
-
-    Args:
-        images: uint8 [N, H, W, C], C of 1 or 3, N of 1 or more.
-        captions: lines of text [N]; a line that is wider than its image is cut short.
-    """
-    height, width = images.shape[1:3]
-    scale = -(-TILE // width)
-    across, down = scale * width, scale * height + LINE * max(map(len, captions))
-    columns = min(COLUMNS, len(images))
-    rows = -(-len(images) // columns)
-    sheet = Image.new("RGB", (columns * (across + MARGIN) + MARGIN, rows * (down + MARGIN) + MARGIN), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
-    for index, (pixels, lines) in enumerate(zip(images, captions, strict=True)):
-        left = MARGIN + index % columns * (across + MARGIN)
-        top = MARGIN + index // columns * (down + MARGIN)
-        tile = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-        sheet.paste(tile.resize((across, scale * height), Image.Resampling.NEAREST), (left, top))
-        for number, line in enumerate(lines):
-            place = (left, top + scale * height + number * LINE)
-            draw.text(place, _fitted(line, across, draw, font), "black", font)
-    return sheet
-
-
-def _fitted(
-    text: str, width: int, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
-) -> str:
-    """The text, or as much of its class's name as fits, with the share that ends it kept."""
-    if draw.textlength(text, font) <= width:
-        return text
-    name, space, share = text.rpartition(" ")
-    tail = space + share if share.endswith("%") else ""
-    name = name if tail else text
-    while name and draw.textlength(f"{name}…{tail}", font) > width:
-        name = name[:-1]
-    return f"{name}…{tail}"
