@@ -31,7 +31,7 @@ RULES: dict[str, set[str] | None] = {
     "optimizers": {"bounds"},
     "networks": {"bounds", "keras_settings"},
     "tasks": {"losses", "taps"},
-    "devices": {"bounds", "startup"},
+    "devices": {"bounds", "networks", "startup"},
     "engine": {"bounds", "devices", "keras_settings", "networks", "optimizers", "taps", "tasks"},
     "helpers": {"bounds", "networks", "taps"},
     "transfers": {"bounds", "engine.updates", "helpers", "losses", "networks", "taps"},
@@ -47,7 +47,13 @@ RULES: dict[str, set[str] | None] = {
         "topology",
         "transfers",
     },
-    "export": {"networks", "data.transforms.decoding", "data.transforms.headers", "data.transforms.readings"},
+    "export": {
+        "devices.replicas",
+        "networks",
+        "data.transforms.decoding",
+        "data.transforms.headers",
+        "data.transforms.readings",
+    },
     "runs": {
         "bounds",
         "data",

@@ -18,8 +18,9 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from tfdistill.devices.replicas import without_replicas
 from tfdistill.export import ExportError, export_network, exporter, load_for_scoring, samples, verify
-from tfdistill.export.saved_model import normalisation, without_replicas
+from tfdistill.export.saved_model import normalisation
 from tfdistill.export.serving_files import merged_card
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)

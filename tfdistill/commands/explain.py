@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -19,6 +18,7 @@ from tfdistill.commands.flagfiles import expand_flagfiles
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Round, Update, Weight
 from tfdistill.methods import METHODS
+from tfdistill.networks.graphs import trainable_parameters
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.runs.building import build_distiller
 from tfdistill.runs.config import RunConfig
@@ -96,12 +96,6 @@ def example(config: RunConfig) -> tuple[Distiller, int]:
     raise AssertionError("there is a size")
 
 
-def parameters(models: Iterable[keras.Model]) -> int:
-    """How many numbers training may change in the models, those that several share counted once."""
-    variables = {id(variable): variable for model in models for variable in model.trainable_variables}
-    return sum(math.prod(variable.shape) for variable in variables.values())
-
-
 def _networks(distiller: Distiller) -> str:
     text = _counted(distiller.networks)
     if distiller.rebuilds_networks:
@@ -132,18 +126,18 @@ def _helpers(distiller: Distiller) -> str:
     if not distiller.helpers:
         return "nothing"
     helpers = list(distiller.helpers.values())
-    own, whole = parameters(helpers), parameters(distiller.networks)
+    own, whole = trainable_parameters(helpers), trainable_parameters(distiller.networks)
     return f"{_counted(helpers)}\ntogether {own:,}; the networks {whole:,}"
 
 
 def _counted(models: Sequence[keras.Model]) -> str:
-    counts = {model.name: f"{parameters([model]):,}" for model in models}
+    counts = {model.name: f"{trainable_parameters([model]):,}" for model in models}
     width, longest = max(map(len, counts)), max(map(len, counts.values()))
     return "\n".join(f"{name:<{width}}  {count:>{longest}} parameters" for name, count in counts.items())
 
 
 def _with_count(model: keras.Model) -> str:
-    return f"{model.name} ({parameters([model]):,})"
+    return f"{model.name} ({trainable_parameters([model]):,})"
 
 
 # --- the table of updates
@@ -179,7 +173,7 @@ def _round(this_round: Round, number: int, rounds: int, settings: dict[str, Opti
 def _update(update: Update, settings: OptimizerSettings, epochs: int) -> str:
     models = ", ".join(_with_count(model) for model in update.models)
     if len(update.models) > 1:
-        models += f"; together {parameters(update.models):,}"
+        models += f"; together {trainable_parameters(update.models):,}"
     terms = " + ".join(f"{_number(weight)} {name}" for name, weight in update.terms.items())
     ramps: dict[str, list[str]] = {}
     for name, weight in update.terms.items():

@@ -11,8 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.commands.explain import describe, parameters
+from tfdistill.commands.explain import describe
 from tfdistill.data import Split
+from tfdistill.networks.graphs import trainable_parameters
 from tfdistill.runs.run import Run
 
 WIDTH, LABEL = 120, 12
@@ -83,7 +84,7 @@ def _stored(split: Split) -> str:
 
 
 def _models(models: Sequence[keras.Model]) -> str:
-    return ", ".join(f"{model.name} {parameters([model]):,}" for model in models) + " parameters"
+    return ", ".join(f"{model.name} {trainable_parameters([model]):,}" for model in models) + " parameters"
 
 
 def _teachers(models: Sequence[keras.Model]) -> str:
@@ -95,7 +96,9 @@ def _teachers(models: Sequence[keras.Model]) -> str:
 def _helpers(models: Sequence[keras.Model]) -> str:
     if not models:
         return ""
-    return f"{listed(model.name for model in models)}: {parameters(models):,} parameters, for the training alone"
+    return (
+        f"{listed(model.name for model in models)}: {trainable_parameters(models):,} parameters, for the training alone"
+    )
 
 
 def listed(names: Iterable[str]) -> str:

@@ -79,12 +79,13 @@ def training_memory(models: Sequence[keras.Model], batch_size: int) -> int:
     """Bytes, as `require_for_training` counts them."""
     import keras
 
+    from tfdistill.networks.graphs import trainable_parameters
+
     bytes_of_value = 2 if keras.config.dtype_policy().compute_dtype in ("bfloat16", "float16") else 4
-    variables = {id(one): math.prod(one.shape) for model in models for one in model.trainable_variables}
     # A trunk that networks share runs once for all of them.
     layers = {id(layer): layer for model in models for layer in model.layers if layer.weights}
     kept = sum(map(_values, layers.values()))
-    return 3 * 4 * sum(variables.values()) + batch_size * bytes_of_value * kept
+    return 3 * 4 * trainable_parameters(models) + batch_size * bytes_of_value * kept
 
 
 def _values(layer: keras.Layer) -> int:

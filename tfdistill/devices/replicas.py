@@ -6,6 +6,7 @@ very numbers that each replica had: a sum that is cut otherwise is rounded other
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping
 
 import keras
@@ -17,9 +18,12 @@ from tfdistill.devices.workers import Workers
 OWN = "replicas/"
 
 
-def copies(variable: keras.Variable, strategy: tf.distribute.Strategy) -> list[np.ndarray]:
+def copies(variable: keras.Variable) -> list[np.ndarray]:
     """The values that the replicas of this process have of a variable."""
-    return [np.asarray(copy.numpy()) for copy in strategy.experimental_local_results(variable.value)]
+    value = variable.value
+    if not isinstance(value, tf.distribute.DistributedValues):
+        return [np.asarray(value.numpy())]
+    return [np.asarray(copy.numpy()) for copy in value.distribute_strategy.experimental_local_results(value)]
 
 
 def mean(found: list[np.ndarray]) -> np.ndarray:
@@ -43,7 +47,7 @@ def means(
     if strategy.num_replicas_in_sync == 1:
         return []
     kept = [variable for variable in variables if tf.as_dtype(variable.dtype).is_floating]
-    here = [mean(copies(variable, strategy)) for variable in kept]
+    here = [mean(copies(variable)) for variable in kept]
     return list(zip(kept, workers.mean(here), strict=True))
 
 
@@ -57,7 +61,7 @@ def values(
     if workers.count == 1:
         return {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
     # Read by itself, each sum over replicas would be a meeting of its own.
-    arrays = {name: copies(variable, strategy) for name, variable in variables.items()}
+    arrays = {name: copies(variable) for name, variable in variables.items()}
     sums = {name: np.asarray(sum(arrays[name])) for name, one in variables.items() if _is_summed_on_read(one.value)}
     totals = dict(zip(sums, workers.sum(list(sums.values())), strict=True))
     return {name: totals[name] if name in totals else found[0] for name, found in arrays.items()}
@@ -81,7 +85,7 @@ def own_values(
     here = range(workers.index * count // workers.count, (workers.index + 1) * count // workers.count)
     arrays = {}
     for name, variable in variables.items():
-        found = copies(variable, strategy)
+        found = copies(variable)
         for index in range(count):
             own = found[index - here.start] if index in here else np.zeros_like(found[0])
             arrays[f"{OWN}{index:04d}/{name}"] = own
@@ -116,6 +120,26 @@ def restore_own(
         if f"{OWN}{first:04d}/{name}" in arrays:
             for index, copy in enumerate(strategy.experimental_local_results(variable.value)):
                 copy.assign(arrays[f"{OWN}{first + index:04d}/{name}"])
+
+
+def without_replicas(network: keras.Model) -> keras.Model:
+    """Returns the network, or where a strategy has distributed its variables, a copy that has ordinary ones.
+
+    A distributed variable cannot be saved as one variable of a SavedModel. Making the copy draws initial
+    values; the state of Python's generator, from which Keras takes its seeds, is put back, so that an export
+    in the midst of training changes nothing that comes after it. What the replicas of this process keep for themselves
+    is averaged.
+    """
+    if not any(isinstance(weight.value, tf.distribute.DistributedValues) for weight in network.weights):
+        return network
+    state = random.getstate()
+    try:
+        copy = keras.models.clone_model(network)
+    finally:
+        random.setstate(state)
+    # Not a variable's own value: with several workers, reading that needs all of them.
+    copy.set_weights([mean(copies(weight)) for weight in network.weights])
+    return copy
 
 
 def _is_summed_on_read(variable: tf.Variable) -> bool:

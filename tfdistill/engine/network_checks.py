@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfdistill import keras_settings
 from tfdistill.bounds import ArgumentError
 from tfdistill.engine.updates import Phase
-from tfdistill.networks.graphs import closed_models, is_functional
+from tfdistill.networks.graphs import is_functional, layers_of
 from tfdistill.networks.names import tell_apart, tell_teachers_apart
 from tfdistill.networks.probabilities import require_logits
 
@@ -228,12 +228,8 @@ def _require_logits(network: keras.Model, role: str) -> None:
     require_logits(network.inputs[0], network.output["logits"], f"{role}: {network.name}")
 
 
-def _layers(network: keras.Model) -> list[keras.Layer]:
-    return [layer for model in (network, *closed_models(network)) for layer in model.layers]
-
-
 def _require_channels_last(network: keras.Model, role: str) -> None:
-    for layer in _layers(network):
+    for layer in layers_of(network):
         if getattr(layer, "data_format", None) == "channels_first":
             raise ArgumentError(
                 role,
@@ -252,7 +248,7 @@ def _require_trainable(network: keras.Model) -> None:
                 "it in float32, or under keras.config.set_dtype_policy('mixed_bfloat16')",
             )
     regularized = [variable.path for variable in network.trainable_variables if getattr(variable, "regularizer", None)]
-    regularized += [layer.name for layer in _layers(network) if getattr(layer, "activity_regularizer", None)]
+    regularized += [layer.name for layer in layers_of(network) if getattr(layer, "activity_regularizer", None)]
     if regularized:
         warnings.warn(
             f"networks: {network.name}: the penalties of {len(regularized)} regularizers ({regularized[0]}, ...) are "

@@ -64,16 +64,15 @@ class Teachers(Sequence[keras.Model]):
                 )
 
 
-def fingerprint(model: keras.Model, strategy: tf.distribute.Strategy | None = None) -> str:
+def fingerprint(model: keras.Model) -> str:
     """SHA-256, in hexadecimal, over path, type, shape and bytes of every variable: equal for equal weights only.
 
     Args:
         model: the teacher.
-        strategy: the one that its variables belong to; the present one if not given.
     """
     digest = hashlib.sha256()
     for variable in model.variables:
-        value = np.ascontiguousarray(copies(variable, strategy or tf.distribute.get_strategy())[0])
+        value = np.ascontiguousarray(copies(variable)[0])
         digest.update(f"{variable.path} {value.dtype} {value.shape}\n".encode())
         digest.update(value.tobytes())
     return digest.hexdigest()

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from tfdistill.export.exporter import export_network
     from tfdistill.export.folders import ExportError
     from tfdistill.export.models_config import repair_models_config, write_models_config
-    from tfdistill.export.saved_model import without_replicas
     from tfdistill.export.scoring import load_for_scoring
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
@@ -22,6 +21,5 @@ __all__ = [
     "load_for_scoring",
     "remove_remains",
     "repair_models_config",
-    "without_replicas",
     "write_models_config",
 ]

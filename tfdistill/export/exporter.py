@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfdistill.data.transforms.readings import Reading
+from tfdistill.devices.replicas import without_replicas
 from tfdistill.export.asides import written_aside
-from tfdistill.export.checks import check_arguments, known_facts
-from tfdistill.export.encoded import BadImages, chosen_reading
+from tfdistill.export.encoded import BadImages
 from tfdistill.export.folders import ExportError, check_network_folder, choose_version, first_line
 from tfdistill.export.models_config import write_models_config
 from tfdistill.export.samples import sample_files, sample_images
@@ -21,9 +20,9 @@ from tfdistill.export.saved_model import (
     LABELS_FILE,
     ServingModule,
     describe_signatures,
-    without_replicas,
     write_saved_model,
 )
+from tfdistill.export.serving import Serving
 from tfdistill.export.serving_files import merged_card, write_card, write_warmup_requests
 from tfdistill.export.verify import verify
 
@@ -82,15 +81,15 @@ def export_network(
     """
     folder = pathlib.Path(folder)
     check_network_folder(folder)
-    given: Any = {"mean": mean, "std": std, "class_names": class_names, "reading": reading, "bad_images": bad_images}
-    check_arguments(network, **given)
+    serving = Serving(mean, std, class_names, reading, bad_images)
+    serving.require_fitting(network)
     if tf.distribute.has_strategy():
         raise ValueError("network must be exported outside of strategy.scope(), which would distribute a copy too")
     version = choose_version(folder, version)
-    facts = merged_card(known_facts(network, folder.name, **given), card or {})
+    facts = merged_card(serving.facts(network, folder.name), card or {})
     try:
         with written_aside(folder) as aside:
-            written = _write_version(network, aside, name=folder.name, samples=samples, card=facts, **given)
+            written = _write_version(network, aside, serving, name=folder.name, samples=samples, card=facts)
             os.rename(written, folder / str(version))
     except Exception as error:
         raise ExportError(f"version {version} of {folder.name} failed: {first_line(error)}") from error
@@ -104,26 +103,27 @@ def export_network(
 def _write_version(
     network: keras.Model,
     aside: pathlib.Path,
+    serving: Serving,
     *,
     name: str,
-    mean: Sequence[float],
-    std: Sequence[float],
-    class_names: Sequence[str],
-    reading: Reading | str,
-    bad_images: BadImages,
     samples: Sequence[bytes],
     card: Mapping[str, object],
 ) -> pathlib.Path:
     """Writes and verifies the version inside `aside`, where all scratch files go too; returns its folder."""
     labels_file = aside / LABELS_FILE
-    labels_file.write_text("".join(f"{label}\n" for label in class_names), encoding="utf-8")
-    chosen = chosen_reading(reading, tuple(network.input_shape[1:]))
+    labels_file.write_text("".join(f"{label}\n" for label in serving.class_names), encoding="utf-8")
+    reading = serving.reading_at(tuple(network.input_shape[1:]))
     module = ServingModule(
-        without_replicas(network), mean=mean, std=std, labels_file=labels_file, reading=chosen, bad_images=bad_images
+        without_replicas(network),
+        mean=serving.mean,
+        std=serving.std,
+        labels_file=labels_file,
+        reading=reading,
+        bad_images=serving.bad_images,
     )
     folder = aside / "version"
     write_saved_model(module, folder)
-    differences = verify(folder, network, mean=mean, std=std, reading=chosen, samples=samples)
+    differences = verify(folder, network, mean=serving.mean, std=serving.std, reading=reading, samples=samples)
     image_shape = network.input_shape[1:]
     write_warmup_requests(folder, name, sample_images(image_shape, batch=1), sample_files(image_shape)[:1])
     write_card(folder, {**card, "signatures": describe_signatures(module), "verification": differences})

@@ -16,6 +16,10 @@ class ExportError(RuntimeError):
     """An export that was begun and failed; its message is one line, and no half-written version remains."""
 
 
+class FolderError(ValueError):
+    """A folder that nothing can be exported to; its message is one line, and nothing was written."""
+
+
 def first_line(error: BaseException) -> str:
     """Returns what an error says, cut to one line; TensorFlow's own messages bring their stack along."""
     return (str(error).strip() or type(error).__name__).split("\n")[0]
@@ -38,14 +42,15 @@ def choose_version(network_folder: pathlib.Path, version: int | None) -> int:
     """Returns `version` if it is free, or the number after the highest one when it is None.
 
     Raises:
-        ValueError: `version` is not an integer from 1 on, or its folder exists already, or no number is left.
+        FolderError: no number is left.
+        ValueError: `version` is not an integer from 1 on, or its folder exists already.
     """
     existing = versions(network_folder)
     following = max(existing, default=0) + 1
     if version is None:
         if following > LARGEST_VERSION:
             last = existing[following - 1]
-            raise ValueError(f"folder {last} leaves no number for a version after it; rename or remove it")
+            raise FolderError(f"folder {last} leaves no number for a version after it; rename or remove it")
         return following
     if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= LARGEST_VERSION:
         raise ValueError(f"version must be an integer from 1 to 2^63-1, or None for the next one; got {version!r}")
@@ -55,27 +60,29 @@ def choose_version(network_folder: pathlib.Path, version: int | None) -> int:
 
 
 def check_network_folder(folder: pathlib.Path) -> None:
-    """Raises ValueError where TensorFlow, or TensorFlow Serving, could not use the folder or its name."""
+    """Raises FolderError where TensorFlow, or TensorFlow Serving, could not use the folder or its name."""
     if not NETWORK_NAME.fullmatch(folder.name):
-        raise ValueError(f"folder must end in a model's name of letters, digits, '_', '-' and '.'; got {folder.name!r}")
+        raise FolderError(
+            f"folder must end in a model's name of letters, digits, '_', '-' and '.'; got {folder.name!r}"
+        )
     if folder.name.isdigit():
-        raise ValueError(f"folder must be the network's, its version is added to it; got {str(folder)!r}")
+        raise FolderError(f"folder must be the network's, its version is added to it; got {str(folder)!r}")
     check_path(folder)
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
-            raise ValueError(f"folder must be a directory or not exist yet; {path} is a file")
+            raise FolderError(f"folder must be a directory or not exist yet; {path} is a file")
 
 
 def check_path(folder: pathlib.Path) -> None:
-    """Raises ValueError for a path that TensorFlow would not write to, or to another place than Python."""
+    """Raises FolderError for a path that TensorFlow would not write to, or to another place than Python."""
     text = str(folder)
     with contextlib.suppress(UnicodeEncodeError):
         text.encode()
         if re.match(r"[a-z0-9]+:/", text):
-            raise ValueError(f"folder must lie on a file system of this machine; got {text!r}")
+            raise FolderError(f"folder must lie on a file system of this machine; got {text!r}")
         if text.isprintable():
             return
-    raise ValueError(f"folder must have a path of printable characters in UTF-8, which TensorFlow reads; got {text!r}")
+    raise FolderError(f"folder must have a path of printable characters in UTF-8, which TensorFlow reads; got {text!r}")
 
 
 @contextlib.contextmanager

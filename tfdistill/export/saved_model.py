@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import random
 from collections.abc import Sequence
 
 import keras
@@ -45,33 +44,6 @@ def precision(network: keras.Model) -> str:
     """Returns the lowest precision that a layer computes in: "bfloat16" or "float16", otherwise "float32"."""
     used = {layer.compute_dtype for layer in layers_of(network)}
     return next((dtype for dtype in ("bfloat16", "float16") if dtype in used), "float32")
-
-
-def without_replicas(network: keras.Model) -> keras.Model:
-    """Returns the network, or where a strategy has distributed its variables, a copy that has ordinary ones.
-
-    A distributed variable cannot be saved as one variable of a SavedModel. Making the copy draws initial
-    values; the state of Python's generator, from which Keras takes its seeds, is put back, so that an export
-    in the midst of training changes nothing that comes after it. What the replicas of this process keep for themselves
-    is averaged.
-    """
-    if not any(isinstance(weight.value, tf.distribute.DistributedValues) for weight in network.weights):
-        return network
-    state = random.getstate()
-    try:
-        copy = keras.models.clone_model(network)
-    finally:
-        random.setstate(state)
-    copy.set_weights([_mean_of_copies(weight.value) for weight in network.weights])
-    return copy
-
-
-def _mean_of_copies(variable: tf.Variable) -> np.ndarray:
-    # Not the variable's own value: with several workers, reading that needs all of them.
-    if not isinstance(variable, tf.distribute.DistributedValues):
-        return variable.numpy()
-    copies = [one.numpy() for one in variable.distribute_strategy.experimental_local_results(variable)]
-    return copies[0] if all(np.array_equal(copies[0], one) for one in copies) else sum(copies) / len(copies)
 
 
 def normalisation(mean: Sequence[float], std: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:

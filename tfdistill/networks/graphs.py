@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -51,6 +52,12 @@ def layers_of(model: keras.Model) -> Iterator[keras.Layer]:
             yield from layers_of(layer)
         else:
             yield layer
+
+
+def trainable_parameters(models: Iterable[keras.Model]) -> int:
+    """What papers count: how many numbers training may change in the models, those that several share counted once."""
+    variables = {id(variable): variable for model in models for variable in model.trainable_variables}
+    return sum(math.prod(variable.shape) for variable in variables.values())
 
 
 def outputs_by_layer(model: keras.Model) -> dict[str, list[list[keras.KerasTensor]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import keras
 
 from tfdistill.devices import runtime
+from tfdistill.networks.graphs import trainable_parameters
 from tfdistill.runs.best_epoch import ExportedEpoch
 from tfdistill.runs.config import RunConfig
 from tfdistill.standalone.calling import words
@@ -27,7 +27,7 @@ def network_results(
         exported: the epoch that is exported; where it is chosen as the best, its scores come along.
     """
     found = []
-    parameters_of = {"ensemble": None, **{one.name: trainable_parameters(one) for one in networks}}
+    parameters_of = {"ensemble": None, **{one.name: trainable_parameters([one]) for one in networks}}
     for name in [*(one.name for one in networks if one.name != "ensemble"), "ensemble"]:
         parameters = parameters_of[name]
         scored = [row for row in rows if f"val_{name}/accuracy" in row]
@@ -42,11 +42,6 @@ def network_results(
             best_entry["exported"] = {key.removeprefix(prefix): row[key] for key in row if key.startswith(prefix)}
         found.append({"name": name, "parameters": parameters, "last": last, **best_entry})
     return found
-
-
-def trainable_parameters(network: keras.Model) -> int:
-    """What papers count: weights that training moves, without BatchNorm's running statistics."""
-    return sum(math.prod(variable.shape) for variable in network.trainable_variables)
 
 
 def results_of(

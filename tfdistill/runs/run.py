@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from tfdistill import export
 from tfdistill.devices import memory, replicas, runtime
 from tfdistill.devices.workers import Workers
 from tfdistill.engine.term_checks import check_terms
@@ -257,7 +256,7 @@ class Run:
         networks = self.distiller.deliverables()
         if self.workers.count > 1:
             # The chief could not use alone what replicas keep for themselves.
-            networks = {name: export.without_replicas(network) for name, network in networks.items()}
+            networks = {name: replicas.without_replicas(network) for name, network in networks.items()}
         return run_exports.export_all(networks, self.data, rows=self.record.rows, exported=self._exported())
 
     def _exported(self) -> ExportedEpoch:

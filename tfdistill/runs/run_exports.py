@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -17,11 +17,14 @@ import tensorflow as tf
 from absl import logging
 
 from tfdistill import export
+from tfdistill.bounds import ArgumentError
 from tfdistill.data import Reading
 from tfdistill.data.reading import encoded_images
 from tfdistill.data.transforms.decoding import evaluated
 from tfdistill.devices import runtime
-from tfdistill.export.folders import first_line, versions
+from tfdistill.export.encoded import BadImages
+from tfdistill.export.folders import FolderError, first_line, versions
+from tfdistill.export.serving import Serving
 from tfdistill.runs.best_epoch import ExportedEpoch
 from tfdistill.runs.config import RunConfig, differences
 from tfdistill.runs.data import RunData
@@ -50,15 +53,15 @@ class Exports:
         return [*lines[:-1], *(f"{line}; once that is mended: {self.command}" for line in lines[-1:])]
 
 
-def served(data: RunData) -> dict[str, Any]:
-    """What the exports of a run are told of its images and classes, as arguments of `export.export_network`."""
-    return {
-        "mean": data.normalization.mean,
-        "std": data.normalization.std,
-        "class_names": data.class_names,
-        "reading": served_reading(data),
-        "bad_images": data.config.export_bad_images,
-    }
+def served(data: RunData) -> Serving:
+    """What the exports of a run are told of its images and classes."""
+    return Serving(
+        data.normalization.mean,
+        data.normalization.std,
+        data.class_names,
+        served_reading(data),
+        cast(BadImages, data.config.export_bad_images),  # the flag's bounds hold it to the choices
+    )
 
 
 def served_reading(data: RunData) -> Reading:
@@ -113,10 +116,9 @@ def check_exports(deliverables: Mapping[str, keras.Model], data: RunData) -> Non
     card = _card(config, facts={}, accuracy={}, exported=ExportedEpoch(config.export_epoch, None, 0))
     try:
         folder = Path(config.export_dir) / config.run_name
-        export.check_export(deliverables, folder, **served(data), card=card)
+        export.check_export(deliverables, folder, served(data), card)
     except ValueError as error:
-        flag = "export_dir" if str(error).startswith("folder") else "export"
-        raise ValueError(f"{flag}: {error}") from error
+        raise ArgumentError("export_dir" if isinstance(error, FolderError) else "export", str(error)) from error
 
 
 def export_all(
@@ -144,7 +146,7 @@ def export_all(
     failures: dict[str, str] = {}
     results = {result["name"]: result for result in network_results(list(deliverables.values()), rows, exported)}
     run_folder = Path(config.export_dir) / config.run_name
-    given = {**served(data), "samples": own_files(data)}
+    given = {**served(data).arguments(), "samples": own_files(data)}
     for name, network in deliverables.items():
         result = results.get(name, {})
         accuracy: dict[str, Any] = {
