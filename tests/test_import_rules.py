@@ -75,6 +75,7 @@ RULES: dict[str, set[str] | None] = {
     "__init__": {
         "data",
         "engine",
+        "export",
         "losses",
         "methods",
         "networks",

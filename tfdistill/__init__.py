@@ -13,8 +13,10 @@ import tfdistill.startup  # noqa: F401  (before TensorFlow)
 from tfdistill import lazy, registration  # noqa: F401  (the second for Keras)
 
 if TYPE_CHECKING:
-    from tfdistill import data, losses, networks, optimizers, topology, transfers
+    from tfdistill import data, export, losses, networks, optimizers, topology, transfers
+    from tfdistill.data import load_data
     from tfdistill.engine.distiller import Distiller
+    from tfdistill.export import export_network
     from tfdistill.methods import (
         AFD,
         CLILR,
@@ -59,6 +61,9 @@ __all__ = [
     "Transfer",
     "add_transfers",
     "data",
+    "export",
+    "export_network",
+    "load_data",
     "losses",
     "networks",
     "optimizers",

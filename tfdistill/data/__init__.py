@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tfdistill.data.checking import describe_unreadable
     from tfdistill.data.dataset import Dataset, DataUnavailable, Split
     from tfdistill.data.pipeline import evaluation_batches, training_batches
+    from tfdistill.data.ready import ReadyData, load_data
     from tfdistill.data.selection import hold_out, take_subset
     from tfdistill.data.sources import DATASETS, TFDS_PATTERN, TFDS_SUMMARY, load, require_split, source_of
     from tfdistill.data.transforms.augmentation import AUGMENTATIONS, NORMALIZATIONS, Augmentation, Normalization
@@ -37,6 +38,7 @@ __all__ = [
     "Normalization",
     "RandAugment",
     "Reading",
+    "ReadyData",
     "Split",
     "class_weights",
     "corrupt_labels",
@@ -44,6 +46,7 @@ __all__ = [
     "evaluation_batches",
     "hold_out",
     "load",
+    "load_data",
     "require_split",
     "smooth_labels",
     "source_of",

@@ -35,6 +35,7 @@ def training_batches(
     balance: Balance = "none",
     first_step: int = 0,
     steps: int | None = None,
+    source: tf.data.Dataset | None = None,
     part: int = 0,
     parts: int = 1,
 ) -> tf.data.Dataset:
@@ -61,6 +62,7 @@ def training_batches(
             supervised loss, see `balance.class_weights`; "sampling" draws every class as often, see `order.balanced`.
         first_step: the step that the stream starts at, 0 or more.
         steps: how many batches; endless if not given.
+        source: the steps themselves, int64 scalars, where they do not simply follow each other from `first_step` on.
         part: which of several equal, contiguous parts of each batch to make, 0..parts-1, for one of several workers.
         parts: how many, a divisor of `batch_size`. The parts together are the batch, whatever is random.
 
@@ -113,10 +115,9 @@ def training_batches(
             made["weight"] = tf.linalg.matvec(labels, weight_of) if soft else tf.gather(weight_of, labels)
         return made if rows is None else {name: value[: batch_size // parts] for name, value in made.items()}
 
-    if steps is None:
-        source = tf.data.Dataset.counter(first_step)
-    else:
-        source = tf.data.Dataset.range(first_step, first_step + steps)
+    if source is None:
+        numbers = tf.data.Dataset
+        source = numbers.counter(first_step) if steps is None else numbers.range(first_step, first_step + steps)
     return _mapped(source, batch)
 
 

@@ -379,6 +379,8 @@ class Distiller(keras.Model):
             raise ValueError("steps_per_epoch: the data does not tell its length; give it, the schedules need it")
         if isinstance(x, tf.data.Dataset):
             self._steps.given(x.element_spec)
+            # Keras' default, which it warns of: a data set has its order.
+            keras_arguments.setdefault("shuffle", False)
         self.prepare(steps_per_epoch=known_steps or 1, epochs=epochs)
         require_labels_beside(keras_arguments.get("class_weight"), x)
         called = listed(callbacks)

@@ -20,6 +20,7 @@ from tfdistill.export.saved_model import (
     LABELS_FILE,
     ServingModule,
     describe_signatures,
+    network_shapes,
     write_saved_model,
 )
 from tfdistill.export.serving import Serving
@@ -33,7 +34,7 @@ def export_network(
     *,
     mean: Sequence[float],
     std: Sequence[float],
-    class_names: Sequence[str],
+    class_names: Sequence[str] | None = None,
     reading: Reading | str = "auto",
     bad_images: BadImages = "fail",
     samples: Sequence[bytes] = (),
@@ -59,7 +60,7 @@ def export_network(
             served by.
         mean: one value per channel, or one for all, on the scale 0..1.
         std: likewise, positive.
-        class_names: one line each, in the order of the logits.
+        class_names: one line each, in the order of the logits; their numbers if not given.
         reading: how evaluation brings image files to the network's size: a `data.Reading`, which has the limit of
             pixels too, or a style. The default is that of `data.load`: "crop" (the centre of the image) for networks
             that take more than 64 pixels, "resize" (the whole image, squeezed) for others; up to 100 million pixels.
@@ -81,6 +82,8 @@ def export_network(
     """
     folder = pathlib.Path(folder)
     check_network_folder(folder)
+    if class_names is None:
+        class_names = [str(number) for number in range(network_shapes(network)[1])]
     serving = Serving(mean, std, class_names, reading, bad_images)
     serving.require_fitting(network)
     if tf.distribute.has_strategy():
