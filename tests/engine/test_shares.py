@@ -39,8 +39,8 @@ def trained(strategy):
     first = distiller.fit(batched(1), shuffle=False, verbose=0).history
     of_one = {one.name: [value.numpy() for value in one.trainable_variables] for one in networks}
     logs = distiller.fit(batched(6), shuffle=False, verbose=0).history
-    scores = distiller.evaluate(batched(6), verbose=0, return_dict=True)
-    return first, of_one, logs, scores, {one.name: one.get_weights() for one in networks}
+    scores, tables = distiller.evaluate_and_count(batched(6), verbose=0)
+    return first, of_one, tables, logs, scores, {one.name: one.get_weights() for one in networks}
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +101,13 @@ def test_an_empty_batch_is_refused():
     empty = batched(6).map(lambda images, labels: (images[:0], labels[:0]))
     with pytest.raises(ValueError, match=r"^data: a batch holds no example; leave empty batches out$"):
         distiller.fit(empty, verbose=0, shuffle=False)
+
+
+def test_tables_count_every_example_once_and_agree_with_the_scores(one_device, replicas):
+    for found in (one_device, replicas):
+        _, _, tables, _, scores, _ = found
+        assert list(tables) == ["plain/confusion", "normed/confusion", "ensemble/confusion"]
+        for name in ("plain", "normed", "ensemble"):
+            table = tables[f"{name}/confusion"]
+            assert table.sum() == 6 and np.trace(table) / 6 == pytest.approx(scores[f"{name}/accuracy"])
+    np.testing.assert_array_equal(one_device[2]["plain/confusion"], replicas[2]["plain/confusion"])

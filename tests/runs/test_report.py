@@ -50,6 +50,7 @@ def results(exports=None, other_scores=None, exported=None):
         other_scores=other_scores or {},
         exports=exports or {},
         exported=exported or ExportedEpoch("last", 4, 40),
+        worst_classes={"first": {"cat": 0.25}},
         facts={"run": "mine", "step": 40},
     )
 

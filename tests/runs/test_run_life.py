@@ -347,7 +347,7 @@ def test_a_signal_after_the_last_step_stops_at_once(half, monkeypatch, capsys):
     (half.folder / "results.json").unlink()
     shutil.rmtree(half.root / "exports")
     for owner, name, doing in (
-        (run.Run, "_scores", "it scored at step 4, which was saved"),
+        (run.Run, "_final_scores", "it scored at step 4, which was saved"),
         (run_exports.export, "export_network", "it exported step 4, which was saved"),
         (report, "network_results", "it exported step 4, which was saved"),
     ):

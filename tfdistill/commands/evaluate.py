@@ -45,7 +45,8 @@ def evaluate_flags() -> flags.FlagValues:
             "test",
             "test, validation or train: the part as the data set has it, or as the run's --split made it.",
         ),
-        "json": ("", "Write the scores to this file too."),
+        "json": ("", "Write the scores to this file too, with per-class accuracy."),
+        "confusion": ("", "Write the confusion matrices to this file: CSV or JSON, by its ending."),
     }
     needed: dict[str, Bounds] = {"runs_dir": Filled("a folder"), "split": one_of(("test", "validation", "train"))}
     for name, (default, text) in texts.items():
@@ -71,6 +72,9 @@ def check(values: flags.FlagValues) -> None:
         raise ValueError("export_epoch: is for --run; a SavedModel has the weights of one epoch, leave it out")
     if values.dataset:
         data.source_of(values.dataset)
-    json_file = Path(values.json)
-    if values.json and ((json_file.exists() and not json_file.is_file()) or not json_file.absolute().parent.is_dir()):
-        raise ValueError(f"json: must be a file in a folder that exists, not {shown(values.json)}")
+    for name in ("json", "confusion"):
+        file = Path(str(values[name].value))
+        if file.name and ((file.exists() and not file.is_file()) or not file.absolute().parent.is_dir()):
+            raise ValueError(f"{name}: must be a file in a folder that exists, not {shown(values[name].value)}")
+    if values.confusion and Path(values.confusion).suffix not in (".csv", ".json"):
+        raise ValueError(f"confusion: must be a file that ends with .csv or .json, not {shown(values.confusion)}")

@@ -16,7 +16,7 @@ from tfdistill.commands import command_line
 from tfdistill.devices import memory, runtime
 from tfdistill.export.scoring import newest_saved_model
 from tfdistill.files import read_json, write_json
-from tfdistill.runs import run_exports, scoring
+from tfdistill.runs import class_tables, run_exports, scoring
 from tfdistill.runs.data import evaluation_batch_size
 from tfdistill.runs.folder import existing
 from tfdistill.runs.trained import load_trained
@@ -35,15 +35,22 @@ def evaluate(values: flags.FlagValues) -> int:
     with command_line.memory_errors(program(COMMAND)):
         usual = evaluation_batch_size(1, 1, subject.scorer.image_shape)
         batch_size = values.batch_size if values["batch_size"].present else usual
-        found = scoring.scores(subject.scorer, split, min(batch_size, len(split)))
+        found, tables = scoring.scores_and_tables(subject.scorer, split, min(batch_size, len(split)))
     print(f"{subject.title} on {len(split)} {values.split} examples of {dataset.name}")
     if subject.class_names and tuple(subject.class_names) != tuple(dataset.class_names):
         print("note: the classes have other names than those of the training, which may mean another order")
     print(f"\n{scoring.table(found)}")
+    for network, matrix in class_tables.by_network(tables).items():
+        print("\n" + "\n".join(class_tables.class_lines(network, matrix, dataset.class_names)))
+    if values.confusion:
+        with command_line.one_line_errors(program(COMMAND)):
+            class_tables.write_confusion(Path(values.confusion), values.split, tables, dataset.class_names)
     if values.json:
         facts = {"dataset": dataset.name, "split": values.split, "examples": len(split)}
         with command_line.one_line_errors(program(COMMAND)):
-            write_json(Path(values.json), {**subject.facts, **facts, "scores": found, "versions": runtime.versions()})
+            classes = class_tables.class_facts(values.split, tables, dataset.class_names)["networks"]
+            scored = {"scores": found, "classes": classes, "versions": runtime.versions()}
+            write_json(Path(values.json), {**subject.facts, **facts, **scored})
     return 0
 
 

@@ -428,6 +428,30 @@ class Distiller(keras.Model):
         self.guard.tell_of_scores(scores)
         return scores if return_dict else [scores[name] for name in self.metrics_names]
 
+    def evaluate_and_count(
+        self, x: Any = None, y: Any = None, **keras_arguments: Any
+    ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """`evaluate`, and the task's tables over the same examples: for classification the confusion matrix.
+
+        Memory is bounded by the tables, whatever the number of examples.
+
+        Returns:
+            The scores by name, and the tables by `<network>/<table>`, float32 [classes, classes].
+        """
+        owners = [network.name for network in self.networks] + (["ensemble"] if len(self.networks) > 1 else [])
+        names = [f"{owner}/{table}" for owner in owners for table in self.task.table_names]
+        with self._scope():
+            totals = {name: logged.Total([self.classes] * 2, name.replace("/", "_")) for name in names}
+        as_usual = self.test_function
+        self.test_function = loops.evaluation(
+            self, lambda data: self._steps.score_and_count(data, totals), logged.results_of(self.evaluation_trackers)
+        )
+        try:
+            scores = self.evaluate(x, y, return_dict=True, **keras_arguments)
+        finally:
+            self.test_function = as_usual
+        return scores, {name: total.numpy() for name, total in logged.results_of(totals)().items()}
+
     def score_teachers(self, x: Any = None, y: Any = None, **keras_arguments: Any) -> dict[str, float]:
         """Scores every teacher as `evaluate` scores the networks, and keeps the scores in `teacher_scores`.
 

@@ -40,6 +40,27 @@ def means(names: Iterable[str], prefix: str = "") -> dict[str, keras.metrics.Mea
     return {name: keras.metrics.Mean(name=prefix + name.replace("/", "_")) for name in names}
 
 
-def results_of(trackers: Mapping[str, keras.metrics.Mean]) -> Callable[[], dict[str, tf.Tensor]]:
+class Total(keras.metrics.Metric):
+    """The sum of arrays of one shape over all batches of all replicas, in float32.
+
+    Args:
+        shape: of the arrays.
+        name: the metric's.
+    """
+
+    def __init__(self, shape: Sequence[int], name: str) -> None:
+        super().__init__(name=name)
+        self.total = self.add_variable(tuple(shape), "zeros", name="total")
+
+    def update_state(self, values: tf.Tensor) -> None:
+        """Adds an array."""
+        self.total.assign_add(values)
+
+    def result(self) -> tf.Tensor:
+        """The sum so far."""
+        return tf.convert_to_tensor(self.total)
+
+
+def results_of(trackers: Mapping[str, keras.metrics.Metric]) -> Callable[[], dict[str, tf.Tensor]]:
     """A function that gives the present value of each, in one call."""
     return tf.function(lambda: {name: tracker.result() for name, tracker in trackers.items()}, autograph=False)

@@ -52,6 +52,10 @@ class Steps:
         """Metrics of every network and of their ensemble; `batch["weight"]` 0 leaves a padding example out."""
         self._score(data, self._outputs_of_networks, self.distiller.evaluation_trackers)
 
+    def score_and_count(self, data: Any, totals: Mapping[str, logged.Total]) -> None:
+        """As `score`, and adds the task's tables of every network and of their ensemble to `totals`."""
+        self._score(data, self._outputs_of_networks, self.distiller.evaluation_trackers, totals)
+
     def score_teachers(self, data: Any) -> None:
         """Metrics of every teacher, as `score` gives those of the networks."""
         self._score(data, self._outputs_of_teachers, self.distiller.teacher_trackers)
@@ -67,7 +71,11 @@ class Steps:
         return {teacher.name: teacher(images, training=False) for teacher in self.distiller.teachers}
 
     def _score(
-        self, data: Any, outputs_of: Callable[[tf.Tensor], dict[str, Taps]], trackers: Mapping[str, keras.metrics.Mean]
+        self,
+        data: Any,
+        outputs_of: Callable[[tf.Tensor], dict[str, Taps]],
+        trackers: Mapping[str, keras.metrics.Mean],
+        totals: Mapping[str, logged.Total] | None = None,
     ) -> None:
         distiller = self.distiller
         given = self.given(data)
@@ -85,6 +93,12 @@ class Steps:
             values[logged.LOSS] = tf.stack(supervised, axis=1)
         for key, value in values.items():
             trackers[key].update_state(share.values(value), sample_weight=weight)
+        if totals:
+            own = {name: share.values(value) for name, value in share.batch.items() if name != "images"}
+            for name, outputs in scored.items():
+                tables = distiller.task.tables(own, {tap: share.values(value) for tap, value in outputs.items()})
+                for table, values_of in tables.items():
+                    totals[f"{name}/{table}"].update_state(values_of)
 
     def given(self, data: Any) -> dict[str, tf.Tensor]:
         """A batch by name, as it was given.

@@ -20,7 +20,8 @@ from tfdistill.runs.stored_flags import read_flags, read_run_config
 
 
 class RunFolder:
-    """`<runs_dir>/<run>/`: flags.json, flags.flags, versions.json, epochs.csv, results.json, checkpoints/, logs/.
+    """`<runs_dir>/<run>/`: flags.json, flags.flags, versions.json, epochs.csv, results.json, classes.json,
+    checkpoints/, logs/.
 
     Args:
         path: the folder; made when the run is opened.
@@ -32,6 +33,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.logs = self.path / "logs"
         self.results = self.path / "results.json"
+        self.classes = self.path / "classes.json"
         self._lock: io.TextIOWrapper | None = None
 
     def check(self, config: RunConfig, recipe: Recipe | None = None) -> None:

@@ -53,6 +53,7 @@ def results_of(
     other_scores: Mapping[str, Mapping[str, float]],
     exports: Mapping[str, Path],
     exported: ExportedEpoch,
+    worst_classes: Mapping[str, Mapping[str, float]],
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The content of results.json: the table, the loss terms of the last epoch, speed, flags, versions."""
@@ -67,6 +68,7 @@ def results_of(
         "exported_epoch": exported.facts(),
         "networks": network_results(networks, rows, exported),
         "other_scores": {split: dict(scores) for split, scores in other_scores.items()},
+        "worst_classes": {network: dict(classes) for network, classes in worst_classes.items()},
         "training_terms": terms,
         "images_per_second": speeds[len(speeds) // 2] if speeds else None,
         "exports": {name: str(path) for name, path in exports.items()},
@@ -94,6 +96,7 @@ def final_table(results: Mapping[str, Any], run_folder: Path) -> str:
     lines += [
         "",
         f"results  {run_folder / 'results.json'}",
+        *([f"classes  {run_folder / 'classes.json'}"] if results["worst_classes"] else []),
         f"watch    {shlex.join(['tensorboard', '--logdir=' + str(run_folder / 'logs')])}",
     ]
     for path in list(results["exports"].values())[:1]:

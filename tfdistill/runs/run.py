@@ -13,7 +13,7 @@ from tfdistill.devices.workers import Workers
 from tfdistill.engine.term_checks import check_terms
 from tfdistill.files import write_json
 from tfdistill.optimizers import Protocol
-from tfdistill.runs import callbacks, checkpoints, report, run_exports, watching
+from tfdistill.runs import callbacks, checkpoints, class_tables, report, run_exports, watching
 from tfdistill.runs.agreement import require_same_checkpoint, require_same_flags, require_shared_folder
 from tfdistill.runs.best_epoch import KEY as BEST_KEY
 from tfdistill.runs.best_epoch import BestEpoch, ExportedEpoch, present
@@ -84,6 +84,7 @@ class Run:
         # Keras tells a callback its model when `fit` begins; a run that has no step left to train saves without one.
         self.checkpoints.set_model(self.distiller)
         self._metrics = callbacks.RestoredMetrics({})
+        self.board: watching.TensorBoard | None = None
         if config.export and self.workers.is_chief:
             run_exports.check_exports(self.distiller.deliverables(), self.data)
 
@@ -212,21 +213,44 @@ class Run:
             self.best.assign(self.distiller)
             if not self.best.chosen and self.workers.is_chief:
                 print("export_epoch: no epoch has a validation score that is a number; the last one stands in for best")
-        other_scores = {name: self._scores(name) for name in others}
+        other_scores = {name: self._scores(name) for name in others[:-1]}
+        final, tables = self._final_scores()
+        if others:
+            other_scores[others[-1]] = final
         self.distiller.synchronize()
         self.signals.be_impatient(f"it exported step {self._exported().step}, which was saved")
         exports = run_exports.Exports({})
         if self.workers.is_chief:
             if self.config.export:
                 exports = self._export()
-            print(self._write_results(scored_on, other_scores, exports), flush=True)
+            self._write_classes(tables)
+            print(self._write_results(scored_on, other_scores, exports, tables), flush=True)
         self.workers.wait()  # whoever leaves early looks to the others as if it had died
         for line in exports.messages():
             print(f"{program('train')}: error: {line}", file=sys.stderr)
         return 1 if exports.failures else 0
 
+    def _final_scores(self) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """Scores and the task's tables on the test data, in one pass."""
+        name = list(self.data.monitors)[-1]
+        batches, steps = self.feeding.evaluation(name), self.feeding.evaluation_steps(name)
+        scores, tables = self.distiller.evaluate_and_count(batches, steps=steps, verbose=0)
+        return {key: float(value) for key, value in scores.items()}, tables
+
+    def _write_classes(self, tables: Mapping[str, np.ndarray]) -> None:
+        if not tables:
+            return
+        names = self.data.class_names
+        write_json(self.folder.classes, class_tables.class_facts(list(self.data.monitors)[-1], tables, names))
+        if self.board:
+            self.board.write_classes(tables, names, self._exported().step)
+
     def _write_results(
-        self, scored_on: str, other_scores: Mapping[str, Mapping[str, float]], exports: run_exports.Exports
+        self,
+        scored_on: str,
+        other_scores: Mapping[str, Mapping[str, float]],
+        exports: run_exports.Exports,
+        tables: Mapping[str, np.ndarray],
     ) -> str:
         networks = list(self.distiller.deliverables().values())
         rows, step = self.record.rows, self.distiller.steps_trained
@@ -238,6 +262,7 @@ class Run:
             other_scores=other_scores,
             exports=exports.paths,
             exported=self._exported(),
+            worst_classes=class_tables.worst_classes(tables, self.data.class_names),
             facts={
                 "run": self.config.run_name,
                 "step": step,
@@ -270,9 +295,10 @@ class Run:
         recording = [self._metrics, self.record, *([self.best] if self.best else [])]
         if not self.workers.is_chief:
             return [*recording, self.checkpoints]
+        self.board = watching.TensorBoard(self.folder.logs, self.record, text, shown, self.config.log_every)
         return [
             *recording,
-            watching.TensorBoard(self.folder.logs, self.record, text, shown, self.config.log_every),
+            self.board,
             watching.Progress(self.protocol.epochs, self.timetable.total_steps, self.record),
             self.checkpoints,
         ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfdistill import data
@@ -86,8 +87,16 @@ def scores(scorer: Scorer, split: data.Split, batch_size: int) -> dict[str, dict
     Returns:
         Per network the mean of each metric over the examples.
     """
+    return scores_and_tables(scorer, split, batch_size)[0]
+
+
+def scores_and_tables(
+    scorer: Scorer, split: data.Split, batch_size: int
+) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
+    """`scores`, and the task's tables over the same examples: int64 [classes, classes] by `<network>/<table>`."""
     task = Classification()
     sums: dict[str, dict[str, float]] = {}
+    tables: dict[str, np.ndarray] = {}
     for batch in data.evaluation_batches(split, batch_size=batch_size, normalization=scorer.normalization):
         taps: dict[str, Taps] = dict(scorer.forward(batch["images"]))
         if len(taps) > 1 and "ensemble" not in taps:
@@ -96,7 +105,11 @@ def scores(scorer: Scorer, split: data.Split, batch_size: int) -> dict[str, dict
             added = sums.setdefault(name, dict.fromkeys(task.metric_names, 0.0))
             for metric, values in task.metrics(batch, outputs).items():
                 added[metric] += float(tf.reduce_sum(tf.cast(values * batch["weight"], tf.float64)))
-    return {name: {metric: total / len(split) for metric, total in row.items()} for name, row in sums.items()}
+            for key, counts in task.tables(batch, outputs).items():
+                whole = counts.numpy().astype(np.int64)
+                tables[f"{name}/{key}"] = tables.get(f"{name}/{key}", 0) + whole
+    means = {name: {metric: total / len(split) for metric, total in row.items()} for name, row in sums.items()}
+    return means, tables
 
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:

@@ -6,15 +6,17 @@ import contextlib
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from tfdistill.files import FileError
+from tfdistill.runs import class_tables
 from tfdistill.runs.callbacks import Record
 
 
@@ -66,6 +68,20 @@ class TensorBoard(keras.callbacks.Callback):
             if value is not None:
                 with self._on_disk(), (self.evaluation if name.startswith("val_") else self.training).as_default():
                     tf.summary.scalar(name.removeprefix("val_"), value, step=self.model.steps_trained)
+
+    def write_classes(self, tables: Mapping[str, np.ndarray], class_names: Sequence[str], step: int) -> None:
+        """Adds the confusion matrix of each network as a picture, and its per-class accuracy as a table.
+
+        Args:
+            tables: by `<network>/confusion`.
+            class_names: one for each class.
+            step: that the weights are of.
+        """
+        with self._on_disk(), self.evaluation.as_default():
+            for network, matrix in class_tables.by_network(tables).items():
+                tf.summary.image(f"{network}/confusion", class_tables.picture(matrix)[None], step=step)
+                tf.summary.text(f"{network}/classes", class_tables.markdown(network, matrix, class_names), step=step)
+            self.evaluation.flush()
 
     @contextlib.contextmanager
     def _on_disk(self) -> Iterator[None]:

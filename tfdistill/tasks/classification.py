@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.taps import Batch, Taps
+from tfdistill.tasks.confusion import confusion
 from tfdistill.tasks.labels import class_labels
 from tfdistill.tasks.weights import readied_weights, weighed
 
@@ -48,6 +49,13 @@ class Classification:
             "top5": losses.top_k_correct(labels, logits, 5),
             "cross_entropy": losses.cross_entropy(batch["labels"], logits),
         }
+
+    table_names = ("confusion",)
+    """What `tables` gives: numbers `[classes, classes]`, which are added up over the batches of a scoring."""
+
+    def tables(self, batch: Batch, taps: Taps) -> dict[str, tf.Tensor]:
+        """What of a batch is counted by class: which classes were taken for which; examples of weight 0 are not."""
+        return {"confusion": confusion(_hard(batch["labels"]), taps["logits"], batch.get("weight"))}
 
     def ensemble(self, taps: Sequence[Taps]) -> Taps:
         """The ensemble of several networks: the mean of their logits (the papers' ensemble accuracy)."""
