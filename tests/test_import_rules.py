@@ -81,6 +81,7 @@ RULES: dict[str, set[str] | None] = {
         "networks",
         "optimizers",
         "registration",
+        "runs.teachers",
         "startup",
         "topology",
         "transfers",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Supervised,
         add_transfers,
     )
+    from tfdistill.runs.teachers import teacher
     from tfdistill.transfers import KD, TRANSFERS, Transfer
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
@@ -67,6 +68,7 @@ __all__ = [
     "losses",
     "networks",
     "optimizers",
+    "teacher",
     "topology",
     "transfers",
 ]

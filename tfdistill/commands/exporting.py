@@ -71,6 +71,11 @@ def export_one(
     """
     before = set(Path(data.config.export_dir, data.config.run_name, network.name).glob("*"))
     found = run_exports.export_all(
-        {network.name: network}, data, rows=trained.rows, exported=trained.epoch, again=again
+        {network.name: network},
+        data,
+        rows=trained.rows,
+        exported=trained.epoch,
+        again=again,
+        teachers=trained.teachers,
     )
     return found, not before.issuperset(found.paths.values())

@@ -69,6 +69,9 @@ class Distiller(keras.Model):
     rebuilds_networks: ClassVar[bool] = False
     """Whether `self.networks` or `deliverables()` are other models than the networks given (a shared trunk, a gate)."""
 
+    learns_from_teachers: ClassVar[bool] = False
+    """Whether there is no such method without a teacher; its constructor takes `teachers` then."""
+
     def __init__(
         self,
         networks: Sequence[keras.Model],

@@ -44,6 +44,7 @@ class Distillation(LabelsAndTransfers):
         "train on other data."
     )
     source = "Hinton et al., Distilling the Knowledge in a Neural Network (2015), and each transfer's own paper"
+    learns_from_teachers = True
 
     @checked
     def __init__(

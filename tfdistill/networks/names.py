@@ -32,22 +32,29 @@ def distinct(names: Sequence[str], taken: Collection[str] = ()) -> list[str]:
     return found
 
 
-def tell_teachers_apart(teachers: Sequence[keras.Model], networks: Sequence[keras.Model]) -> None:
-    """Renames teachers that have the name of a network, as "resnet20_teacher", or of each other; warns once of it.
+def teacher_names(teachers: Sequence[str], networks: Collection[str]) -> list[str]:
+    """Names for teachers that no network and no other teacher has: "resnet20_teacher" where a network is "resnet20".
 
     Args:
-        teachers: models; the same object twice is left to `network_checks`.
-        networks: the learners, which keep their names.
+        teachers: their own names.
+        networks: the learners' names, which stay.
     """
-    taken = {network.name for network in networks}
-    own = [f"{one.name}_teacher" if one.name in taken else one.name for one in teachers]
-    names = distinct(own, taken)
+    return distinct([f"{name}_teacher" if name in networks else name for name in teachers], networks)
+
+
+def tell_teachers_apart(teachers: Sequence[keras.Model], networks: Sequence[keras.Model]) -> None:
+    """Renames teachers that have the name of a network or of each other, see `teacher_names`; warns once of it.
+
+    Args:
+        teachers: models, each given once.
+        networks: the learners.
+    """
+    names = teacher_names([one.name for one in teachers], [network.name for network in networks])
     renamed = [one.name for one, name in zip(teachers, names, strict=True) if one.name != name]
-    if not renamed or len({id(one) for one in (*teachers, *networks)}) < len(teachers) + len(networks):
-        return
     for teacher, name in zip(teachers, names, strict=True):
         teacher.name = name
-    warnings.warn(f"teachers: {renamed[0]} is another model's name; they are {', '.join(names)} now", stacklevel=4)
+    if renamed:
+        warnings.warn(f"teachers: {renamed[0]} is another model's name; they are {', '.join(names)} now", stacklevel=4)
 
 
 def tell_apart(networks: Sequence[keras.Model]) -> None:

@@ -7,6 +7,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from tfdistill.bounds import check, choose, require_one_of, shown
@@ -15,7 +16,7 @@ from tfdistill.methods import METHODS
 from tfdistill.networks.specification import Specification, require_network, specified
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings, Protocol
 from tfdistill.runs.fields import DataFlags, DeviceFlags, NetworkFlags, RunFlags, TrainingFlags
-from tfdistill.runs.hyperparameters import flag_of, hyperparameters, protocol_of
+from tfdistill.runs.hyperparameters import flag_of, hyperparameters, protocol_of, takes_teachers
 from tfdistill.runs.streams import stream_seed
 
 MOST_NETWORKS = 64
@@ -58,6 +59,7 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
             )
         if len(set(self.also)) < len(self.also):
             raise ValueError(f"also: {','.join(self.also)!r} has a transfer twice")
+        _check_teacher(self)
         known = hyperparameters(self.method, self.also)
         for name, value in self.hyperparameters.items():
             told = choose(f"{self.method} hyper-parameter", name, known)
@@ -87,7 +89,7 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
 
     @property
     def run_name(self) -> str:
-        """`run`, or a name of method, hyper-parameters that are not the defaults, networks, data set and seed."""
+        """`run`, or a name of method, hyper-parameters that are not the defaults, networks, teachers, data and seed."""
         known = hyperparameters(self.method, self.also)
         said = {name: _plain(value) for name, value in sorted(self.hyperparameters.items())}
         method = [
@@ -95,6 +97,8 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
             *(f"{name}{value}" for name, value in said.items() if value != _plain(known[name].default)),
         ]
         networks = "+".join(one.label for one in self.specifications)
+        if self.teacher:
+            networks += f"-from-{'+'.join(Path(text).name.removesuffix('.keras') for text in self.teacher)}"
         return self.run or re.sub(r"[^\w.+-]+", "-", f"{'-'.join(method)}-{networks}-{self.dataset}-seed{self.seed}")
 
     @property
@@ -164,6 +168,12 @@ AUGMENTATION_FLAGS = {
     "mixup_alpha": ("mixup",),
     "mixing_probability": ("cutmix", "mixup"),
 }
+
+
+def _check_teacher(config: RunConfig) -> None:
+    if config.teacher and not config.also and not takes_teachers(config.method):
+        those = ", ".join(f"--method={name}" for name in METHODS if takes_teachers(name))
+        raise ValueError(f"teacher: method {config.method} has no use for one; {those} has, and any method with --also")
 
 
 def _check_split(config: RunConfig) -> None:

@@ -13,6 +13,9 @@ from tfdistill import data
 from tfdistill.devices import memory
 from tfdistill.runs.config import RunConfig
 
+# The flags that decide what a data set is; `seed` does only where a split is drawn from it.
+READ_BY = ("dataset", "image_size", "reading", "max_pixels", "split", "split_seed")
+
 
 @dataclass(frozen=True, eq=False)
 class RunData:
@@ -53,6 +56,11 @@ class RunData:
             remedy = "configs/quickstart.flags runs on data that comes with the installation"
             raise ValueError(f"{error}; {remedy}") from error
         return cls(config, dataset)
+
+    def is_read_as(self, config: RunConfig) -> bool:
+        """Whether `read` would give this data set for these flags; where it lies on this machine does not count."""
+        names = (*READ_BY, "seed") if config.split else READ_BY
+        return all(getattr(self.config, name) == getattr(config, name) for name in names)
 
     @property
     def name(self) -> str:

@@ -119,6 +119,15 @@ class NetworkFlags:
         value="NAME,NAME",
     )
 
+    teacher: tuple[str, ...] = flag(
+        (),
+        "Models that the networks learn from and that nothing moves, comma-separated: a run's folder, such as "
+        "runs/NAME, whose newest checkpoint counts (runs/NAME:NETWORK says which network of it), or a .keras file.",
+        unset="none",
+        value="PATH,PATH",
+        changes_training=False,  # what they are is told by their weights' fingerprints, wherever they lie
+    )
+
 
 @dataclass(frozen=True)
 class DataFlags:

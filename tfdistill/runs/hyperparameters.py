@@ -53,8 +53,8 @@ def protocol_of(method: str) -> str:
 
 
 def takes_teachers(method: str) -> bool:
-    """Whether there is no such method without a teacher."""
-    return "teachers" in method_declared(method).names
+    """Whether there is no such method without a teacher; see `Distiller.learns_from_teachers`."""
+    return method_declared(method).attributes.get("learns_from_teachers", False)
 
 
 def method_declared(method: str) -> Declared:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfdistill.devices.replicas import shared
@@ -11,16 +11,25 @@ from tfdistill.runs.best_epoch import present
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.continuing import Recipe, refusal, training_flags
 
-KEY = "flags"
+KEY, TEACHERS = "flags", "teachers"
+Facts = Sequence[Mapping[str, Any]]
 
 
-def identity(config: RunConfig) -> dict[str, Any]:
-    """What a checkpoint's metadata says of the training it belongs to."""
-    return {KEY: training_flags(config)}
+def identity(config: RunConfig, teachers: Facts = ()) -> dict[str, Any]:
+    """What a checkpoint's metadata says of the training it belongs to.
+
+    Args:
+        config: the run.
+        teachers: what is known of each, its "name" and "fingerprint" among it.
+    """
+    return {KEY: training_flags(config), TEACHERS: teachers}
 
 
 def misfit(
-    config: RunConfig, variables: Mapping[str, Any], owners: tuple[str, ...] = ("",), recipe: Recipe | None = None
+    config: RunConfig,
+    variables: Mapping[str, Any],
+    owners: tuple[str, ...] = ("",),
+    recipe: Recipe | None = None,
 ) -> Callable[[checkpoints.Checkpoint], str]:
     """For `checkpoints.newest`: why a checkpoint is not of the training that `config` describes.
 
@@ -45,3 +54,21 @@ def misfit(
         return ""
 
     return problem
+
+
+def other_teachers(before: Facts, now: Facts) -> str:
+    """Why a training cannot go on with these teachers; empty if it can.
+
+    Args:
+        before: those of the checkpoint, as `identity` has them.
+        now: those of the run.
+    """
+    were = {one["fingerprint"]: one["name"] for one in before}
+    are = {one["fingerprint"]: f"{one['name']} ({one['source']})" for one in now}
+    new = [name for fingerprint, name in are.items() if fingerprint not in were]
+    gone = [name for fingerprint, name in were.items() if fingerprint not in are]
+    if not new and not gone:
+        return ""
+    said = [f"was not taught by {', '.join(new)}"] if new else []
+    said += [f"was taught by {', '.join(gone)}, whose weights are not given"] if gone else []
+    return f"teacher: the training {' and '.join(said)}; give the teachers that it has, or another --run"

@@ -22,9 +22,10 @@ from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
 from tfdistill.runs.feeding import Feeding
 from tfdistill.runs.folder import RunFolder, flagfile
-from tfdistill.runs.identity import identity, misfit
+from tfdistill.runs.identity import TEACHERS, identity, misfit, other_teachers
 from tfdistill.runs.initial_weights import load_initial_weights
 from tfdistill.runs.interruption import Signals
+from tfdistill.runs.teachers import facts_of, load_teachers, require_same_teachers
 from tfdistill.runs.timetable import Timetable
 from tfdistill.standalone.calling import program
 
@@ -58,7 +59,10 @@ class Run:
         self.timetable = Timetable(
             self.data.steps_per_epoch, self.protocol.epochs, stop=config.steps, evaluate_every=config.evaluate_every
         )
-        self.distiller = build_distiller(self.data, self.strategy)
+        teachers = load_teachers(self.data, self.strategy)
+        self.distiller = build_distiller(self.data, self.strategy, teachers)
+        self.teachers = facts_of(teachers, config.teacher)
+        require_same_teachers(self.workers, self.teachers)
         own_share = self.data.batch_size // self.workers.count
         memory.require_for_training(self.distiller.networks, own_share, tuple(self.distiller.helpers.values()))
         folder.check(config, self.distiller.recipe)
@@ -77,7 +81,7 @@ class Run:
             config.checkpoint_seconds,
             self.workers,
             self.signals,
-            identity(config),
+            identity(config, self.teachers),
             self._beside,
         )
         self.best = BestEpoch(self.record) if config.export_epoch == "best" else None
@@ -134,13 +138,15 @@ class Run:
         """Brings the networks, helpers, optimizers and records to the newest whole checkpoint, if there is one.
 
         Raises:
-            ValueError: the workers do not find the same one.
+            ValueError: the workers do not find the same one, or other teachers have taught it.
         """
         unfit = misfit(self.config, self.distiller.state(), recipe=self.distiller.recipe)
         found = checkpoints.newest(self.folder.checkpoints, misfit=unfit)
         require_same_checkpoint(self.workers, self.folder, found)
         if found is None:
             return
+        if said := other_teachers(found.metadata.get(TEACHERS, ()), self.teachers):
+            raise ValueError(said)
         checkpoints.assign(self.distiller.state(), present(replicas.shared(found.arrays)))
         replicas.restore_own(self.distiller.state(), found.arrays, self.strategy, self.workers)
         self.distiller.steps_trained = found.step
@@ -164,6 +170,7 @@ class Run:
         self.signals.listen_again()
         # Several workers stop at the same step, whenever the signal came.
         self.signals.patient, self.signals.doing = self.workers.count > 1, "it prepared to train"
+        self._score_teachers()
         watchers = self._watchers()
         self._record_finished_epoch(watchers)
         scored_on = self.data.scored_on
@@ -270,6 +277,7 @@ class Run:
                 "epochs": step / self.timetable.steps_per_epoch,
                 "batch_size": self.data.batch_size,
                 "seconds": round(self.record.seconds, 1),
+                **({"teachers": self.teachers} if self.teachers else {}),
                 **({"workers": self.workers.count} if self.workers.count > 1 else {}),
                 **({"failed_exports": dict(exports.failures)} if exports.failures else {}),
             },
@@ -282,7 +290,9 @@ class Run:
         if self.workers.count > 1:
             # The chief could not use alone what replicas keep for themselves.
             networks = {name: replicas.without_replicas(network) for name, network in networks.items()}
-        return run_exports.export_all(networks, self.data, rows=self.record.rows, exported=self._exported())
+        return run_exports.export_all(
+            networks, self.data, rows=self.record.rows, exported=self._exported(), teachers=self.teachers
+        )
 
     def _exported(self) -> ExportedEpoch:
         return ExportedEpoch.of(self.record.rows, self.distiller.steps_trained, self.best and self.best.chosen)
@@ -315,6 +325,17 @@ class Run:
         for watcher in watchers:
             watcher.set_model(self.distiller)
             watcher.on_epoch_end(epoch - 1, logs)
+
+    def _score_teachers(self) -> None:
+        """Scores them on what each epoch is scored on, and says so; before the first step."""
+        name = self.data.scored_on
+        batches, steps = self.feeding.evaluation(name), self.feeding.evaluation_steps(name)
+        scores = self.distiller.score_teachers(batches, steps=steps, verbose=0)
+        for one in self.teachers:
+            prefix = f"{one['name']}/"
+            one["scores"] = {key.removeprefix(prefix): value for key, value in scores.items() if key.startswith(prefix)}
+            if self.workers.is_chief:
+                print(f"teacher {one['name']}: {name} accuracy {one['scores']['accuracy']:.2%}", flush=True)
 
     def _scores(self, name: str) -> dict[str, float]:
         batches, steps = self.feeding.evaluation(name), self.feeding.evaluation_steps(name)

@@ -28,6 +28,7 @@ from tfdistill.export.serving import Serving
 from tfdistill.runs.best_epoch import ExportedEpoch
 from tfdistill.runs.config import RunConfig, differences
 from tfdistill.runs.data import RunData
+from tfdistill.runs.identity import other_teachers
 from tfdistill.runs.mending import mend
 from tfdistill.runs.report import network_results
 from tfdistill.standalone.calling import words
@@ -128,6 +129,7 @@ def export_all(
     rows: Sequence[Mapping[str, Any]],
     exported: ExportedEpoch,
     again: bool = False,
+    teachers: Sequence[Mapping[str, Any]] = (),
 ) -> Exports:
     """Exports every deliverable to `<export_dir>/<run>/<its name>/<version>/`.
 
@@ -140,6 +142,7 @@ def export_all(
         rows: the record of its epochs.
         exported: the epoch whose weights these are.
         again: write a version in any case.
+        teachers: what the run says of those that taught it.
     """
     config = data.config
     paths: dict[str, Path] = {}
@@ -153,8 +156,9 @@ def export_all(
             key: result[key] for key in ("last", "best_accuracy", "best_epoch", "exported") if key in result
         }
         card = _card(config, facts=data.facts(), accuracy=accuracy, exported=exported)
+        card |= {"teachers": _finite_in(teachers)} if teachers else {}
         try:
-            there = None if again else exported_at(run_folder / name, exported.step, config)
+            there = None if again else exported_at(run_folder / name, exported.step, config, teachers)
             paths[name] = there or export.export_network(network, run_folder / name, **given, card=card)
         except Exception as error:  # whatever it is, the other networks and the results are to be kept
             failures[name] = _one_line(error)
@@ -187,6 +191,10 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _finite_in(facts: Sequence[Mapping[str, Any]]) -> list[Any]:
+    return [_finite(one) for one in facts]
+
+
 def _one_line(error: Exception) -> str:
     text = first_line(error)
     expected = isinstance(error, export.ExportError | OSError | ValueError)
@@ -199,7 +207,7 @@ def later_command(config: RunConfig) -> str:
     return shlex.join([*words("export"), f"--run={config.run_name}", *runs_dir])
 
 
-def exported_at(folder: Path, step: int, config: RunConfig) -> Path | None:
+def exported_at(folder: Path, step: int, config: RunConfig, teachers: Sequence[Mapping[str, Any]] = ()) -> Path | None:
     """The newest version of a network that was exported at `step` of the training that `config` describes.
 
     None too where that version does otherwise with images that cannot be read than `config` says: the newest is served.
@@ -215,7 +223,8 @@ def exported_at(folder: Path, step: int, config: RunConfig) -> Path | None:
             if card.get("step") != step or "flags" not in card:
                 continue
             # Another training may have had the same name and length, its run folder being gone.
-            if not differences(card["flags"], config.to_dict()):
+            taught = not other_teachers(card.get("teachers", ()), teachers)
+            if taught and not differences(card["flags"], config.to_dict()):
                 # Exports from before there was a choice fail for a bad image.
                 bad_images = card.get("reading", {}).get("bad_images", "fail")
                 return version if bad_images == config.export_bad_images else None

@@ -18,7 +18,7 @@ from tfdistill.runs.best_epoch import KEY, ExportedEpoch, best_of, deliverable_o
 from tfdistill.runs.building import build_distiller, build_networks
 from tfdistill.runs.data import RunData
 from tfdistill.runs.folder import RunFolder, read_config
-from tfdistill.runs.identity import misfit
+from tfdistill.runs.identity import TEACHERS, misfit
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +30,14 @@ class Trained:
         networks: what it delivers, with the weights of `epoch`.
         epoch: the epoch whose weights these are.
         rows: the record of the epochs until then.
+        teachers: what is known of those that taught it, as `identity` has it.
     """
 
     data: RunData
     networks: list[keras.Model]
     epoch: ExportedEpoch
     rows: Sequence[Mapping[str, Any]]
+    teachers: Sequence[Mapping[str, Any]] = ()
 
     @property
     def step(self) -> int:
@@ -43,7 +45,7 @@ class Trained:
         return self.epoch.step
 
 
-def load_trained(folder: RunFolder, export_epoch: str = "") -> Trained:
+def load_trained(folder: RunFolder, export_epoch: str = "", *, like: RunData | None = None) -> Trained:
     """Builds the networks of a run and gives them the weights of its newest whole checkpoint.
 
     No lock is taken and nothing is written, so that the run may be training meanwhile. Optimizers are not built, nor
@@ -52,6 +54,7 @@ def load_trained(folder: RunFolder, export_epoch: str = "") -> Trained:
     Args:
         folder: the run's.
         export_epoch: "last" or "best"; the run's own --export_epoch if empty. The flags in `data` say it too.
+        like: data that is there already, which serves where the run's is the same.
 
     Raises:
         ValueError: there is no checkpoint yet, none is whole, it keeps no best epoch, or the run's data is not there.
@@ -61,7 +64,7 @@ def load_trained(folder: RunFolder, export_epoch: str = "") -> Trained:
         config = dataclasses.replace(own, export_epoch=export_epoch)
     _require_checkpoint(folder)
     runtime.set_precision(config.precision)
-    data = RunData.read(config)
+    data = RunData(config, like.dataset) if like and like.is_read_as(config) else RunData.read(config)
     if METHODS[config.method].rebuilds_networks:
         distiller = build_distiller(data, tf.distribute.get_strategy())
         networks = list(distiller.deliverables().values())
@@ -81,7 +84,7 @@ def load_trained(folder: RunFolder, export_epoch: str = "") -> Trained:
             raise ValueError(f"export_epoch: {folder.path} keeps no best epoch: {kept}")
     checkpoints.assign(state, {name: array for name, array in arrays.items() if name.startswith(owners)})
     rows = found.metadata["rows"]
-    return Trained(data, networks, ExportedEpoch.of(rows, found.step, best), rows)
+    return Trained(data, networks, ExportedEpoch.of(rows, found.step, best), rows, found.metadata.get(TEACHERS, ()))
 
 
 def newest_checkpoint(
