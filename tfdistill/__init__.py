@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         add_transfers,
     )
     from tfdistill.runs.teachers import teacher
-    from tfdistill.transfers import KD, TRANSFERS, Transfer
+    from tfdistill.transfers import KD, TRANSFERS, MapDistance, Transfer
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 
@@ -57,6 +57,7 @@ __all__ = [
     "Distillation",
     "Distiller",
     "EnsembleKD",
+    "MapDistance",
     "Mutual",
     "Supervised",
     "Transfer",

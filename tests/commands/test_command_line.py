@@ -144,13 +144,13 @@ def test_transfers_are_added_by_name_with_flags_of_their_own():
     ("arguments", "message"),
     [
         (["--kd.weight=2"], "kd.weight: belongs to --also=kd, which is not given; add it, or leave this out"),
-        (["--also=kdd"], "also: 'kdd' is none of kd; nearest: kd"),
+        (["--also=kdd"], f"also: 'kdd' is none of {', '.join(TRANSFERS)}; nearest: kd"),
         (["--also=kd,kd"], "also: 'kd,kd' has a transfer twice"),
         (["--also=kd", "--kd.temperature=0"], "kd.temperature: must be a number in 0.001..1,000, not 0"),
     ],
 )
 def test_a_transfers_flags_are_refused_by_name(arguments, message):
-    assert refusal("--method=dml", *arguments).startswith(message[:40])
+    assert refusal("--method=dml", *arguments) == message
 
 
 def test_two_sets_of_flags_know_nothing_of_each_other():

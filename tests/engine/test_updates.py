@@ -55,6 +55,20 @@ def test_alternating_is_a_round_per_update_in_order():
     assert [update.name for update in Phase(rounds).updates()] == ["a", "b"]
 
 
+@pytest.mark.parametrize(("order", "rounds"), [(joint, 1), (alternating, 2)])
+def test_what_parts_share_is_computed_once_a_round_and_joins_the_taps(order, rounds):
+    parts = [(part(name, dense(name))[0], lambda batch, taps, name=name: {name: taps["sum"]}) for name in ("a", "b")]
+    called = []
+
+    def shared(batch, taps):
+        called.append(taps)
+        return {"sum": taps["a"] + taps["b"]}
+
+    terms = [one.losses({}, {"a": 1, "b": 2}) for one in order(parts, shared)]
+    assert len(called) == rounds and all(taps == {"a": 1, "b": 2} for taps in called)
+    assert {name: own for one in terms for name, own in one.items()} == {"a": {"a": 3}, "b": {"b": 3}}
+
+
 def test_orders_by_name():
     parts = [part("a", dense("a")), part("b", dense("b"))]
     assert (len(rounds_in_order("joint", parts)), len(rounds_in_order("alternating", parts))) == (1, 2)

@@ -17,7 +17,7 @@ def matched(tiny, learner, source):
     images = tiny.batch()["images"]
     taps = {network.name: network(images) for network in (learner, source)}
     matching = match(learner, source, seeds=LayerSeeds(0))
-    return matching, taps, matching.maps(taps, call)
+    return matching, taps, matching.maps(taps["learner"], taps["source"], call)
 
 
 def test_maps_of_one_shape_stay_as_they_are(tiny):

@@ -61,8 +61,8 @@ def test_five_steps_are_the_equation(tiny, case, distance, weight, logit_weight,
     settings = {"weight": weight, "logit_weight": logit_weight, "temperature": temperature}
     distiller = Alignment(networks, distance=distance, seed=3, **settings)
     weights = [tiny.weights_of(network) for network in networks]
-    matchings = distiller.matchings
-    transfers = {k: tiny.weights_of(one.transfer) for k, one in enumerate(matchings) if one.transfer}
+    layers = {int(name.removesuffix("_transfer")): model for name, model in distiller.helpers.items()}
+    transfers = {k: tiny.weights_of(one) for k, one in layers.items()}
     assert list(transfers) == [k for k, own in enumerate(case["channels"]) if own != case["channels"][k - 1]]
     order = {"l1": 1, "l2": 2}[distance]
     expected = transcription(tiny, case, weights, transfers, tiny.batch(), order=order, **settings)
@@ -70,7 +70,7 @@ def test_five_steps_are_the_equation(tiny, case, distance, weight, logit_weight,
     for network, one in zip(networks, weights, strict=True):
         tiny.assert_weights(network, one)
     for k, one in transfers.items():
-        tiny.assert_weights(matchings[k].transfer, one)
+        tiny.assert_weights(layers[k], one)
     for name, value in expected.items():
         if logit_weight or not name.endswith("mutual"):
             np.testing.assert_allclose(logs[name], value, rtol=1e-4, err_msg=name)
@@ -84,7 +84,9 @@ def terms_of(tiny, distiller):
 def test_two_networks_learn_from_each_other(tiny):
     one, other = tiny.network("one"), tiny.network("other", seed=1)
     distiller = Alignment([one, other], logit_weight=1.0)
-    assert [(m.learner, m.source) for m in distiller.matchings] == [("one", "other"), ("other", "one")]
+    taught = [(course.transfer.name, course.learner, course.sources) for course in distiller.courses]
+    pairs = [(one, (other,)), (other, (one,))]
+    assert taught == [(name, *pair) for name in ("distance", "mutual") for pair in pairs]
     assert distiller.helpers == {}
     terms = terms_of(tiny, distiller)
     np.testing.assert_array_equal(terms["one"]["distance"], terms["other"]["distance"])

@@ -67,23 +67,22 @@ def pair(tiny):
     return [tiny.network("0", channels=6, seed=1), tiny.network("1", channels=4, pooling=2, seed=2)]
 
 
-def coders(lesson):
-    return {"encoder": lesson.encoder, "decoder": lesson.decoder, **lesson.encoders}
+def coders(distiller, learner, source):
+    """By their parts, what the learner learns from the source with."""
+    begins = f"{learner}_from_{source}_"
+    return {name.removeprefix(begins): one for name, one in distiller.helpers.items() if name.startswith(begins)}
 
 
 def test_five_steps_are_the_equations(tiny):
     networks = pair(tiny)
     distiller = IEDML(networks, seed=5)
-    lessons = [
-        {name: tiny.weights_of(model) for name, model in coders(distiller.lessons[network.name][0]).items()}
-        for network in networks
-    ]
+    lessons = [{name: tiny.weights_of(model) for name, model in coders(distiller, k, 1 - k).items()} for k in range(2)]
     weights = [tiny.weights_of(network) for network in networks]
     expected = transcription(tiny, weights, lessons, tiny.batch())
     logs = tiny.train(distiller, STEPS, tiny.batch())
     for k, network in enumerate(networks):
         tiny.assert_weights(network, weights[k])
-        for name, model in coders(distiller.lessons[network.name][0]).items():
+        for name, model in coders(distiller, k, 1 - k).items():
             tiny.assert_weights(model, lessons[k][name])
     for name, value in expected.items():
         np.testing.assert_allclose(logs[name], value, rtol=1e-3, err_msg=name)
@@ -143,12 +142,12 @@ def test_a_part_without_channels_has_no_term_and_no_encoder(tiny, share, absent)
         assert set(this_round.losses(tiny.batch(), taps)[update.name]) == set(update.terms)
     assert len(distiller.helpers) == 6
     assert not [name for name in distiller.helpers if name.endswith(absent)]
-    (whole,) = distiller.lessons["0"][0].encoders.values()
+    whole = distiller.helpers[f"0_from_1_{present.pop()}"]
     assert sorted(whole.get_layer("selection").first_indices) == list(range(6))
 
 
 def indices(distiller, name, part):
-    return distiller.lessons[name][0].encoders[part].get_layer("selection").indices
+    return distiller.helpers[f"{name}_from_{1 - int(name)}_{part}"].get_layer("selection").indices
 
 
 def test_the_random_split_is_a_function_of_the_seed_and_part_of_the_state(tiny):
@@ -173,26 +172,25 @@ def test_the_share_is_rounded_down(tiny):
 
 
 def test_factors_have_half_the_channels_of_the_narrower_map_unless_told(tiny):
-    assert IEDML(pair(tiny)).lessons["0"][0].encoder.output.shape == (None, SIZE, SIZE, 2)
-    told = IEDML(pair(tiny), factor_channels=5).lessons["1"][0]
-    assert {model.output.shape[-1] for model in (told.encoder, *told.encoders.values())} == {5}
-    assert told.decoder.output.shape == (None, SIZE, SIZE, 6)
+    assert coders(IEDML(pair(tiny)), 0, 1)["encoder"].output.shape == (None, SIZE, SIZE, 2)
+    told = coders(IEDML(pair(tiny), factor_channels=5), 1, 0)
+    assert told.pop("decoder").output.shape == (None, SIZE, SIZE, 6)
+    assert {model.output.shape[-1] for model in told.values()} == {5}
 
 
 def test_three_networks_average_over_their_peers(tiny):
     networks = [*pair(tiny), tiny.network("2", seed=4)]
     distiller = IEDML(networks)
     taps = distiller(tiny.batch()["images"])
-    lessons = distiller.lessons["0"]
-    assert [lesson.source for lesson in lessons] == ["1", "2"]
+    course = distiller.courses[0]
+    assert course.learner is networks[0] and list(course.lessons) == ["1", "2"]
     assert len(distiller.helpers) == 3 * 2 * 4
     together = distiller.phase.rounds[0].losses(tiny.batch(), taps)["0"]
     each = []
-    for lesson in list(lessons):
-        distiller.lessons["0"] = [lesson]
-        each.append(distiller.phase.rounds[0].losses(tiny.batch(), taps)["0"])
-    for name, value in together.items():
-        np.testing.assert_allclose(value, (each[0][name] + each[1][name]) / 2, rtol=1e-4, atol=1e-6, err_msg=name)
+    for source, lesson in course.lessons.items():
+        each.append(lesson.terms(tiny.batch(), taps["0"], taps[source], distiller.call_model))
+    for name, value in each[0].items():
+        np.testing.assert_allclose(together[name], (value + each[1][name]) / 2, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("metric", ["l1", "l2", "cosine", "partial_l2", "l1_cka"])

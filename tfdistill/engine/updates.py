@@ -173,29 +173,33 @@ def _without_idle(one: Round) -> Round | None:
 
 
 Part = tuple[Update, Callable[[Batch, Mapping[str, Taps]], Terms]]
+"""A line of a method's table: an update, and what gives its terms from the batch and the taps."""
+Shared = Callable[[Batch, Mapping[str, Taps]], Mapping[str, Taps]]
+"""What several parts of a round read besides the taps, by names of its own: computed once a round."""
 
 
-def joint(parts: Sequence[Part]) -> tuple[Round, ...]:
+def joint(parts: Sequence[Part], shared: Shared | None = None) -> tuple[Round, ...]:
     """One round: every update's terms, and its gradients, come from the same forward pass."""
 
     def losses(batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Terms]:
-        return {update.name: terms(batch, taps) for update, terms in parts}
+        seen = {**taps, **shared(batch, taps)} if shared else taps
+        return {update.name: terms(batch, seen) for update, terms in parts}
 
     return (Round(losses, tuple(update for update, _ in parts)),)
 
 
-def alternating(parts: Sequence[Part]) -> tuple[Round, ...]:
+def alternating(parts: Sequence[Part], shared: Shared | None = None) -> tuple[Round, ...]:
     """A round per update: each sees what the updates before it have changed, as on a fresh forward pass."""
-    return tuple(this_round for part in parts for this_round in joint([part]))
+    return tuple(this_round for part in parts for this_round in joint([part], shared))
 
 
 ORDERS = {"alternating": alternating, "joint": joint}
 
 
-def rounds_in_order(order: str, parts: Sequence[Part]) -> tuple[Round, ...]:
+def rounds_in_order(order: str, parts: Sequence[Part], shared: Shared | None = None) -> tuple[Round, ...]:
     """The rounds of `parts`, updated in turn ("alternating") or together ("joint").
 
     Raises:
         ValueError: another order.
     """
-    return choose("update", order, ORDERS)(parts)
+    return choose("update", order, ORDERS)(parts, shared)

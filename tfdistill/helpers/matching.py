@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -13,7 +11,7 @@ from tfdistill.helpers import factors
 from tfdistill.networks import initialization, layers
 from tfdistill.networks.convolutions import Conv2D
 from tfdistill.networks.taps import features_of
-from tfdistill.taps import Taps
+from tfdistill.taps import CallModel, Taps
 
 
 @dataclass(frozen=True)
@@ -21,37 +19,34 @@ class Matching:
     """How the feature map of one network meets that of the network it learns from.
 
     Attributes:
-        learner: name of the network that learns.
-        source: name of the network it learns from.
         shape: (height, width, channels) that both have in the end.
         transfer: takes the learner's map to the source's channels; `None` where both have as many.
     """
 
-    learner: str
-    source: str
     shape: tuple[int, int, int]
     transfer: keras.Model | None
 
-    def maps(self, taps: Mapping[str, Taps], forward: Callable[[keras.Model, Any], Any]) -> tuple[tf.Tensor, tf.Tensor]:
-        """The learner's and the source's last feature map, both `[batch, *shape]`; `forward` calls the transfer layer.
+    def maps(self, own: Taps, source: Taps, call: CallModel) -> tuple[tf.Tensor, tf.Tensor]:
+        """The learner's and the source's last feature map, both `[batch, *shape]`; `call` calls the transfer layer.
 
         The larger is average-pooled to the smaller before anything else.
         """
-        own, peer = (factors.pooled(taps[name]["features"], self.shape[:2]) for name in (self.learner, self.source))
-        return own if self.transfer is None else forward(self.transfer, own), peer
+        matched, target = (factors.pooled(taps["features"], self.shape[:2]) for taps in (own, source))
+        return matched if self.transfer is None else call(self.transfer, matched), target
 
     def helpers(self) -> tuple[keras.Model, ...]:
         """The transfer layer, if there is one."""
         return () if self.transfer is None else (self.transfer,)
 
 
-def match(learner: keras.Model, source: keras.Model, *, seeds: initialization.LayerSeeds) -> Matching:
+def match(learner: keras.Model, source: keras.Model, *, seeds: initialization.LayerSeeds, prefix: str = "") -> Matching:
     """Makes the last feature maps of two networks comparable, in the source's channels.
 
     Args:
-        learner: the network that learns; the transfer layer is named after it.
+        learner: the network that learns.
         source: the network it learns from.
         seeds: one seed per weight of the transfer layer.
+        prefix: how the name of the transfer layer begins; with the learner's name if empty.
 
     Raises:
         ValueError: a network without "features", or sizes of which one is no multiple of the other.
@@ -65,8 +60,8 @@ def match(learner: keras.Model, source: keras.Model, *, seeds: initialization.La
     size = factors.smaller(own, peer)
     transfer = None
     if own[-1] != peer[-1]:
-        transfer = transfer_layer((*size, own[-1]), peer[-1], name=f"{learner.name}_transfer", seeds=seeds)
-    return Matching(learner.name, source.name, (*size, peer[-1]), transfer)
+        transfer = transfer_layer((*size, own[-1]), peer[-1], name=f"{prefix or learner.name}_transfer", seeds=seeds)
+    return Matching((*size, peer[-1]), transfer)
 
 
 def transfer_layer(

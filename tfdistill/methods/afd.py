@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -11,7 +12,7 @@ import tensorflow as tf
 from tfdistill import losses
 from tfdistill.bounds import Number
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import Phase, Round, Update
+from tfdistill.engine.updates import Part, Phase, Update, joint
 from tfdistill.helpers import discriminators
 from tfdistill.helpers.matching import Matching, match
 from tfdistill.methods.arguments import (
@@ -93,6 +94,7 @@ class AFD(Distiller):
         self.temperature, self.logit_weight = temperature, logit_weight
         self.feature_settings = _adam(feature_learning_rate, feature_weight_decay, feature_milestones)
         self.feature_groups = choose("adversarial", adversarial, FEATURE_GROUPS)
+        self.by_name = {network.name: network for network in networks}
         self.sources = {learner.name: source.name for learner, source in cycle(networks)}
         self.extractors: dict[str, keras.Model] = {}
         self.matchings: dict[str, Matching] = {}
@@ -117,47 +119,52 @@ class AFD(Distiller):
         return {**super().recipe(networks), **dict.fromkeys(self.feature_groups, features)}
 
     def phases(self) -> tuple[Phase, ...]:
-        logit_weights = {self.task.loss_name: 1.0}
+        weights = {self.task.loss_name: 1.0}
         if self.logit_weight:
-            logit_weights["mutual"] = self.logit_weight * self.temperature**2
-        updates = [Update(network.name, (network,), logit_weights) for network in self.networks]
+            weights["mutual"] = self.logit_weight * self.temperature**2
+        parts: list[Part] = []
+        for learner, source in self.sources.items():
+            update = Update(learner, (self.by_name[learner],), weights)
+            parts.append((update, functools.partial(self._logit_terms, learner, source)))
         for name, extractor in self.extractors.items():
             if name in self.matchings:
-                models, terms = (extractor, *self.matchings[name].helpers()), {"adversarial": 1.0}
+                models, adversarial = (extractor, *self.matchings[name].helpers()), {"adversarial": 1.0}
+                update = Update(f"{name}_features", models, adversarial, group="features")
+                parts.append((update, functools.partial(self._adversarial_terms, name)))
             else:
-                models, terms = (extractor,), {"mean_activation": 0.0}
-            updates.append(Update(f"{name}_features", models, terms, group="features"))
-        for one in self.discriminators.values():
-            updates.append(Update(one.name, (one,), {"discrimination": 1.0}, group="discriminators"))
-        return (Phase((Round(self._round_losses, tuple(updates)),)),)
-
-    def _round_losses(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Terms]:
-        terms: dict[str, Terms] = {}
-        for learner, source in self.sources.items():
-            terms[learner] = self._logit_terms(batch, taps[learner], taps[source])
-            if learner in self.discriminators:
-                terms |= self._adversarial_terms(learner, taps)
-            elif learner in self.extractors:
                 # Weighted 0: it gives every weight of the extractor a gradient of exactly zero for Adam to add the
                 # decay to, without a discriminator, and its value shows in the logs what the decay does to the maps.
-                terms[f"{learner}_features"] = {"mean_activation": _mean_activation(taps[learner]["features"])}
-        return terms
+                update = Update(f"{name}_features", (extractor,), {"mean_activation": 0.0}, group="features")
+                parts.append((update, functools.partial(_mean_activation_terms, name)))
+        for name, discriminator in self.discriminators.items():
+            update = Update(discriminator.name, (discriminator,), {"discrimination": 1.0}, group="discriminators")
+            parts.append((update, functools.partial(self._discrimination_terms, name)))
+        return (Phase(joint(parts, self._verdicts)),)
 
-    def _logit_terms(self, batch: Batch, own: Taps, peer: Taps) -> Terms:
+    def _logit_terms(self, learner: str, source: str, batch: Batch, taps: Mapping[str, Taps]) -> Terms:
+        own, peer = taps[learner], taps[source]
         terms = {self.task.loss_name: self.task.loss(batch, own)}
         if self.logit_weight:
             terms["mutual"] = losses.kl_divergence(peer["logits"], own["logits"], self.temperature)
         return terms
 
-    def _adversarial_terms(self, learner: str, taps: Mapping[str, Taps]) -> dict[str, Terms]:
-        own, peer = self.matchings[learner].maps(taps, self.call_model)
-        discriminator = self.discriminators[learner]
-        # One call on the fake serves both losses: who moves is decided by the updates, which own different models.
-        real, fake = self.call_model(discriminator, peer), self.call_model(discriminator, own)
-        return {
-            f"{learner}_features": {"adversarial": losses.generator_loss(fake)},
-            discriminator.name: {"discrimination": losses.discriminator_loss(real, fake)},
-        }
+    def _verdicts(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Taps]:
+        """What every discriminator makes of its network's map, "fake", and of the source's, "real"."""
+        verdicts: dict[str, Taps] = {}
+        for learner, discriminator in self.discriminators.items():
+            own, peer = self.matchings[learner].maps(taps[learner], taps[self.sources[learner]], self.call_model)
+            real, fake = self.call_model(discriminator, peer), self.call_model(discriminator, own)
+            verdicts[discriminator.name] = {"real": real, "fake": fake}
+        return verdicts
+
+    # One call on the fake serves both losses: who moves is decided by the updates, which own different models.
+
+    def _adversarial_terms(self, learner: str, batch: Batch, taps: Mapping[str, Taps]) -> Terms:
+        return {"adversarial": losses.generator_loss(taps[self.discriminators[learner].name]["fake"])}
+
+    def _discrimination_terms(self, learner: str, batch: Batch, taps: Mapping[str, Taps]) -> Terms:
+        verdict = taps[self.discriminators[learner].name]
+        return {"discrimination": losses.discriminator_loss(verdict["real"], verdict["fake"])}
 
 
 # What `adversarial` chooses: the groups of updates besides the networks'.
@@ -190,5 +197,5 @@ def _adam(learning_rate: float, weight_decay: float, milestones: tuple[float, ..
         raise error.renamed(f"feature_{error.argument}") from None
 
 
-def _mean_activation(features: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(tf.cast(features, tf.float32), axis=[1, 2, 3])
+def _mean_activation_terms(name: str, batch: Batch, taps: Mapping[str, Taps]) -> Terms:
+    return {"mean_activation": tf.reduce_mean(tf.cast(taps[name]["features"], tf.float32), axis=[1, 2, 3])}

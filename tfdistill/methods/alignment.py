@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import keras
 
-from tfdistill import losses
-from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import Phase, Round, Update
-from tfdistill.helpers.matching import match
-from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, require_peers
-from tfdistill.networks import initialization
-from tfdistill.taps import Batch, Taps, Terms
+from tfdistill.methods.arguments import Temperature, TermWeight, checked, require_peers
+from tfdistill.methods.labels_and_transfers import LabelsAndTransfers
 from tfdistill.tasks import Classification
 from tfdistill.topology import cycle
+from tfdistill.transfers import KD, MapDistance, Transfer
 
-ORDERS_OF_DISTANCE = {"l1": 1, "l2": 2}
 
-
-class Alignment(Distiller):
+class Alignment(LabelsAndTransfers):
     """Networks learn to have each other's feature maps, example by example.
 
     `L_k = CE(y, z_k) + weight · mean |f_k − f_j| + logit_weight · T² · KL(p_j(T) ‖ p_k(T))`, where network k learns
@@ -61,31 +55,8 @@ class Alignment(Distiller):
     ) -> None:
         super().__init__(networks, task=task)
         require_peers(networks)
-        self.order = choose("distance", distance, ORDERS_OF_DISTANCE)
-        self.weight, self.logit_weight, self.temperature = weight, logit_weight, temperature
-        seeds = initialization.LayerSeeds(seed)
-        self.matchings = [match(learner, source, seeds=seeds) for learner, source in cycle(networks)]
-        self.helpers |= {helper.name: helper for matching in self.matchings for helper in matching.helpers()}
-
-    def phases(self) -> tuple[Phase, ...]:
-        weights = {self.task.loss_name: 1.0, "distance": self.weight}
-        if self.logit_weight:
-            weights["mutual"] = self.logit_weight * self.temperature**2
-        updates = tuple(
-            Update(network.name, (network, *matching.helpers()), weights)
-            for network, matching in zip(self.networks, self.matchings, strict=True)
-        )
-        return (Phase((Round(self._round_losses, updates),)),)
-
-    def _round_losses(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Terms]:
-        terms: dict[str, Terms] = {}
-        for matching in self.matchings:
-            own, peer = taps[matching.learner], taps[matching.source]
-            named = {
-                self.task.loss_name: self.task.loss(batch, own),
-                "distance": losses.distance(*matching.maps(taps, self.call_model), self.order),
-            }
-            if self.logit_weight:
-                named["mutual"] = losses.kl_divergence(peer["logits"], own["logits"], self.temperature)
-            terms[matching.learner] = named
-        return terms
+        transfers: list[Transfer] = [MapDistance(distance=distance, weight=weight, name="distance")]
+        if logit_weight:
+            transfers.append(KD(temperature=temperature, weight=logit_weight, name="mutual"))
+        in_cycle = [(learner, [source]) for learner, source in cycle(networks)]
+        self.take(transfers, in_cycle, seed=seed, prefix=lambda transfer, learner, source: learner.name)

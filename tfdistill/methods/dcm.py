@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import Phase, Round, Update
+from tfdistill.engine.updates import Phase, Update, rounds_in_order
 from tfdistill.helpers.auxiliary_heads import PLACES, auxiliary_heads
 from tfdistill.methods.arguments import ArgumentError, Order, Temperature, TermWeight, checked, choose, require_peers
 from tfdistill.networks import initialization
@@ -115,32 +115,33 @@ class DCM(Distiller):
         self.helpers |= {head.model.name: head.model for own in self.heads.values() for head in own.values()}
 
     def phases(self) -> tuple[Phase, ...]:
-        updates = [
-            Update(one.name, (one, *(head.model for head in self.heads[one.name].values())), self.term_weights)
-            for one in self.networks
-        ]
-        updates = [update for update in updates if update.variables()]
-        turns = [updates] if self.update == "joint" else [[update] for update in updates]
-        rounds = [
-            Round(functools.partial(self._losses_of_round, [one.name for one in turn]), tuple(turn)) for turn in turns
-        ]
-        return (Phase(tuple(rounds)),)
+        parts = []
+        for one in self.networks:
+            models = (one, *(head.model for head in self.heads[one.name].values()))
+            update = Update(one.name, models, self.term_weights)
+            parts.append((update, functools.partial(self._terms, one.name)))
+        return (Phase(rounds_in_order(self.update, parts, self._classifiers)),)
 
-    def _losses_of_round(self, learners: Sequence[str], batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Terms]:
-        # The heads run here, once a round, and not in `call_networks`, which evaluation calls too.
-        outputs = {
-            name: {FINAL: taps[name]}
-            | {place: self.call_model(head.model, taps[name][head.tap]) for place, head in own.items()}
-            for name, own in self.heads.items()
-        }
-        predictions = {name: self._log_probabilities(own) for name, own in outputs.items()} if self.soft_terms else {}
-        return {
-            learner: {**self._supervised(batch, outputs[learner]), **self._mutual(learner, predictions)}
-            for learner in learners
-        }
+    def _classifiers(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Taps]:
+        """What every auxiliary classifier gives, as "NETWORK/PLACE", and every network's predictions, stacked.
 
-    def _supervised(self, batch: Batch, outputs: Mapping[str, Taps]) -> Terms:
-        final, *heads = (self.task.loss(batch, one) for one in outputs.values())
+        The heads run here, once a round, and not in `call_networks`, which evaluation calls too.
+        """
+        found: dict[str, Taps] = {f"{name}/{FINAL}": taps[name] for name in self.heads}
+        for name, own in self.heads.items():
+            found |= {
+                f"{name}/{place}": self.call_model(head.model, taps[name][head.tap]) for place, head in own.items()
+            }
+        if self.soft_terms:
+            found["predictions"] = {name: self._log_probabilities(name, found) for name in self.heads}
+        return found
+
+    def _terms(self, learner: str, batch: Batch, taps: Mapping[str, Taps]) -> Terms:
+        own = [taps[f"{learner}/{place}"] for place in (FINAL, *self.heads[learner])]
+        return {**self._supervised(batch, own), **self._mutual(learner, taps.get("predictions", {}))}
+
+    def _supervised(self, batch: Batch, outputs: Sequence[Taps]) -> Terms:
+        final, *heads = (self.task.loss(batch, one) for one in outputs)
         return {self.task.loss_name: final} | ({"deep_supervision": tf.add_n(heads)} if heads else {})
 
     def _mutual(self, learner: str, predictions: Mapping[str, tf.Tensor]) -> Terms:
@@ -150,9 +151,9 @@ class DCM(Distiller):
             for name, term in self.soft_terms.items()
         }
 
-    def _log_probabilities(self, outputs: Mapping[str, Taps]) -> tf.Tensor:
+    def _log_probabilities(self, network: str, outputs: Mapping[str, Taps]) -> tf.Tensor:
         """`[classifiers, batch, classes]`, of the classifiers that are compared."""
-        logits = tf.stack([tf.cast(outputs[place]["logits"], tf.float32) for place in self.compared])
+        logits = tf.stack([tf.cast(outputs[f"{network}/{place}"]["logits"], tf.float32) for place in self.compared])
         return tf.nn.log_softmax(logits / self.temperature)
 
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import keras
-import tensorflow as tf
 
-from tfdistill import losses
-from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import Phase, Update, rounds_in_order
 from tfdistill.methods.arguments import Order, Temperature, TermWeight, checked, require_peers
-from tfdistill.taps import Batch, Taps, Terms
+from tfdistill.methods.labels_and_transfers import LabelsAndTransfers
 from tfdistill.tasks import Classification
 from tfdistill.topology import all_pairs
+from tfdistill.transfers import KD
 
 
-class DML(Distiller):
+class DML(LabelsAndTransfers):
     """Networks learn from the labels and from each other's predictions.
 
     `L_k = CE(y, z_k) + weight · T² / (K−1) · Σ_{j≠k} KL(p_j(T) ‖ p_k(T))`. The target `p_j` is a constant for
@@ -53,17 +49,5 @@ class DML(Distiller):
     ) -> None:
         super().__init__(networks, task=task)
         require_peers(networks)
-        self.weight, self.temperature, self.update = weight, temperature, update
-
-    def phases(self) -> tuple[Phase, ...]:
-        weights = {self.task.loss_name: 1.0, "mutual": self.weight * self.temperature**2}
-        parts = []
-        for learner, sources in all_pairs(self.networks):
-            update = Update(learner.name, (learner,), weights)
-            parts.append((update, functools.partial(self._terms, learner.name, [peer.name for peer in sources])))
-        return (Phase(rounds_in_order(self.update, parts)),)
-
-    def _terms(self, learner: str, sources: Sequence[str], batch: Batch, taps: Mapping[str, Taps]) -> Terms:
-        own = taps[learner]
-        mutual = [losses.kl_divergence(taps[peer]["logits"], own["logits"], self.temperature) for peer in sources]
-        return {self.task.loss_name: self.task.loss(batch, own), "mutual": tf.add_n(mutual) / len(mutual)}
+        self.order = update
+        self.take([KD(temperature=temperature, weight=weight, name="mutual")], all_pairs(networks))

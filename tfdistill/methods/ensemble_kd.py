@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import Phase, Round, Update
+from tfdistill.engine.updates import Phase, Update, joint
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, require_peers
 from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
@@ -54,15 +55,18 @@ class EnsembleKD(Distiller):
 
     def phases(self) -> tuple[Phase, ...]:
         weights = {self.task.loss_name: 1.0, "distillation": self.weight * self.temperature**2}
-        updates = tuple(Update(network.name, (network,), weights) for network in self.networks)
-        return (Phase((Round(self._round_losses, updates),)),)
+        parts = [
+            (Update(network.name, (network,), weights), functools.partial(self._terms, network.name))
+            for network in self.networks
+        ]
+        return (Phase(joint(parts, self._teacher)),)
 
-    def _round_losses(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Terms]:
-        target = tf.stop_gradient(self.ensemble(taps)["logits"])
-        return {network.name: self._terms(batch, taps[network.name], target) for network in self.networks}
+    def _teacher(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Taps]:
+        return {"teacher": {"logits": tf.stop_gradient(self.ensemble(taps)["logits"])}}
 
-    def _terms(self, batch: Batch, own: Taps, target: tf.Tensor) -> Terms:
+    def _terms(self, learner: str, batch: Batch, taps: Mapping[str, Taps]) -> Terms:
+        own, teacher = taps[learner], taps["teacher"]
         return {
             self.task.loss_name: self.task.loss(batch, own),
-            "distillation": losses.kl_divergence(target, own["logits"], self.temperature),
+            "distillation": losses.kl_divergence(teacher["logits"], own["logits"], self.temperature),
         }

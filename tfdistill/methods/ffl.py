@@ -13,7 +13,7 @@ from tfdistill import losses
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.ensembles import ensemble_model
 from tfdistill.engine.ramps import ramped
-from tfdistill.engine.updates import Phase, Round, Update
+from tfdistill.engine.updates import Phase, Update, joint
 from tfdistill.helpers.factors import smaller
 from tfdistill.helpers.shared_trunk import share_trunk
 from tfdistill.methods.arguments import ArgumentError, RampEpochs, Temperature, TermWeight, checked, require_peers
@@ -113,26 +113,31 @@ class FFL(Distiller):
     def phases(self) -> tuple[Phase, ...]:
         supervised, distilled = self.task.loss_name, ramped(self.weight * self.temperature**2, self.ramp_epochs)
         fused = {f"fused_{supervised}": 1.0, "fused_distillation": distilled}
-        updates = (
-            Update("networks", tuple(self.networks), {supervised: 1.0, "distillation": distilled, **fused}),
-            Update("fusion", (self.fusion,), fused, group="fusion"),
-        )
-        return (Phase((Round(self._round_losses, updates),)),)
+        networks = Update("networks", tuple(self.networks), {supervised: 1.0, "distillation": distilled, **fused})
+        fusion = Update("fusion", (self.fusion,), fused, group="fusion")
+        return (Phase(joint([(networks, self._networks_terms), (fusion, self._fusion_terms)], self._fused_terms)),)
 
-    def _round_losses(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Terms]:
-        own = [taps[network.name] for network in self.networks]
+    def _fused_terms(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Terms]:
+        """The two terms of the fused classifier, which both updates go down."""
         fused = self.ensemble(taps)
-        target = tf.stop_gradient(fused["logits"])
-        mean = tf.stop_gradient(self.task.ensemble(own)["logits"])
-        of_the_fused = {
+        mean = tf.stop_gradient(self.task.ensemble([taps[network.name] for network in self.networks])["logits"])
+        terms = {
             f"fused_{self.task.loss_name}": self.task.loss(batch, fused),
             "fused_distillation": losses.kl_divergence(mean, fused["logits"], self.temperature),
         }
-        of_the_networks = {
+        return {"fused_terms": terms}
+
+    def _fusion_terms(self, batch: Batch, taps: Mapping[str, Taps]) -> Terms:
+        return taps["fused_terms"]
+
+    def _networks_terms(self, batch: Batch, taps: Mapping[str, Taps]) -> Terms:
+        own = [taps[network.name] for network in self.networks]
+        target = tf.stop_gradient(self.ensemble(taps)["logits"])
+        return {
             self.task.loss_name: tf.add_n([self.task.loss(batch, one) for one in own]),
             "distillation": tf.add_n([losses.kl_divergence(target, one["logits"], self.temperature) for one in own]),
+            **taps["fused_terms"],
         }
-        return {"networks": {**of_the_networks, **of_the_fused}, "fusion": of_the_fused}
 
 
 def fusion_module(shapes: Sequence[tuple[int, int, int]], classes: int, *, seed: int) -> keras.Model:

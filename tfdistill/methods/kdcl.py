@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import Phase, Round, Update
+from tfdistill.engine.updates import Phase, Update, joint
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, require_peers
 from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Classification
@@ -71,18 +72,21 @@ class KDCL(Distiller):
 
     def phases(self) -> tuple[Phase, ...]:
         weights = {self.task.loss_name: 1.0, "distillation": self.weight * self.temperature**2}
-        updates = tuple(Update(network.name, (network,), weights) for network in self.networks)
-        return (Phase((Round(self._round_losses, updates),)),)
+        parts = [
+            (Update(network.name, (network,), weights), functools.partial(self._terms, network.name))
+            for network in self.networks
+        ]
+        return (Phase(joint(parts, self._teacher)),)
 
-    def _round_losses(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Terms]:
+    def _teacher(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Taps]:
         logits = tf.stack([tf.cast(taps[network.name]["logits"], tf.float32) for network in self.networks])
-        target = self.target(tf.stop_gradient(logits), batch["labels"])
-        return {network.name: self._terms(batch, taps[network.name], target) for network in self.networks}
+        return {"teacher": {"logits": self.target(tf.stop_gradient(logits), batch["labels"])}}
 
-    def _terms(self, batch: Batch, own: Taps, target: tf.Tensor) -> Terms:
+    def _terms(self, learner: str, batch: Batch, taps: Mapping[str, Taps]) -> Terms:
+        own, teacher = taps[learner], taps["teacher"]
         return {
             self.task.loss_name: self.task.loss(batch, own),
-            "distillation": losses.kl_divergence(target, own["logits"], self.temperature),
+            "distillation": losses.kl_divergence(teacher["logits"], own["logits"], self.temperature),
         }
 
 

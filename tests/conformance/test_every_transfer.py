@@ -1,0 +1,138 @@
+"""What every transfer must keep, from a teacher and between peers: an entry of TRANSFERS gets it for its line there.
+
+Learner and source differ in channels, so that what a transfer builds for such a pair is there. One traced graph serves
+all tests of a case. What holds for methods (XLA, replicas, the export itself) is held for `distillation` and `mutual`
+in `test_every_method.py`.
+"""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdistill.methods import Distillation, Mutual
+from tfdistill.optimizers import OptimizerSettings
+from tfdistill.runs import checkpoints
+from tfdistill.transfers import TRANSFERS
+
+STEPS, BATCH, CLASSES = 4, 8, 4
+# Without decay nothing but a gradient moves a weight.
+SETTINGS = OptimizerSettings(learning_rate=0.05, nesterov=True)
+# What a transfer cannot do without.
+ARGUMENTS: dict[str, dict] = {}
+
+
+def examples():
+    draw = np.random.default_rng(5)
+    images = draw.standard_normal((STEPS, BATCH, 8, 8, 3)).astype("float32")
+    return {"images": images, "labels": draw.integers(0, CLASSES, (STEPS, BATCH)).astype("int32")}
+
+
+class Case:
+    """A distiller of one transfer with its first state kept; `phase` is one of its phases, trained for an epoch."""
+
+    def __init__(self, transfer, role, tiny_network):
+        one, other = tiny_network("one", seed=1, channels=8), tiny_network("other", seed=20, channels=6)
+        made = TRANSFERS[transfer](**ARGUMENTS.get(transfer, {}))
+        self.teachers = [other] if role == "teacher" else []
+        self.distiller = Distillation(one, other, [made]) if self.teachers else Mutual([one, other], [made])
+        self.distiller.compile(dict.fromkeys(self.distiller.recipe(), SETTINGS), xla="off")
+        self.phases = range(len(self.distiller.plan))
+        self.distiller.prepare(steps_per_epoch=STEPS, epochs=self.begins(len(self.phases) - 1) + 1)
+        self.first = self.snapshot()
+
+    def begins(self, phase):
+        return sum(one.epochs for one in self.distiller.plan[:phase])
+
+    def snapshot(self):
+        return {name: np.array(one.numpy()) for name, one in self.distiller.state().items()}
+
+    def restore(self, arrays):
+        checkpoints.assign(self.distiller.state(), arrays)
+
+    def train(self, phase, steps=slice(None)):
+        data = tf.data.Dataset.from_tensor_slices({name: one[steps] for name, one in examples().items()})
+        epoch = self.begins(phase)
+        history = self.distiller.fit(data, initial_epoch=epoch, epochs=epoch + 1, verbose=0, shuffle=False).history
+        return {name: values[0] for name, values in history.items()}
+
+
+@pytest.fixture(
+    scope="module", params=[(name, role) for name in TRANSFERS for role in ("teacher", "peers")], ids="-".join
+)
+def case(request, tiny_network):
+    return Case(*request.param, tiny_network)
+
+
+def arrays_of(models):
+    return {id(one): np.array(one.numpy()) for model in models for one in model.variables}
+
+
+def without_metrics(state):
+    return {name: value for name, value in state.items() if not name.startswith("metrics/")}
+
+
+def test_one_step_moves_what_its_updates_own_and_no_bit_of_a_teacher(case):
+    case.restore(case.first)
+    distiller = case.distiller
+    models = [*distiller.networks, *distiller.helpers.values()]
+    for phase in case.phases:
+        owned = {id(one) for update in distiller.plan[phase].updates() for one in update.variables()}
+        before, taught = arrays_of(models), arrays_of(case.teachers)
+        case.train(phase, slice(1))
+        for model in models:
+            for one in model.trainable_variables:
+                moved = not np.array_equal(before[id(one)], one.numpy())
+                assert moved == (id(one) in owned), f"{distiller.plan[phase].name}: {model.name}/{one.path}"
+        after = arrays_of(case.teachers)
+        assert all(np.array_equal(value, after[key]) for key, value in taught.items())
+
+
+def test_what_it_builds_moves_in_some_phase(case):
+    for name, helper in case.distiller.helpers.items():
+        if helper.trainable_variables:
+            assert any(phase.moves(helper) for phase in case.distiller.plan), name
+
+
+def test_no_term_is_missing_or_zero(case):
+    case.restore(case.first)
+    for phase in case.phases:
+        logs = case.train(phase)
+        for update in case.distiller.plan[phase].updates():
+            for term in update.terms:
+                value = logs[f"{update.name}/{term}"]
+                assert np.isfinite(value) and value != 0, f"{update.name}/{term} is {value}"
+
+
+def test_training_two_and_two_steps_is_training_four_bit_for_bit(case):
+    """In every phase, from where the one before has ended."""
+    start = case.first
+    for phase in case.phases:
+        case.restore(start)
+        case.train(phase)
+        whole = case.snapshot()
+        case.restore(start)
+        case.train(phase, slice(2))
+        half = case.snapshot()
+        case.restore({name: value + np.ones_like(value) for name, value in half.items()})
+        case.restore(half)
+        case.train(phase, slice(2, None))
+        resumed = case.snapshot()
+        assert without_metrics(whole).keys() == without_metrics(resumed).keys()
+        assert all(np.array_equal(value, resumed[name]) for name, value in without_metrics(whole).items())
+        start = whole
+
+
+def test_what_is_delivered_is_a_bare_network(case, tiny_network):
+    delivered = case.distiller.deliverables()
+    assert list(delivered) == [network.name for network in case.distiller.networks]
+    helpers = {id(one) for helper in case.distiller.helpers.values() for one in helper.variables}
+    for name, network in delivered.items():
+        bare = tiny_network("bare", seed=0, channels={"one": 8, "other": 6}[name])
+        assert [one.shape for one in network.variables] == [one.shape for one in bare.variables]
+        assert not helpers & {id(one) for one in network.variables}
+
+
+def test_its_paper_is_stated_and_its_name_is_its_own(case):
+    for name, transfer in TRANSFERS.items():
+        assert transfer.paper and transfer.__doc__
+        assert transfer(**ARGUMENTS.get(name, {})).name == name
