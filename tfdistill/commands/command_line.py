@@ -29,6 +29,7 @@ from tfdistill.runs.hyperparameters import (
     hyperparameters_of_transfer,
     takes_teachers,
 )
+from tfdistill.tables import aligned
 from tfdistill.transfers import TRANSFERS
 
 
@@ -135,8 +136,7 @@ def listing() -> str:
     }
     lines = []
     for title, entries in parts.items():
-        width = max(map(len, entries))
-        lines += [title, *(f"  {name:<{width}}  {text}" for name, text in entries.items()), ""]
+        lines += [title, *aligned(list(entries.items()), indent="  "), ""]
     return "\n".join(lines).rstrip()
 
 

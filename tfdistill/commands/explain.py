@@ -24,6 +24,7 @@ from tfdistill.runs.building import build_distiller
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
 from tfdistill.runs.hyperparameters import flag_of, hyperparameters, method_declared, takes_teachers
+from tfdistill.tables import aligned
 from tfdistill.transfers import TRANSFERS
 
 # Columns of the page, how far a section is indented, and an update within it.
@@ -131,9 +132,8 @@ def _helpers(distiller: Distiller) -> str:
 
 
 def _counted(models: Sequence[keras.Model]) -> str:
-    counts = {model.name: f"{trainable_parameters([model]):,}" for model in models}
-    width, longest = max(map(len, counts)), max(map(len, counts.values()))
-    return "\n".join(f"{name:<{width}}  {count:>{longest}} parameters" for name, count in counts.items())
+    rows = [(model.name, f"{trainable_parameters([model]):,} parameters") for model in models]
+    return "\n".join(aligned(rows, right={1}))
 
 
 def _with_count(model: keras.Model) -> str:

@@ -10,6 +10,7 @@ from tfdistill.bounds import nearest
 from tfdistill.commands import starting
 from tfdistill.standalone import process
 from tfdistill.standalone.calling import program
+from tfdistill.tables import aligned
 
 COMMANDS = {
     "train": "Train networks by one of the methods, score them and export them.",
@@ -52,14 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def overview() -> str:
     """The commands with a line each, and how to go on."""
     caller = program("").strip()
-    width = max(map(len, COMMANDS))
     return "\n".join(
         [
             f"usage: {caller} COMMAND [--flag=value ...]",
             "",
             "Networks that teach each other, in TensorFlow and Keras.",
             "",
-            *(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()),
+            *aligned(list(COMMANDS.items()), indent="  "),
             "",
             f"  {caller} train --flagfile=quickstart    trains two small networks in two minutes; no download",
             f"  {caller} train --list                   prints methods, networks and data sets",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import keras
 
 from tfdistill.engine.updates import Phase, Update, Weight
+from tfdistill.networks.graphs import count_parameters
+from tfdistill.tables import aligned
 
 if TYPE_CHECKING:
     from tfdistill.engine.distiller import Distiller
@@ -29,12 +31,12 @@ def summary_lines(distiller: Distiller) -> Iterator[str]:
         rows = [_of_model(model) for model in models]
         if rows:
             yield title
-            yield from _table(rows)
+            yield from aligned(rows, indent="  ")
     for phase in distiller.plan:
         lasting = "the rest of the run" if phase.epochs is None else f"{phase.epochs} epochs"
         rounds = f"{len(phase.rounds)} round{'s' if len(phase.rounds) > 1 else ''} a step"
         yield f"updates of phase {phase.name!r}, {lasting}, {rounds}"
-        yield from _table([_of_update(update) for update in _updates(phase)])
+        yield from aligned([_of_update(update) for update in _updates(phase)], indent="  ")
 
 
 def _updates(phase: Phase) -> Sequence[Update]:
@@ -43,29 +45,17 @@ def _updates(phase: Phase) -> Sequence[Update]:
 
 def _of_model(model: keras.Model) -> tuple[str, ...]:
     shapes = " × ".join(str(size) for size in model.inputs[0].shape[1:])
-    trainable = _count(model.trainable_variables)
-    return model.name, f"{shapes} →", f"{_count(model.weights):,} weights", f"{trainable:,} of them trainable"
+    trainable = count_parameters(model.trainable_variables)
+    return model.name, f"{shapes} →", f"{count_parameters(model.weights):,} weights", f"{trainable:,} of them trainable"
 
 
 def _of_update(update: Update) -> tuple[str, ...]:
     moved = ", ".join(model.name for model in update.models)
     terms = " + ".join(f"{_spoken(weight)}{name}" for name, weight in update.terms.items())
-    return update.name, f"moves {_count(update.variables()):,} weights of {moved}", f"down {terms}"
+    return update.name, f"moves {count_parameters(update.variables()):,} weights of {moved}", f"down {terms}"
 
 
 def _spoken(weight: Weight) -> str:
     if callable(weight):
         return "ramp · "
     return "" if weight == 1 else f"{weight:g} · "
-
-
-def _count(variables: Iterable[keras.Variable]) -> int:
-    unique = {id(variable): variable for variable in variables}
-    return sum(int(variable.value.shape.num_elements()) for variable in unique.values())
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        yield f"  {'  '.join(cells)}".rstrip()

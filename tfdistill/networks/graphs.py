@@ -56,8 +56,13 @@ def layers_of(model: keras.Model) -> Iterator[keras.Layer]:
 
 def trainable_parameters(models: Iterable[keras.Model]) -> int:
     """What papers count: how many numbers training may change in the models, those that several share counted once."""
-    variables = {id(variable): variable for model in models for variable in model.trainable_variables}
-    return sum(math.prod(variable.shape) for variable in variables.values())
+    return count_parameters(variable for model in models for variable in model.trainable_variables)
+
+
+def count_parameters(variables: Iterable[keras.Variable]) -> int:
+    """How many numbers the variables hold, one that comes twice counted once."""
+    unique = {id(variable): variable for variable in variables}
+    return sum(math.prod(variable.shape) for variable in unique.values())
 
 
 def outputs_by_layer(model: keras.Model) -> dict[str, list[list[keras.KerasTensor]]]:

@@ -14,6 +14,7 @@ from tfdistill.networks.graphs import trainable_parameters
 from tfdistill.runs.best_epoch import ExportedEpoch
 from tfdistill.runs.config import RunConfig
 from tfdistill.standalone.calling import words
+from tfdistill.tables import aligned
 
 
 def network_results(
@@ -89,8 +90,7 @@ def final_table(results: Mapping[str, Any], run_folder: Path) -> str:
     for split, scores in results["other_scores"].items():
         for name in (key for key in scores if key.endswith("/accuracy")):
             table.append((f"{name.removesuffix('/accuracy')} ({split})", "", f"{scores[name]:.2%}", "", "", ""))
-    widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    lines = aligned(table)
     if results["exported_epoch"]["choice"] == "best":
         lines += ["", _of_the_best(results["exported_epoch"], list(results["other_scores"]))]
     lines += [

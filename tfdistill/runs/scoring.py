@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfdistill import data
 from tfdistill.export import load_for_scoring
+from tfdistill.tables import aligned
 from tfdistill.taps import Taps
 from tfdistill.tasks import Classification
 
@@ -117,8 +118,7 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     rows = [("network", "top-1", "top-5", "cross-entropy")]
     for name, row in found.items():
         rows.append((name, f"{row['accuracy']:.2%}", f"{row['top5']:.2%}", f"{row['cross_entropy']:.4f}"))
-    width = max(len(row[0]) for row in rows)
-    return "\n".join(f"{name:<{width}}  {top1:>7}  {top5:>7}  {loss:>13}" for name, top1, top5, loss in rows)
+    return "\n".join(aligned(rows, right={1, 2, 3}))
 
 
 def _product(shape: Sequence[int]) -> str:
