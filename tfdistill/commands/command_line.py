@@ -1,4 +1,4 @@
-"""absl flags, made from `RunConfig` and the methods' constructors."""
+"""Flags, made from `RunConfig` and the methods' constructors."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Any
 
 from absl import flags
 
-from tfdistill.bounds import require_one_of, shown
-from tfdistill.commands.flag_kinds import define
+from tfdistill.bounds import nearest, require_one_of, shown
+from tfdistill.commands.flag_kinds import Flags, define
 from tfdistill.commands.flagfiles import expand_flagfiles
+from tfdistill.commands.usage import chosen_owners
 from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN, TFDS_SUMMARY
 from tfdistill.declared import Declared, declared
 from tfdistill.devices.memory import is_out_of_memory, out_of_memory
@@ -22,6 +23,7 @@ from tfdistill.export import ExportError
 from tfdistill.methods import METHODS
 from tfdistill.networks import APPLICATIONS, NETWORKS
 from tfdistill.runs.config import RunConfig, field_types
+from tfdistill.runs.fields import GROUPS
 from tfdistill.runs.hyperparameters import (
     NOT_HYPERPARAMETERS,
     Hyperparameter,
@@ -33,24 +35,32 @@ from tfdistill.tables import aligned
 from tfdistill.transfers import TRANSFERS
 
 
-def run_flags() -> flags.FlagValues:
+def run_flags() -> Flags:
     """A flag per field of `RunConfig`, and `--<owner>.<name>` per hyper-parameter of every method and transfer."""
-    values = flags.FlagValues()
+    values = Flags()
     kinds = field_types()
-    for one in dataclasses.fields(RunConfig):
-        if one.name != "hyperparameters":
-            define(values, one.name, one.default, kinds[one.name], one.metadata["help"], one.metadata["bounds"])
-    for name, told in every_hyperparameter().items():
-        define(values, name, told.default, told.hint, told.text, told.bounds)
-    flags.DEFINE_bool("list", False, "Print methods, transfers, networks and data sets, and exit.", flag_values=values)
-    flags.DEFINE_string(
-        "explain", "", "Print what a method does, builds, trains and can be told, and exit.", flag_values=values
-    )
-    flags.DEFINE_bool("help", False, "Print every flag, and exit.", short_name="h", flag_values=values)
+    for group in GROUPS:
+        for one in dataclasses.fields(group):
+            told = {name: one.metadata[name] for name in ("unset", "value")}
+            texts = (one.metadata["help"], one.metadata["bounds"])
+            define(values, one.name, one.default, kinds[one.name], *texts, group=group.__doc__ or "", **told)
+    for name, told_of in every_hyperparameter().items():
+        owner = name.partition(".")[0]
+        group_of = f"Method {owner}" if owner in METHODS else f"Transfer {owner}"
+        define(values, name, told_of.default, told_of.hint, told_of.text, told_of.bounds, group=group_of)
+    define(values, "list", False, bool, "Print methods, transfers, networks and data sets, and exit.", group="Help")
+    text = "Print a page on a method: the paper, the updates, what it builds and can be told. Then exit."
+    define(values, "explain", "", str, text, group="Help", value="METHOD")
+    define_help(values)
     return values
 
 
-def parse(values: flags.FlagValues, arguments: Sequence[str]) -> None:
+def define_help(values: Flags) -> None:
+    """The flags that every command has."""
+    define(values, "help", False, bool, "Print the flags, and exit.", group="Help")
+
+
+def parse(values: Flags, arguments: Sequence[str]) -> None:
     """Parses `arguments` (without the program's name) into `values`.
 
     Raises:
@@ -63,12 +73,12 @@ def parse(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     try:
         _, *rest = values(["", *expanded])
     except flags.Error as error:
-        raise ValueError(_in_our_words(" ".join(str(error).split()))) from error
+        raise ValueError(_in_our_words(" ".join(str(error).split()), values)) from error
     if rest:
         raise ValueError(f"{rest[0]!r} is no flag; flags begin with --, such as --run=first")
 
 
-def run_config(values: flags.FlagValues) -> RunConfig:
+def run_config(values: Flags) -> RunConfig:
     """The run that parsed flags describe.
 
     Raises:
@@ -100,7 +110,7 @@ def every_hyperparameter() -> dict[str, Hyperparameter]:
     return {f"{owner}.{name}": told for owner, own in owners.items() for name, told in own.items()}
 
 
-def explained(values: flags.FlagValues) -> RunConfig:
+def explained(values: Flags) -> RunConfig:
     """The run that `--explain=METHOD` is about: the other flags with that method, and networks if they name none.
 
     Raises:
@@ -138,18 +148,6 @@ def listing() -> str:
     for title, entries in parts.items():
         lines += [title, *aligned(list(entries.items()), indent="  "), ""]
     return "\n".join(lines).rstrip()
-
-
-def usage(program: str, values: flags.FlagValues) -> str:
-    """Every flag with its default and a line of help, those of the methods last."""
-    lines = [f"usage: {program} [--flagfile=FILE] [--flag=value ...]", ""]
-    names = sorted((name for name in values if len(name) > 1), key=lambda name: ("." in name, name))
-    for name in names:
-        flag = values[name]
-        default = (flag.default_as_str or "").strip("'")
-        lines.append(f"  --{name}={default}")
-        lines.append(f"      {flag.help}")
-    return "\n".join(lines)
 
 
 @contextlib.contextmanager
@@ -208,19 +206,25 @@ def _require_text(argument: str) -> None:
         )
 
 
-def _in_our_words(message: str) -> str:
+def _in_our_words(message: str, values: Flags) -> str:
     """What absl says of a flag, as we say it."""
     no_boolean = re.fullmatch(r"flag --([^=]+)=(.*): \('Non-boolean argument to boolean flag', .*\)", message)
     if no_boolean:
         return f"{no_boolean[1]}: must be true or false, not {shown(no_boolean[2])}"
-    unknown = re.fullmatch(r"Unknown command line flag '(.*?)'(?:\. Did you mean: (.*?) \?)?", message)
-    if unknown:
-        near = f"nearest: {unknown[2]}" if unknown[2] else "--help lists them"
-        return f"{shown(unknown[1])}: is no flag; {near}"
+    if unknown := re.fullmatch(r"Unknown command line flag '(.*?)'(?:\. Did you mean: .* \?)?", message):
+        return f"{shown(unknown[1])}: is no flag; nearest: {_nearest_flag(unknown[1], values)}"
     missing = re.fullmatch(r"Missing value for flag --?(.*?)\.?", message)
     if missing:
         return f"{missing[1]}: has no value; write --{missing[1]}=VALUE"
     return message
+
+
+def _nearest_flag(name: str, values: Flags) -> str:
+    """The flag that is most like `name`: one of the method's where that has just its name in front."""
+    owned = [f"{owner}.{name}" for owner in chosen_owners(values)]
+    found = next((one for one in owned if one in values), None)
+    switches = [f"no{one}" for one, told in values.descriptions.items() if told.kind is bool and told.default]
+    return found or nearest(name, [*values.descriptions, *switches])
 
 
 def _value(value: Any) -> Any:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import flags
-
 from tfdistill import data
-from tfdistill.bounds import Bounds, Filled, Number, one_of, shown
+from tfdistill.bounds import Filled, Number, one_of, shown
 from tfdistill.commands import command_line
-from tfdistill.commands.flag_kinds import define
+from tfdistill.commands.flag_kinds import Flags, define
+from tfdistill.commands.usage import usage
 from tfdistill.standalone.calling import program
 
 COMMAND = "evaluate"
@@ -22,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     with command_line.one_line_errors(program(COMMAND)):
         command_line.parse(values, arguments)
         if values["help"].value:
-            print(command_line.usage(program(COMMAND), values))
+            print(usage(program(COMMAND), values))
             return 0
         check(values)
     # Imported now, because all that is answered above needs no TensorFlow.
@@ -31,36 +30,40 @@ def main(arguments: Sequence[str]) -> int:
     return evaluating.evaluate(values)
 
 
-def evaluate_flags() -> flags.FlagValues:
+def evaluate_flags() -> Flags:
     """The flags of the command."""
-    values = flags.FlagValues()
-    texts = {
-        "run": ("", "Score the networks of this run, as of its newest checkpoint."),
-        "runs_dir": ("runs", "Folder of all runs."),
-        "export_epoch": ("", "With --run, the epoch whose weights are scored: last or best; the run's own if empty."),
-        "saved_model": ("", "Score this SavedModel instead: a version's folder, or one that holds versions."),
-        "dataset": ("", "Data set (train --list names them); the one trained on if empty."),
-        "data_dir": ("", "Where the data lies; where it lay for the training if empty and the data set is the same."),
-        "split": (
-            "test",
-            "test, validation or train: the part as the data set has it, or as the run's --split made it.",
-        ),
-        "json": ("", "Write the scores to this file too, with per-class accuracy."),
-        "confusion": ("", "Write the confusion matrices to this file: CSV or JSON, by its ending."),
-    }
-    needed: dict[str, Bounds] = {"runs_dir": Filled("a folder"), "split": one_of(("test", "validation", "train"))}
-    for name, (default, text) in texts.items():
-        define(values, name, default, str, text, needed.get(name))
-    size = "Height and width that images of many sizes are brought to; those that the network takes if 0."
-    define(values, "image_size", 0, int, size, Number(0, 16_384))
-    batch = "Examples per batch, fewer above 224 pixels if not given; changes the speed only."
-    define(values, "batch_size", 256, int, batch, Number(1, 1_000_000))
-    flags.DEFINE_bool("download", True, "Let TFDS download a data set that is not there.", flag_values=values)
-    flags.DEFINE_bool("help", False, "Print every flag, and exit.", short_name="h", flag_values=values)
+    values = Flags()
+    group = "Networks"
+    text = "Score the networks of this run, as of its newest checkpoint."
+    define(values, "run", "", str, text, group=group, unset="none", value="NAME")
+    define(values, "runs_dir", "runs", str, "Folder of all runs.", Filled("a folder"), group=group)
+    text = "Epoch of the run whose weights are scored: last or best."
+    define(values, "export_epoch", "", str, text, group=group, unset="the run's own", value="last|best")
+    text = "Score this SavedModel instead of a run: the folder of a version, or a folder that holds versions."
+    define(values, "saved_model", "", str, text, group=group, unset="none", value="FOLDER")
+    group = "Data"
+    text = "Data set; train --list names them."
+    define(values, "dataset", "", str, text, group=group, unset="the one of the training", value="NAME")
+    unset = "where the data of the training lay, if that is the data set"
+    define(values, "data_dir", "", str, "Folder of the data.", group=group, unset=unset, value="FOLDER")
+    text = "Part of the data set, as it comes or as the run's --split has made it."
+    define(values, "split", "test", str, text, one_of(("test", "validation", "train")), group=group)
+    text = "Height and width, in pixels, that images of many sizes are brought to."
+    define(values, "image_size", 0, int, text, Number(0, 16_384), group=group, unset="those of the network")
+    text = "Let TensorFlow Datasets download a data set that is not there."
+    define(values, "download", True, bool, text, group=group)
+    text = "Examples per batch, fewer above 224 pixels if the flag is not given. The scores do not depend on it."
+    define(values, "batch_size", 256, int, text, Number(1, 1_000_000), group=group)
+    group = "Output"
+    text = "Write the scores to this file too, with per-class accuracy."
+    define(values, "json", "", str, text, group=group, unset="none", value="FILE")
+    text = "Write the confusion matrices to this file: CSV or JSON, by its ending."
+    define(values, "confusion", "", str, text, group=group, unset="none", value="FILE")
+    command_line.define_help(values)
     return values
 
 
-def check(values: flags.FlagValues) -> None:
+def check(values: Flags) -> None:
     """Refuses flags that no data is needed to refuse.
 
     Raises:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from absl import flags
-
 from tfdistill.bounds import Filled
 from tfdistill.commands import command_line
-from tfdistill.commands.flag_kinds import define
+from tfdistill.commands.flag_kinds import Flags, define
+from tfdistill.commands.usage import usage
 from tfdistill.runs.folder import existing
 from tfdistill.standalone.calling import program
 
@@ -21,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     with command_line.one_line_errors(program(COMMAND)):
         command_line.parse(values, arguments)
         if values["help"].value:
-            print(command_line.usage(program(COMMAND), values))
+            print(usage(program(COMMAND), values))
             return 0
         folder = existing(values.runs_dir, values.run)
     # Imported now, because all that is answered above needs no TensorFlow.
@@ -30,19 +29,21 @@ def main(arguments: Sequence[str]) -> int:
     return exporting.export(values, folder)
 
 
-def export_flags() -> flags.FlagValues:
+def export_flags() -> Flags:
     """The flags of the command."""
-    values = flags.FlagValues()
-    texts = {
-        "run": ("", "The run to export, finished or not."),
-        "runs_dir": ("runs", "Folder of all runs."),
-        "export_dir": ("", "Folder of all exports; the run's own --export_dir if empty."),
-        "export_bad_images": ("", "fail or mark, as in train --help; the run's own if empty."),
-        "export_epoch": ("", "last or best, as in train --help; the run's own if empty."),
-        "network": ("", "Export this one only; every network of the run if empty."),
-    }
-    for name, (default, text) in texts.items():
-        define(values, name, default, str, text, Filled("a folder") if name == "runs_dir" else None)
-    flags.DEFINE_bool("again", False, "Write a new version even if this step has one.", flag_values=values)
-    flags.DEFINE_bool("help", False, "Print every flag, and exit.", short_name="h", flag_values=values)
+    values = Flags()
+    group, own = "Run", "the run's own"
+    define(values, "run", "", str, "The run to export, finished or not.", group=group, unset="none", value="NAME")
+    define(values, "runs_dir", "runs", str, "Folder of all runs.", Filled("a folder"), group=group)
+    text = "Export this network of the run only."
+    define(values, "network", "", str, text, group=group, unset="every network", value="NAME")
+    group = "Export"
+    define(values, "export_dir", "", str, "Folder of all exports.", group=group, unset=own, value="FOLDER")
+    text = "Answer to image files that the export cannot read, as in train --help."
+    define(values, "export_bad_images", "", str, text, group=group, unset=own, value="fail|mark")
+    text = "Epoch whose weights are exported, as in train --help."
+    define(values, "export_epoch", "", str, text, group=group, unset=own, value="last|best")
+    text = "Write a new version even if there is one of this step."
+    define(values, "again", False, bool, text, group=group)
+    command_line.define_help(values)
     return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from absl import flags
@@ -9,8 +10,54 @@ from absl import flags
 from tfdistill.bounds import Bounds, check, described, shown, without_none
 
 
+@dataclass(frozen=True)
+class Description:
+    """What help says of a flag.
+
+    Attributes:
+        group: the heading that it stands below.
+        text: whole sentences.
+        kind: its type.
+        bounds: of the value, or of each element of a list.
+        default: its value where it is not given.
+        unset: what a default of 0, "" or None stands for.
+        value: what is written for a value, such as FOLDER; made from kind and bounds if empty.
+    """
+
+    group: str
+    text: str
+    kind: Any
+    bounds: Bounds | None
+    default: Any
+    unset: str
+    value: str
+
+
+class Flags(flags.FlagValues):
+    """The flags of a command, which know what help says of them.
+
+    Attributes:
+        descriptions: by the flag's name, in the order of help.
+    """
+
+    descriptions: dict[str, Description]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.__dict__["descriptions"] = {}  # absl takes other ways of setting for those of a flag
+
+
 def define(
-    values: flags.FlagValues, name: str, default: Any, kind: Any, text: str, bounds: Bounds | None = None
+    values: Flags,
+    name: str,
+    default: Any,
+    kind: Any,
+    text: str,
+    bounds: Bounds | None = None,
+    *,
+    group: str,
+    unset: str = "",
+    value: str = "",
 ) -> None:
     """Defines a flag that refuses values of another kind or out of bounds when it is parsed.
 
@@ -19,17 +66,18 @@ def define(
         name: the flag's.
         default: its value where it is not given.
         kind: bool, int, float, str or a tuple of float or str, each possibly `| None`.
-        text: what its help says; the bounds are added to it.
+        text: what its help says, in whole sentences; bounds and default are added to it.
         bounds: of the value, or of each element of a list. `described` and `check` say what they mean.
+        group: the heading that help puts it below.
+        unset: what a default of 0, "" or None stands for, such as "the protocol's".
+        value: what help writes for a value, such as FOLDER; made from kind and bounds if empty.
     """
+    values.descriptions[name] = Description(group, text, kind, bounds, default, unset, value)
     bare, _ = without_none(kind)
-    is_list = get_origin(bare) is tuple
-    is_number = (get_args(bare)[0] if is_list else bare) in (int, float)
-    wanted = f" [{described(kind, bounds)}]" if is_number and bounds else ""
-    text = (text + wanted).replace("%", "%%")
     if bare is bool:
-        flags.DEFINE_bool(name, default, text, flag_values=values)
+        flags.DEFINE_bool(name, default, text, flag_values=values, short_name="h" if name == "help" else None)
         return
+    is_list = get_origin(bare) is tuple
     parser: flags.ArgumentParser = _ListOf(name, bare, bounds) if is_list else _One(name, bare, bounds)
     serializer = flags.CsvListSerializer(",") if is_list else flags.ArgumentSerializer()
     flags.DEFINE(parser, name, list(default) if is_list and default is not None else default, text, values, serializer)

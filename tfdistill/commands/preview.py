@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import flags
-
 from tfdistill.bounds import Filled, Number, shown
 from tfdistill.commands import command_line
-from tfdistill.commands.flag_kinds import define
+from tfdistill.commands.flag_kinds import Flags, define
+from tfdistill.commands.usage import usage
 from tfdistill.standalone.calling import program
 
 COMMAND = "preview"
@@ -21,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     with command_line.one_line_errors(program(COMMAND)):
         command_line.parse(values, arguments)
         if values.help:
-            print(command_line.usage(program(COMMAND), values))
+            print(usage(program(COMMAND), values))
             return 0
         check(values)
         config = command_line.run_config(values)
@@ -31,16 +30,19 @@ def main(arguments: Sequence[str]) -> int:
     return picture.draw(values, config)
 
 
-def preview_flags() -> flags.FlagValues:
+def preview_flags() -> Flags:
     """Every flag of a run, and those of the picture."""
     values = command_line.run_flags()
-    define(values, "out", "preview.png", str, "The PNG file to write.", Filled("a file in a folder that exists"))
-    define(values, "count", 32, int, "How many images.", Number(1, 10_000))
-    define(values, "step", 0, int, "The training step whose batch is shown, from 0.", Number(0, 1_000_000_000_000))
+    group = "Picture"
+    is_file = Filled("a file in a folder that exists")
+    define(values, "out", "preview.png", str, "The PNG file to write.", is_file, group=group)
+    define(values, "count", 32, int, "Number of images.", Number(1, 10_000), group=group)
+    text = "Training step, from 0, whose batch is shown."
+    define(values, "step", 0, int, text, Number(0, 1_000_000_000_000), group=group, unset="the first")
     return values
 
 
-def check(values: flags.FlagValues) -> None:
+def check(values: Flags) -> None:
     """Refuses flags of the picture that no data is needed to refuse.
 
     Raises:

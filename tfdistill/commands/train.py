@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfdistill.commands import command_line
+from tfdistill.commands.usage import usage
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.folder import RunFolder
 from tfdistill.runs.interruption import Interrupted, Signals
@@ -31,7 +32,7 @@ def _main(arguments: Sequence[str], signals: Signals) -> int:
     with command_line.one_line_errors(program(COMMAND)):
         command_line.parse(values, arguments)
         if values["help"].value:
-            print(command_line.usage(program(COMMAND), values))
+            print(usage(program(COMMAND), values))
             return 0
         if values["list"].value:
             print(command_line.listing())

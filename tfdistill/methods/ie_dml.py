@@ -30,9 +30,9 @@ class IEDML(LabelsAndTransfers):
 
     Args:
         networks: two networks, as in the paper, or more: then each learns from all others, the terms averaged.
-        inheritance_weight: λ_inh.
-        exploration_weight: λ_exp.
-        reconstruction_weight: λ_rec.
+        inheritance_weight: weight λ_inh of the inheritance term.
+        exploration_weight: weight λ_exp of the exploration term.
+        reconstruction_weight: weight λ_rec of the reconstruction term.
         inheritance_share: η, the share of channels that inherit, 0..1. At 0 or 1 the term without channels is left out.
         split: "random" (the paper): a permutation drawn once from the seed and kept with every checkpoint; or
             "natural" (the authors' code): the first channels inherit.

@@ -60,7 +60,7 @@ class RunFlags:
         "teacher where there is one, else from every other network.",
         one_of(TRANSFERS),
         unset="none",
-        value="NAMES",
+        value="NAME,NAME",
     )
     run: str = flag(
         "",
@@ -198,7 +198,7 @@ class DataFlags:
         "Share of the training data that is held out. The networks are scored on it each epoch, instead of on the "
         "test data.",
         SHARE_BELOW_ONE,
-        unset="none",
+        unset="nothing is held out",
     )
     augmentation: tuple[str, ...] = flag(
         ("standard",),
@@ -224,14 +224,14 @@ class DataFlags:
         0.0,
         "Probability that training takes from the label and shares equally among the other classes.",
         SHARE_BELOW_ONE,
-        unset="none",
+        unset="no smoothing",
     )
     label_noise: float = flag(
         0.0,
         "Share of the training labels that are replaced by wrong ones, once, before training. Examples that "
         "--validation_share holds out keep their labels, as the test data does.",
         SHARE_BELOW_ONE,
-        unset="none",
+        unset="no noise",
     )
     label_noise_seed: int | None = flag(None, "Seed of the label noise.", SEED, unset="--seed")
 
