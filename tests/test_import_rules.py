@@ -107,7 +107,9 @@ def imported_modules(source: str, module: str, is_package: bool) -> Iterator[str
             base = ".".join(above + ([node.module] if node.module else []))
             yield from (f"{base}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
-            yield from (one.value for one in node.args[:1] if isinstance(one, ast.Constant))
+            # Of f"tfdistill.room.{name}" the beginning, which says the room.
+            parts_of = [one.values[0] if isinstance(one, ast.JoinedStr) else one for one in node.args[:1]]
+            yield from (one.value.rstrip(".") for one in parts_of if isinstance(one, ast.Constant))
 
 
 def unit_of(module: str) -> str | None:
@@ -224,6 +226,7 @@ def test_no_file_mentions_a_path_of_one_machine(machine_path):
         ("tfdistill.losses.logits", "def late():\n    import tfdistill.methods.dml as dml"),
         ("tfdistill.losses.logits", "if True:\n    from tfdistill.tasks import Classification"),
         ("tfdistill.losses.logits", "import importlib\nimportlib.import_module('tfdistill.methods')"),
+        ("tfdistill.losses.logits", "import importlib\nimportlib.import_module(f'tfdistill.methods.{name}')"),
         ("tfdistill.losses.logits", "import tfdistill"),
         ("tfdistill.runs.checkpoints", "from tfdistill.commands import command_line"),
         ("tfdistill.export.encoded", "from tfdistill import data"),

@@ -1,6 +1,7 @@
 """Names that are imported when they are asked for: all are there, and Keras misses no layer of ours."""
 
 import ast
+import contextlib
 import importlib
 import inspect
 import sys
@@ -75,3 +76,26 @@ def test_keras_knows_every_layer_of_ours_once_it_is_imported():
         if "\n@keras.saving.register_keras_serializable" in path.read_text()
     }
     assert having and having <= imported
+
+
+def test_the_first_import_of_a_module_runs_inside_of_a_context(tmp_path, monkeypatch):
+    (tmp_path / "watched_module.py").write_text("import builtins\nbuiltins.seen.append('module')\n")
+    seen = []
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("builtins.seen", seen, raising=False)
+
+    @contextlib.contextmanager
+    def noting(name):
+        seen.append(f"{name} begins")
+        yield
+        seen.append(f"{name} ends")
+
+    lazy.around_import("watched_module", lambda: noting("inner"))
+    lazy.around_import("watched_module", lambda: noting("outer"))
+    assert not seen
+    importlib.import_module("watched_module")
+    assert seen == ["outer begins", "inner begins", "module", "inner ends", "outer ends"]
+    monkeypatch.delitem(sys.modules, "watched_module")
+    importlib.import_module("watched_module")
+    assert seen[5:] == ["module"]
+    monkeypatch.delitem(sys.modules, "watched_module")

@@ -14,7 +14,7 @@ from tfdistill.runs.folder import RunFolder
 ROOT = Path(__file__).resolve().parents[2]
 # Every case in one process, which ends at the first that imports one of the two.
 PROGRAM = """
-import contextlib, importlib, io, json, sys
+import contextlib, importlib, io, json, os, sys
 
 for module, arguments, status in json.loads(sys.argv[1]):
     output = io.StringIO()
@@ -26,7 +26,7 @@ for module, arguments, status in json.loads(sys.argv[1]):
     heavy = {"tensorflow", "keras"} & set(sys.modules)
     if heavy or found != status:
         sys.exit(f"{module} {arguments}: status {found}, imported {sorted(heavy)}: {output.getvalue()[-500:]}")
-print("nothing of it")
+print("nothing of it; oneDNN", os.environ["TF_ENABLE_ONEDNN_OPTS"])
 """
 TRAIN = [
     (["--help"], 0),
@@ -46,6 +46,13 @@ TRAIN = [
     (["--schedule=step", "--milestones=3,2"], 2),
     (["--flagfile=nowhere.flags"], 2),
 ]
+OTHERS = [
+    ("evaluate", [], 2),
+    ("evaluate", ["--run=nobody", "--split=tset"], 2),
+    ("export", ["--run=nobody", "--runs_dir=nowhere"], 2),
+    ("preview", ["--count=0"], 2),
+    ("preview", ["--out=nowhere/picture.png"], 2),
+]
 
 
 @pytest.fixture
@@ -62,7 +69,10 @@ def finished(tmp_path):
 def test_help_lists_refusals_and_finished_runs_import_neither(finished):
     refused = [*finished, "--batch_size=3"]
     cases = [("tfdistill.commands.train", *case) for case in [*TRAIN, (finished, 0), (refused, 2)]]
+    cases += [(f"tfdistill.commands.{name}", ["--help"], 0) for name in ("evaluate", "export", "preview")]
+    cases += [(f"tfdistill.commands.{name}", *case) for name, *case in OTHERS]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("TF_ENABLE_ONEDNN_OPTS", None)
     command = [sys.executable, "-c", PROGRAM, json.dumps(cases)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and done.stdout == "nothing of it\n", done.stderr
+    assert done.returncode == 0 and done.stdout == "nothing of it; oneDNN 1\n", done.stderr

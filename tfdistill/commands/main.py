@@ -63,7 +63,7 @@ def overview() -> str:
             "",
             f"  {caller} train --flagfile=quickstart    trains two small networks in two minutes; no download",
             f"  {caller} train --list                   prints methods, networks and data sets",
-            f"  {caller} COMMAND --help                 prints every flag of a command",
+            f"  {caller} COMMAND --help                 prints the flags of a command",
         ]
     )
 
