@@ -6,19 +6,22 @@ returns the head's last feature map.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
 from tfdistill.networks.architectures.densenet import dense_block, transition
-from tfdistill.networks.architectures.imagenet_resnet import BLOCKS, stage
+from tfdistill.networks.architectures.imagenet_resnet import BLOCKS, block_of
 from tfdistill.networks.architectures.mobilenet import separable_block
-from tfdistill.networks.architectures.mobilenet_v2 import inverted_residual_stage, norm_relu6
-from tfdistill.networks.architectures.preactivation_resnet import preactivation_bottleneck_stage
-from tfdistill.networks.architectures.resnet import basic_stage, bottleneck_stage
-from tfdistill.networks.architectures.wide_resnet import wide_stage
+from tfdistill.networks.architectures.mobilenet_v2 import inverted_residual, norm_relu6
+from tfdistill.networks.architectures.preactivation_resnet import preactivation_bottleneck
+from tfdistill.networks.architectures.resnet import basic_block, bottleneck_block
+from tfdistill.networks.architectures.stages import Block, stage
+from tfdistill.networks.architectures.wide_resnet import wide_block
 from tfdistill.networks.initialization import (
     DCM_WIDE_RESNET,
     IE_KD_MOBILENET,
@@ -97,9 +100,10 @@ def _wide_resnet(depth: str, width: str, dropout: str | None, dcm: str | None) -
 
     def body(*stages: tuple[int, int, int]) -> Body:
         def build(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:
+            block = functools.partial(wide_block, dropout=rate)
             for index, (filters, blocks, strides) in enumerate(stages, 1):
                 filters, name = int(filters * k * factor), f"stage{index}"
-                x = wide_stage(x, filters, blocks, strides=strides, dropout=rate, seeds=seeds, name=name)
+                x = stage(block, x, filters, blocks, strides=strides, seeds=seeds, name=name)
             return norm_relu(x, seeds=seeds, name="final")
 
         return build
@@ -131,7 +135,7 @@ def _mobilenet_dcm() -> dict[str, Design]:
 
 
 def _cifar_resnet(
-    build_stage: Callable[..., keras.KerasTensor],
+    block: Block,
     n: int,
     *,
     preactivation: bool = False,
@@ -140,7 +144,8 @@ def _cifar_resnet(
     def body(*stages: tuple[int, int, int]) -> Body:
         def build(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:
             for index, (filters, blocks, strides) in enumerate(stages, 1):
-                x = build_stage(x, int(filters * factor), blocks, strides=strides, seeds=seeds, name=f"stage{index}")
+                filters, name = int(filters * factor), f"stage{index}"
+                x = stage(block, x, filters, blocks, strides=strides, seeds=seeds, name=name)
             return norm_relu(x, name="final") if preactivation else x
 
         return build
@@ -155,24 +160,24 @@ def _cifar_resnet(
 
 def _preactivation(depth: str) -> dict[str, Design]:
     n = (int(depth) - 2) // 9
-    return _cifar_resnet(preactivation_bottleneck_stage, n, preactivation=True, drawn_from=ZERO_BIAS)
+    return _cifar_resnet(preactivation_bottleneck, n, preactivation=True, drawn_from=ZERO_BIAS)
 
 
 def _bottleneck(depth: str) -> dict[str, Design]:
-    return _cifar_resnet(bottleneck_stage, (int(depth) - 2) // 9)
+    return _cifar_resnet(bottleneck_block, (int(depth) - 2) // 9)
 
 
 def _bottleneck_counted_as_basic(depth: str) -> dict[str, Design]:
-    return _cifar_resnet(bottleneck_stage, (int(depth) - 2) // 6)
+    return _cifar_resnet(bottleneck_block, (int(depth) - 2) // 6)
 
 
 def _basic(depth: str, shortcut: str | None, ie_kd: str | None) -> dict[str, Design]:
-    def build_stage(x: keras.KerasTensor, filters: int, *arguments: int, **settings) -> keras.KerasTensor:
+    def block(x: keras.KerasTensor, filters: int, **settings: Any) -> keras.KerasTensor:
         # Shortcut A adds channels and cannot take any away, as a narrow head at the stem would have to.
         kept = shortcut == "a" and filters >= x.shape[-1]
-        return basic_stage(x, filters, *arguments, shortcut="A" if kept else "B", **settings)
+        return basic_block(x, filters, shortcut="A" if kept else "B", **settings)
 
-    return _cifar_resnet(build_stage, (int(depth) - 2) // 6, drawn_from=IE_KD_RESNET if ie_kd else USUAL)
+    return _cifar_resnet(block, (int(depth) - 2) // 6, drawn_from=IE_KD_RESNET if ie_kd else USUAL)
 
 
 def _densenet(depth: str, growth: str) -> dict[str, Design]:
@@ -197,13 +202,13 @@ def _densenet(depth: str, growth: str) -> dict[str, Design]:
 
 def _imagenet_resnet(library: str, depth: str) -> dict[str, Design]:
     drawn_from = ZERO_BIAS if library == "keras" else USUAL
-    bottleneck, (_, second, third, fourth) = int(depth) >= 50, BLOCKS[int(depth)]
+    block, (_, second, third, fourth) = block_of(int(depth)), BLOCKS[int(depth)]
 
     def body(*stages: tuple[int, int]) -> Body:
         def build(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:
             for index, (filters, blocks) in enumerate(stages, 1):
                 filters, name = int(filters * factor), f"stage{index}"
-                x = stage(x, filters, blocks, bottleneck=bottleneck, strides=2, seeds=seeds, name=name)
+                x = stage(block, x, filters, blocks, strides=2, seeds=seeds, name=name)
             return x
 
         return build
@@ -222,7 +227,7 @@ def _mobilenet_v2(library: str | None) -> dict[str, Design]:
         def build(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:
             for index, (filters, blocks, strides) in enumerate(groups, 1):
                 filters, name = int(filters * factor), f"group{index}"
-                x = inverted_residual_stage(x, filters, blocks, strides=strides, seeds=seeds, name=name)
+                x = stage(inverted_residual, x, filters, blocks, strides=strides, seeds=seeds, name=name)
             return norm_relu6(conv(x, int(last * factor), 1, seeds=seeds, name="final"), name="final")
 
         return build

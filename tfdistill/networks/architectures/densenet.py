@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from tfdistill.networks.architectures.resnet import blocks_per_stage
+from tfdistill.networks.architectures.stages import blocks_per_stage
 from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
 from tfdistill.networks.layers import classify, conv, image_input, norm_relu
 from tfdistill.networks.taps import tapped

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 
-from tfdistill.networks.architectures.resnet import basic_stage, bottleneck_stage
+from tfdistill.networks.architectures.resnet import basic_block, bottleneck_block
+from tfdistill.networks.architectures.stages import Block, stage
 from tfdistill.networks.initialization import LayerSeeds
 from tfdistill.networks.layers import classify, conv, image_input, norm_relu
 from tfdistill.networks.taps import tapped
@@ -58,19 +61,10 @@ def imagenet_resnet(
     x = norm_relu(conv(images, 64, 7, strides=2, seeds=seeds, name="stem"), name="stem")
     x = keras.layers.ZeroPadding2D(1, name="stem_pool_padding")(x)  # zero is the least value after a ReLU
     x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
-    taps = {"stem": x}
+    taps, block = {"stem": x}, block_of(depth, strided_conv)
     for index, blocks in enumerate(BLOCKS[depth], 1):
         filters, strides = 64 * 2 ** (index - 1), 1 if index == 1 else 2
-        x = stage(
-            x,
-            filters,
-            blocks,
-            bottleneck=depth >= 50,
-            strides=strides,
-            strided_conv=strided_conv,
-            seeds=seeds,
-            name=f"stage{index}",
-        )
+        x = stage(block, x, filters, blocks, strides=strides, seeds=seeds, name=f"stage{index}")
         taps[f"stage{index}"] = x
     taps |= classify(x, classes, seeds=seeds)
     sums = [f"stage{index}_block{blocks}_add" for index, blocks in enumerate(BLOCKS[depth], 1)]
@@ -79,32 +73,6 @@ def imagenet_resnet(
     return tapped(images, taps, preactivations=sums, name=name or named, architecture=architecture)
 
 
-def stage(
-    x: keras.KerasTensor,
-    filters: int,
-    blocks: int,
-    *,
-    bottleneck: bool,
-    strides: int,
-    seeds: LayerSeeds,
-    name: str,
-    strided_conv: int = 2,
-) -> keras.KerasTensor:
-    """`blocks` basic or bottleneck blocks, of which the first has the strides.
-
-    Args:
-        x: a map [batch, height, width, channels].
-        filters: the channels of the 3 x 3 convolutions; behind bottlenecks the result has four times as many.
-        blocks: how many, at least 1.
-        bottleneck: build `resnet.bottleneck_stage`, else `resnet.basic_stage`.
-        strides: of the first block, 1 or 2.
-        seeds: the network's layer seeds.
-        name: the prefix of the layers' names, "<name>_block1_conv1" and so on.
-        strided_conv: which convolution of a bottleneck has the strides, see `imagenet_resnet`.
-
-    Returns:
-        the last block's output, after its ReLU; "<name>_block<blocks>_add" is the layer before it.
-    """
-    if bottleneck:
-        return bottleneck_stage(x, filters, blocks, strides=strides, strided_conv=strided_conv, seeds=seeds, name=name)
-    return basic_stage(x, filters, blocks, strides=strides, seeds=seeds, name=name)
+def block_of(depth: int, strided_conv: int = 2) -> Block:
+    """The block that a network of this depth is made of; `strided_conv` is a bottleneck's, see `imagenet_resnet`."""
+    return functools.partial(bottleneck_block, strided_conv=strided_conv) if depth >= 50 else basic_block

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 
+from tfdistill.networks.architectures.stages import stage
 from tfdistill.networks.initialization import SMALL_CLASSIFIER, LayerSeeds
 from tfdistill.networks.layers import BatchNormalization, classify, conv, depthwise_conv, image_input
 from tfdistill.networks.taps import tapped
@@ -54,9 +57,8 @@ def mobilenet_v2(
         if strides == 2:
             ends.append(end)
             taps[f"stage{len(ends)}"] = x
-        x = inverted_residual_stage(
-            x, filters, blocks, strides=strides, expansion=expansion, seeds=seeds, name=f"group{group}"
-        )
+        block = functools.partial(inverted_residual, expansion=expansion)
+        x = stage(block, x, filters, blocks, strides=strides, seeds=seeds, name=f"group{group}")
         end = f"group{group}_block{blocks}_" + ("add" if blocks > 1 else "project_norm")
     ends.append(end)
     taps[f"stage{len(ends)}"] = x
@@ -65,29 +67,13 @@ def mobilenet_v2(
     return tapped(images, taps, preactivations=ends, name=name or "mobilenet_v2", architecture="mobilenet_v2")
 
 
-def inverted_residual_stage(
-    x: keras.KerasTensor,
-    filters: int,
-    blocks: int,
-    *,
-    strides: int,
-    seeds: LayerSeeds,
-    name: str,
-    expansion: int = 6,
+def inverted_residual(
+    x: keras.KerasTensor, filters: int, *, strides: int, seeds: LayerSeeds, name: str, expansion: int = 6
 ) -> keras.KerasTensor:
-    """`blocks` inverted residual blocks of `filters` output channels, the first with `strides`.
+    """A depthwise convolution of `expansion` times the channels between two of 1 x 1, the last to `filters`.
 
-    Layers are called "<name>_block<number>_expand", "_depthwise" and "_project", the norms with "_norm" behind.
+    Layers are called "<name>_expand", "_depthwise" and "_project", the norms with "_norm" behind.
     """
-    for block in range(1, blocks + 1):
-        step = strides if block == 1 else 1
-        x = _inverted_residual(x, filters, step, expansion, seeds, f"{name}_block{block}")
-    return x
-
-
-def _inverted_residual(
-    x: keras.KerasTensor, filters: int, strides: int, expansion: int, seeds: LayerSeeds, name: str
-) -> keras.KerasTensor:
     channels, residual = x.shape[-1], x
     if expansion > 1:
         residual = conv(residual, expansion * channels, 1, seeds=seeds, name=f"{name}_expand")

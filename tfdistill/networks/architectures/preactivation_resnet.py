@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import keras
 
-from tfdistill.networks.architectures.resnet import EXPANSION, blocks_per_stage
+from tfdistill.networks.architectures.resnet import EXPANSION
+from tfdistill.networks.architectures.stages import blocks_per_stage, three_stages
 from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
 from tfdistill.networks.layers import classify, conv, image_input, norm_relu
 from tfdistill.networks.taps import tapped
@@ -50,45 +51,21 @@ def preactivation_resnet(
     seeds = LayerSeeds(seed, ZERO_BIAS)
     images = image_input(image_shape, classes, smallest=4)
     x = conv(images, 16, 3, seeds=seeds, name="stem")
-    taps = {"stem": x}
-    for stage in (1, 2, 3):
-        filters, strides = 16 * 2 ** (stage - 1), 1 if stage == 1 else 2
-        x = preactivation_bottleneck_stage(x, filters, blocks, strides=strides, seeds=seeds, name=f"stage{stage}")
-        taps[f"stage{stage}"] = x
-    taps |= classify(norm_relu(x, name="final"), classes, seeds=seeds)
+    taps = {"stem": x, **three_stages(preactivation_bottleneck, x, 16, blocks, seeds=seeds)}
+    taps |= classify(norm_relu(taps["stage3"], name="final"), classes, seeds=seeds)
     norms = ["stage2_block1_conv1_norm", "stage3_block1_conv1_norm", "final_norm"]
     architecture = f"resnet{depth}_preactivation"
     return tapped(images, taps, preactivations=norms, name=name or architecture, architecture=architecture)
 
 
-def preactivation_bottleneck_stage(
-    x: keras.KerasTensor,
-    filters: int,
-    blocks: int,
-    *,
-    strides: int,
-    seeds: LayerSeeds,
-    name: str,
+def preactivation_bottleneck(
+    x: keras.KerasTensor, filters: int, *, strides: int, seeds: LayerSeeds, name: str
 ) -> keras.KerasTensor:
-    """`blocks` pre-activation bottleneck blocks, of which the first has the strides.
-
-    Args:
-        x: a map [batch, height, width, channels], before normalization.
-        filters: the channels of the 3 x 3 convolutions; the result has four times as many.
-        blocks: how many, at least 1.
-        strides: of the first block's 3 x 3 convolution, 1 or 2.
-        seeds: the network's layer seeds.
-        name: the prefix of the layers' names, "<name>_block1_conv1" and so on.
+    """Convolutions as of `resnet.bottleneck_block`, each behind normalization and ReLU; strides in the 3 x 3 one.
 
     Returns:
-        the last block's sum, before any normalization; `norm_relu` of it ends a network.
+        the sum, before any normalization; `norm_relu` of it ends a network.
     """
-    for block in range(1, blocks + 1):
-        x = _block(x, filters, strides if block == 1 else 1, seeds, f"{name}_block{block}")
-    return x
-
-
-def _block(x: keras.KerasTensor, filters: int, strides: int, seeds: LayerSeeds, name: str) -> keras.KerasTensor:
     activated = norm_relu(x, name=f"{name}_conv1")
     residual = conv(activated, filters, 1, seeds=seeds, name=f"{name}_conv1")
     residual = norm_relu(residual, name=f"{name}_conv2")

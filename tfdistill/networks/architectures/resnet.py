@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 import keras
 
 from tfdistill.bounds import choose
+from tfdistill.networks.architectures.stages import blocks_per_stage, three_stages
 from tfdistill.networks.initialization import IE_KD_RESNET, USUAL, LayerSeeds
 from tfdistill.networks.layers import (
     BatchNormalization,
@@ -76,12 +78,9 @@ def cifar_resnet(
     seeds = LayerSeeds(seed, chosen)
     images = image_input(image_shape, classes, smallest=4)
     x = norm_relu(conv(images, width, 3, seeds=seeds, name="stem"), name="stem")
-    taps = {"stem": x}
-    for stage in (1, 2, 3):
-        filters, strides = width * 2 ** (stage - 1), 1 if stage == 1 else 2
-        x = basic_stage(x, filters, blocks, strides=strides, shortcut=shortcut, seeds=seeds, name=f"stage{stage}")
-        taps[f"stage{stage}"] = x
-    taps |= classify(x, classes, seeds=seeds)
+    block = functools.partial(basic_block, shortcut=shortcut)
+    taps = {"stem": x, **three_stages(block, x, width, blocks, seeds=seeds)}
+    taps |= classify(taps["stage3"], classes, seeds=seeds)
     sums = [f"stage{stage}_block{blocks}_add" for stage in (1, 2, 3)]
     kind = f"_{shortcut.lower()}_ie_kd" if initialization == "ie_kd" else "_a" if shortcut == "A" else ""
     architecture = f"resnet{depth}{kind}" if width == 16 else None
@@ -126,80 +125,27 @@ def cifar_bottleneck_resnet(
     seeds = LayerSeeds(seed)
     images = image_input(image_shape, classes, smallest=4)
     x = norm_relu(conv(images, 16, 3, seeds=seeds, name="stem"), name="stem")
-    taps = {"stem": x}
-    for stage in (1, 2, 3):
-        filters, strides = 16 * 2 ** (stage - 1), 1 if stage == 1 else 2
-        x = bottleneck_stage(x, filters, blocks, strides=strides, seeds=seeds, name=f"stage{stage}")
-        taps[f"stage{stage}"] = x
-    taps |= classify(x, classes, seeds=seeds)
+    taps = {"stem": x, **three_stages(bottleneck_block, x, 16, blocks, seeds=seeds)}
+    taps |= classify(taps["stage3"], classes, seeds=seeds)
     sums = [f"stage{stage}_block{blocks}_add" for stage in (1, 2, 3)]
     architecture = f"resnet{depth}_{'bottleneck' if counted_as == 'bottleneck' else 'one'}"
     return tapped(images, taps, preactivations=sums, name=name or architecture, architecture=architecture)
 
 
-def basic_stage(
+def basic_block(
     x: keras.KerasTensor,
     filters: int,
-    blocks: int,
     *,
     strides: int,
     seeds: LayerSeeds,
     name: str,
     shortcut: Literal["A", "B"] = "B",
 ) -> keras.KerasTensor:
-    """`blocks` basic blocks, of which the first has the strides.
-
-    Args:
-        x: a map [batch, height, width, channels].
-        filters: the channels of every convolution and of the result.
-        blocks: how many, at least 1.
-        strides: of the first block, 1 or 2.
-        seeds: the network's layer seeds.
-        name: the prefix of the layers' names, "<name>_block1_conv1" and so on.
-        shortcut: "A" or "B", see `cifar_resnet`.
+    """Two 3 x 3 convolutions to `filters` channels beside a shortcut, "A" or "B" as of `cifar_resnet`.
 
     Returns:
-        the last block's output, after its ReLU; "<name>_block<blocks>_add" is the layer before it.
+        the sum behind its ReLU; "<name>_add" is the layer before it.
     """
-    for block in range(1, blocks + 1):
-        x = _basic_block(x, filters, strides if block == 1 else 1, shortcut, seeds, f"{name}_block{block}")
-    return x
-
-
-def bottleneck_stage(
-    x: keras.KerasTensor,
-    filters: int,
-    blocks: int,
-    *,
-    strides: int,
-    seeds: LayerSeeds,
-    name: str,
-    strided_conv: int = 2,
-) -> keras.KerasTensor:
-    """`blocks` bottleneck blocks, of which the first has the strides.
-
-    Args:
-        x: a map [batch, height, width, channels].
-        filters: the channels of the 3 x 3 convolutions; the result has four times as many.
-        blocks: how many, at least 1.
-        strides: of the first block, 1 or 2.
-        seeds: the network's layer seeds.
-        name: the prefix of the layers' names, "<name>_block1_conv1" and so on.
-        strided_conv: which convolution of the first block has the strides: 2, the 3 x 3 one, or 1, the 1 x 1
-            one before it, as in the paper.
-
-    Returns:
-        the last block's output, after its ReLU; "<name>_block<blocks>_add" is the layer before it.
-    """
-    for block in range(1, blocks + 1):
-        steps = strides if block == 1 else 1
-        x = _bottleneck_block(x, filters, steps, strided_conv, seeds, f"{name}_block{block}")
-    return x
-
-
-def _basic_block(
-    x: keras.KerasTensor, filters: int, strides: int, shortcut: str, seeds: LayerSeeds, name: str
-) -> keras.KerasTensor:
     residual = norm_relu(conv(x, filters, 3, strides=strides, seeds=seeds, name=f"{name}_conv1"), name=f"{name}_conv1")
     residual = conv(residual, filters, 3, seeds=seeds, name=f"{name}_conv2")
     residual = BatchNormalization(name=f"{name}_conv2_norm")(residual)
@@ -208,9 +154,23 @@ def _basic_block(
     return _rectified_sum(residual, x, strides, seeds, name)
 
 
-def _bottleneck_block(
-    x: keras.KerasTensor, filters: int, strides: int, strided_conv: int, seeds: LayerSeeds, name: str
+def bottleneck_block(
+    x: keras.KerasTensor, filters: int, *, strides: int, seeds: LayerSeeds, name: str, strided_conv: int = 2
 ) -> keras.KerasTensor:
+    """A 3 x 3 convolution of `filters` channels between two of 1 x 1, the last to four times as many.
+
+    Args:
+        x: a map [batch, height, width, channels].
+        filters: the channels of the first two convolutions.
+        strides: of the block, 1 or 2.
+        seeds: the network's layer seeds.
+        name: the prefix of the layers' names.
+        strided_conv: which convolution has the strides: 2, the 3 x 3 one, or 1, the 1 x 1 one before it, as in the
+            paper.
+
+    Returns:
+        the sum behind its ReLU; "<name>_add" is the layer before it.
+    """
     residual = x
     for index, (channels, size) in enumerate([(filters, 1), (filters, 3)], 1):
         steps = strides if index == strided_conv else 1
@@ -228,22 +188,3 @@ def _rectified_sum(
         x = conv(x, residual.shape[-1], 1, strides=strides, seeds=seeds, name=f"{name}_shortcut")
         x = BatchNormalization(name=f"{name}_shortcut_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(keras.layers.Add(name=f"{name}_add")([residual, x]))
-
-
-def blocks_per_stage(depth: int, *, convolutions: int, others: int) -> int:
-    """n of depth = convolutions * n + others, the number of blocks in each stage.
-
-    Args:
-        depth: the number of weighted layers.
-        convolutions: how many layers one more block in every stage adds.
-        others: how many layers lie outside of the blocks, or count as if they did.
-
-    Raises:
-        ValueError: no n of at least 1 gives this depth; the message names the nearest depths that have one.
-    """
-    blocks, rest = divmod(depth - others, convolutions)
-    if rest == 0 and blocks >= 1:
-        return blocks
-    below = convolutions * max(blocks, 1) + others
-    nearest = f"{below} and {below + convolutions}" if depth > below else f"{below}"
-    raise ValueError(f"depth must be {convolutions}n + {others} with n of at least 1, got {depth}; nearest: {nearest}")

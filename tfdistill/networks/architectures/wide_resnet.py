@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 import keras
 
 from tfdistill.bounds import choose
-from tfdistill.networks.architectures.resnet import blocks_per_stage
+from tfdistill.networks.architectures.stages import blocks_per_stage, three_stages
 from tfdistill.networks.initialization import DCM_WIDE_RESNET, ZERO_BIAS, LayerSeeds
 from tfdistill.networks.layers import Dropout, classify, conv, image_input, norm_relu
 from tfdistill.networks.taps import tapped
@@ -67,12 +68,9 @@ def wide_resnet(
     seeds = LayerSeeds(seed, chosen)
     images = image_input(image_shape, classes, smallest=4)
     x = conv(images, 16, 3, seeds=seeds, name="stem")
-    taps = {"stem": x}
-    for stage in (1, 2, 3):
-        filters, strides = 16 * width * 2 ** (stage - 1), 1 if stage == 1 else 2
-        x = wide_stage(x, filters, blocks, strides=strides, dropout=dropout, seeds=seeds, name=f"stage{stage}")
-        taps[f"stage{stage}"] = x
-    taps |= classify(norm_relu(x, seeds=seeds, name="final"), classes, seeds=seeds)
+    block = functools.partial(wide_block, dropout=dropout)
+    taps = {"stem": x, **three_stages(block, x, 16 * width, blocks, seeds=seeds)}
+    taps |= classify(norm_relu(taps["stage3"], seeds=seeds, name="final"), classes, seeds=seeds)
     norms = ["stage2_block1_conv1_norm", "stage3_block1_conv1_norm", "final_norm"]
     named = name or f"wide_resnet_{depth}_{width}"
     kind = ("_dropout" if dropout else "") + ("_dcm" if initialization == "dcm" else "")
@@ -80,38 +78,14 @@ def wide_resnet(
     return tapped(images, taps, preactivations=norms, name=named, architecture=architecture)
 
 
-def wide_stage(
-    x: keras.KerasTensor,
-    filters: int,
-    blocks: int,
-    *,
-    strides: int,
-    seeds: LayerSeeds,
-    name: str,
-    dropout: float = 0.0,
+def wide_block(
+    x: keras.KerasTensor, filters: int, *, strides: int, seeds: LayerSeeds, name: str, dropout: float = 0.0
 ) -> keras.KerasTensor:
-    """`blocks` pre-activation blocks, of which the first has the strides.
-
-    Args:
-        x: a map [batch, height, width, channels], before normalization.
-        filters: the channels of every convolution and of the result.
-        blocks: how many, at least 1.
-        strides: of the first block, 1 or 2.
-        seeds: the network's layer seeds.
-        name: the prefix of the layers' names, "<name>_block1_conv1" and so on.
-        dropout: the probability of a drop before the second convolution of each block, see `wide_resnet`.
+    """Two 3 x 3 convolutions to `filters` channels, each behind normalization and ReLU; dropout as of `wide_resnet`.
 
     Returns:
-        the last block's sum, before any normalization; `norm_relu` of it, with the same seeds, ends a network.
+        the sum, before any normalization; `norm_relu` of it, with the same seeds, ends a network.
     """
-    for block in range(1, blocks + 1):
-        x = _pre_activation_block(x, filters, strides if block == 1 else 1, dropout, seeds, f"{name}_block{block}")
-    return x
-
-
-def _pre_activation_block(
-    x: keras.KerasTensor, filters: int, strides: int, dropout: float, seeds: LayerSeeds, name: str
-) -> keras.KerasTensor:
     activated = norm_relu(x, seeds=seeds, name=f"{name}_conv1")
     residual = conv(activated, filters, 3, strides=strides, seeds=seeds, name=f"{name}_conv1")
     residual = norm_relu(residual, seeds=seeds, name=f"{name}_conv2")
