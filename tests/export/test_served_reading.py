@@ -20,6 +20,7 @@ from tfdistill.runs import run_exports
 from tfdistill.runs.best_epoch import ExportedEpoch
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
+from tfdistill.standalone import asking
 
 SIZE, SIDES = 16, ("disc", "ellipse")
 
@@ -101,7 +102,7 @@ def test_evaluate_and_predict_are_right_of_every_file(predict, exported, wide, t
     assert json.loads(scores.read_text())["scores"]["edges"]["accuracy"] == 1.0
 
 
-def test_predict_says_in_the_exports_words_what_is_wrong_with_a_file(predict, wide, cropped):
+def test_predict_says_in_the_exports_words_what_is_wrong_with_a_file(wide, cropped):
     class Served(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
         def answer(self, encoded):
@@ -113,14 +114,14 @@ def test_predict_says_in_the_exports_words_what_is_wrong_with_a_file(predict, wi
     with pytest.raises(tf.errors.InvalidArgumentError) as raised:
         Served().answer(tf.constant([cut]))
     said = "the network cannot read it: it is damaged or of a kind that is not decoded"
-    assert predict.reason(raised.value) == said
+    assert asking.reason(raised.value) == said
     # A loaded export has no stack traces, and says so in a line before its own.
     message = raised.value.message
     loaded = (
         "Graph execution error:\n\nDetected at node x:\n<stack traces unavailable>\n"
         + message[message.index("asser") :]
     )
-    assert predict.reason(tf.errors.InvalidArgumentError(None, None, loaded)) == said
+    assert asking.reason(tf.errors.InvalidArgumentError(None, None, loaded)) == said
 
 
 def test_squeezed_images_would_be_told_wrong(wide):

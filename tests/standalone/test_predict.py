@@ -14,6 +14,7 @@ from PIL import Image
 from tfdistill import data
 from tfdistill.data.sets import image_files
 from tfdistill.data.transforms import other_formats
+from tfdistill.standalone import asking
 
 NAMES = ("red", "green", "blue")
 
@@ -129,11 +130,11 @@ def test_good_files_alone_end_with_status_0_whatever_the_batch_size(predict, sav
         )
 
 
-def test_a_folder_is_searched_for_all_that_a_training_takes(predict):
+def test_a_folder_is_searched_for_all_that_a_training_takes():
     """The script stands alone, so what it has in common with the package is said twice."""
     alone = sys.modules["tfdistill.standalone.image_files"]
     assert set(image_files.EXTENSIONS) <= set(alone.EXTENSIONS)
-    assert alone.FORMATS == other_formats.FORMATS and predict.MAX_PIXELS == data.MAX_PIXELS
+    assert alone.FORMATS == other_formats.FORMATS and asking.MAX_PIXELS == data.MAX_PIXELS
 
 
 def test_without_pillow_other_formats_are_named_with_the_remedy(predict, saved, photos, capsys, monkeypatch):
@@ -143,7 +144,7 @@ def test_without_pillow_other_formats_are_named_with_the_remedy(predict, saved, 
     assert any("e.tiff" in line and "pip install Pillow" in line for line in errors)
 
 
-def test_an_export_that_marks_its_bad_images_is_asked_once(predict, monkeypatch, capsys, tmp_path, photos):
+def test_an_export_that_marks_its_bad_images_is_asked_once(monkeypatch, capsys, tmp_path, photos):
     asked = []
 
     def signature(encoded):
@@ -152,19 +153,19 @@ def test_an_export_that_marks_its_bad_images_is_asked_once(predict, monkeypatch,
         rows = np.where(np.array(valid)[:, None], [[0.1, 0.7, 0.2]], 0.0)
         return {"probabilities": tf.constant(rows), "valid": tf.constant(valid)}
 
-    network = predict.Network(tmp_path, None, list(NAMES), 0)
-    monkeypatch.setattr(predict.Network, "signature", lambda *_: signature)
+    network = asking.Network(tmp_path, None, list(NAMES), 0)
+    monkeypatch.setattr(asking.Network, "signature", lambda *_: signature)
     contents = [image("red", "png"), b"\x89PNG", image("red", "png")]
-    first, second, third = predict.probabilities_of(network, contents)
-    assert asked == [3] and isinstance(second, predict.Unreadable)
+    first, second, third = asking.probabilities_of(network, contents)
+    assert asked == [3] and isinstance(second, asking.Unreadable)
     assert network.said(first) == network.said(third) == "green with probability 0.700"
 
 
-def test_the_limit_is_that_of_the_exports_card(predict, tmp_path):
+def test_the_limit_is_that_of_the_exports_card(tmp_path):
     def limit() -> int:
-        return predict.recorded_limit(predict.recorded_reading(tmp_path))
+        return asking.recorded_limit(asking.recorded_reading(tmp_path))
 
-    assert limit() == predict.MAX_PIXELS
+    assert limit() == asking.MAX_PIXELS
     for text, expected in (
         ('{"reading": {"max_pixels": 7}}', 7),
         ('{"reading": "so"}', None),
@@ -172,31 +173,31 @@ def test_the_limit_is_that_of_the_exports_card(predict, tmp_path):
         ("[]", None),
     ):
         (tmp_path / "model_card.json").write_text(text)
-        assert limit() == (expected or predict.MAX_PIXELS)
+        assert limit() == (expected or asking.MAX_PIXELS)
 
 
 @pytest.mark.parametrize("made", ["bmp", "png"])
-def test_what_pillow_reads_has_eight_bits_and_stands_upright(predict, made):
+def test_what_pillow_reads_has_eight_bits_and_stands_upright(made):
     values = np.arange(6, dtype=np.uint16).reshape(2, 3) * 10000 + 255
     lying = Image.Exif()
     lying[0x0112] = 6
     written = io.BytesIO()
     Image.fromarray(values).save(written, "tiff", exif=lying)
-    decoded = tf.io.decode_image(predict.converted(written.getvalue(), 6, made), 3, expand_animations=False).numpy()
+    decoded = tf.io.decode_image(asking.converted(written.getvalue(), 6, made), 3, expand_animations=False).numpy()
     np.testing.assert_array_equal(decoded[..., 0], np.rot90(values >> 8, -1))
     for pixels, words in ((np.float32([[0.5]]), "no known range"), (np.int32([[70000]]), "more than 16 bits")):
         written = io.BytesIO()
         Image.fromarray(pixels).save(written, "tiff")
-        with pytest.raises(predict.Unreadable, match=words):
-            predict.converted(written.getvalue(), 0, made)
+        with pytest.raises(asking.Unreadable, match=words):
+            asking.converted(written.getvalue(), 0, made)
 
 
 @pytest.mark.parametrize(("format", "options"), [("png", {}), ("gif", {}), ("bmp", {}), ("jpeg", {}), ("tiff", {})])
-def test_sizes_are_refused_by_the_header_alone(predict, tmp_path, format, options):
+def test_sizes_are_refused_by_the_header_alone(tmp_path, format, options):
     path = tmp_path / "image"
     path.write_bytes(image("red", format, 30, 40, **options))
-    assert isinstance(predict.read(path, 1200, "bmp"), bytes)
-    refused = predict.read(path, 1199, "bmp")
+    assert isinstance(asking.read(path, 1200, "bmp"), bytes)
+    refused = asking.read(path, 1199, "bmp")
     assert str(refused) == "its 30 x 40 pixels are more than --max_pixels=1199"
 
 

@@ -4,11 +4,10 @@ import os
 import sys
 
 from . import process
+from .predict import main
 
 # TensorFlow imports parts of Keras, of which nothing is needed here; what the user has set for Keras shall not matter.
 os.environ["KERAS_BACKEND"], os.environ["KERAS_HOME"] = "tensorflow", os.devnull
 process.begin("predict")
-with process.quiet_imports("predict"):
-    from .predict import main
 
 sys.exit(process.run("predict", main, sys.argv[1:]))
