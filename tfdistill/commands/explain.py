@@ -31,7 +31,7 @@ from tfdistill.transfers import TRANSFERS
 WIDTH, SECTION, UPDATE = 120, 2, 3
 CLASSES = 10
 TEACHER = "resnet14"
-CITATION = re.compile(r":(| [A-Z]\w+ (et al\b|and\b).*)$")
+CITATION = re.compile(r":(| [A-Z]\w+ (et\b|and\b).*)$")
 # Networks for photographs refuse the first size.
 IMAGE_SIZES = (32, 224)
 KIND_NAMES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}

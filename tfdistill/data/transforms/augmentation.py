@@ -8,7 +8,7 @@ PAD_MODES = ("reflect", "zero")
 
 # What training images may go through, in this order.
 AUGMENTATIONS = {
-    "standard": "what the data set is usually trained with: pad, crop and flip, or a random crop",
+    "standard": "pad, crop and flip, or a random crop, as is usual for the data set",
     "randaugment": "operations drawn for each image: --randaugment_operations, --randaugment_magnitude",
     "cutout": "a square of each image blanked: --cutout_size",
     "cutmix": "a rectangle of each image from another, labels mixed by area: --cutmix_alpha",
