@@ -43,16 +43,44 @@ def test_every_family_is_here():
         assert networks.NETWORKS[family].numbers(name) is not None
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("family", FULL)
-def test_two_steps(family, policy, tmp_path):
+def build(family, policy):
     name, side = CHEAP[family]
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        network = networks.build(name, classes=3, image_shape=(side, side, 3), seed=0)
+        return networks.build(name, classes=3, image_shape=(side, side, 3), seed=0)
     finally:
         keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture(scope="module", params=FULL)
+def family(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def network_of_float32(family):
+    return build(family, "float32")
+
+
+@pytest.mark.usefixtures("plain_decoding")
+def test_a_saved_model_gives_the_networks_logits(family, network_of_float32, tmp_path):
+    network, side = network_of_float32, CHEAP[family][1]
+    labels = tmp_path / "labels.txt"
+    labels.write_text("a\nb\nc\n")
+    module = ServingModule(network, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.2), labels_file=labels)
+    write_saved_model(module, tmp_path / "model")
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, side, side, 3)).astype("float32")
+    served = loaded.signatures["serving_default"](images=tf.constant(pixels))["logits"]
+    normalised = (pixels / 255 - np.float32([0.5, 0.4, 0.3])) / np.float32([0.2, 0.3, 0.2])
+    np.testing.assert_allclose(served, network(normalised, training=False)["logits"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_two_steps(family, policy, network_of_float32, tmp_path):
+    network = network_of_float32 if policy == "float32" else build(family, policy)
+    side = CHEAP[family][1]
     generator = np.random.default_rng(0)
     for variable in network.trainable_variables:
         if variable.name == "beta":
@@ -82,18 +110,3 @@ def test_two_steps(family, policy, tmp_path):
         loaded = keras.saving.load_model(tmp_path / "network.keras")
         for tap, tensor in network(images).items():
             np.testing.assert_array_equal(loaded(images)[tap], tensor)
-
-
-@pytest.mark.parametrize("family", FULL)
-def test_a_saved_model_gives_the_networks_logits(family, tmp_path):
-    name, side = CHEAP[family]
-    network = networks.build(name, classes=3, image_shape=(side, side, 3), seed=0)
-    labels = tmp_path / "labels.txt"
-    labels.write_text("a\nb\nc\n")
-    module = ServingModule(network, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.2), labels_file=labels)
-    write_saved_model(module, tmp_path / "model")
-    loaded = tf.saved_model.load(str(tmp_path / "model"))
-    pixels = np.random.default_rng(0).uniform(0, 255, (2, side, side, 3)).astype("float32")
-    served = loaded.signatures["serving_default"](images=tf.constant(pixels))["logits"]
-    normalised = (pixels / 255 - np.float32([0.5, 0.4, 0.3])) / np.float32([0.2, 0.3, 0.2])
-    np.testing.assert_allclose(served, network(normalised, training=False)["logits"], rtol=1e-4, atol=1e-4)

@@ -97,10 +97,11 @@ class ServingModule(tf.Module):
 
         def score_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
             images, valid = read_batch(encoded, image_shape, chosen)
+            # Calls the function below, so that the network is traced and stored once for both signatures.
             if bad_images == "mark":
-                return _marked(score(tf.cast(images, tf.float32)), valid)
+                return _marked(self.score(tf.cast(images, tf.float32)), valid)
             with tf.control_dependencies([refuse_bad(encoded, valid, chosen)]):
-                return score(tf.cast(images, tf.float32))
+                return self.score(tf.cast(images, tf.float32))
 
         images_spec = tf.TensorSpec([None, *image_shape], tf.float32, name="images")
         self.score = tf.function(score, input_signature=[images_spec], jit_compile=False, autograph=False)
