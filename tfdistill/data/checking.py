@@ -79,6 +79,7 @@ def survivors(count: int, probe: Callable[[tf.Tensor], tuple[tf.Tensor, ...]]) -
 
     The first result has to be the argument, since the order is that of completion.
     """
+    probe = tf.autograph.experimental.do_not_convert(probe)
     probed = tf.data.Dataset.range(count).map(probe, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
     blocks = list(probed.ignore_errors().batch(1024).as_numpy_iterator())
     if not blocks:

@@ -95,7 +95,7 @@ def into_memory(split: Split) -> Split:
     size = len(split) * height * width * channels
     if split.reading is None or split.reading.style != "resize" or size > LARGEST_IN_MEMORY:
         return split
-    read = make_reader(split, training=False)
+    read = tf.autograph.experimental.do_not_convert(make_reader(split, training=False))
     images = np.empty((len(split), *split.image_shape), np.uint8)
     positions = tf.data.Dataset.range(len(split)).batch(DECODE_BLOCK)
     filled = 0

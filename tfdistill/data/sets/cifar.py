@@ -64,6 +64,7 @@ def _read_split(builder: tfds.core.DatasetBuilder, split_name: str) -> Split:
     return Split.in_memory(images, labels)
 
 
+@tf.autograph.experimental.do_not_convert
 def _decode_block(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     features = tf.io.parse_example(
         records, {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
