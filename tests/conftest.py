@@ -1,11 +1,14 @@
 """What the tests share: two logical CPU devices, and tiny networks."""
 
+import gc
 import importlib.util
 import os
 from pathlib import Path
 from types import ModuleType
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# XLA's programs run for a few steps here: without LLVM's optimizations they compile in less time.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import tfdistill.startup  # noqa: F401  (before TensorFlow)
 
@@ -34,6 +37,20 @@ def make_tiny_network(name: str, *, seed: int, channels: int = 8, batch_norm: bo
     initializer = keras.initializers.HeNormal(seed=seed + 9)
     logits = keras.layers.Dense(4, kernel_initializer=initializer, name="logits")(embedding)
     return keras.Model(images, {**stages, "features": maps, "embedding": embedding, "logits": logits}, name=name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imports_are_no_garbage():
+    """The million objects of TensorFlow's import are not looked through again at every collection of garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _graphs_are_freed(_imports_are_no_garbage):
+    """Traced graphs are cycles, which hold gigabytes by the end of the suite where nobody looks for them."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
