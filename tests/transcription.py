@@ -113,6 +113,13 @@ def assert_weights(model, expected, atol=1e-4):
         np.testing.assert_allclose(value.numpy(), expected[name].numpy(), atol=atol, rtol=0, err_msg=name)
 
 
+def assert_terms(logs, expected, prefix=""):
+    """Every logged term is as the transcription has it, and large enough that another would be told from it."""
+    for name, value in expected.items():
+        np.testing.assert_allclose(logs[f"{prefix}{name}"], value, rtol=1e-4, err_msg=name)
+        assert value > 1e-4
+
+
 def train(distiller, steps, batch):
     """`steps` optimizer steps of the engine on one batch; returns the epoch's logs."""
     settings = OptimizerSettings(learning_rate=RATE, momentum=MOMENTUM, nesterov=True, weight_decay=DECAY)

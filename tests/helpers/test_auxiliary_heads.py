@@ -174,5 +174,5 @@ def test_pooled_heads_read_the_stages_of_a_network_without_designs(architecture)
     assert stem == "stem"
     with pytest.raises(ValueError, match=r"^network 'peer' has no stage for a head C4; it has stage1, "):
         auxiliary_heads(network, architecture, ("C4",), kind="pooled")
-    with pytest.raises(ValueError, match="pooled (ones|heads are) for any network"):
+    with pytest.raises(ValueError, match=r"pooled (ones|heads are) for any network"):
         auxiliary_heads(network, architecture, ("C2",))

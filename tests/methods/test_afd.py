@@ -121,9 +121,7 @@ def test_five_steps_are_the_equations(tiny, case, source):
         tiny.assert_weights(distiller.discriminators[network.name], discriminators[k])
         if k in transfers:
             tiny.assert_weights(models[k], transfers[k])
-    for name, value in expected.items():
-        np.testing.assert_allclose(logs[name], value, rtol=1e-4, err_msg=name)
-        assert value > 1e-4
+    tiny.assert_terms(logs, expected)
 
 
 def terms_of(tiny, distiller):
