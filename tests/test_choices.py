@@ -8,25 +8,27 @@ from tfdistill import losses
 from tfdistill.bounds import annotated, checked
 from tfdistill.engine.updates import ORDERS
 from tfdistill.helpers import auxiliary_heads
-from tfdistill.methods import METHODS, afd, alignment, dcm, ie_dml, kdcl
+from tfdistill.methods import METHODS, afd, dcm, kdcl
 from tfdistill.methods.arguments import Order
 from tfdistill.networks.architectures.mobilenet import HALVING_WIDTHS, INITIALIZATIONS, mobilenet
 from tfdistill.networks.architectures.resnet import LAYERS_COUNTED, cifar_bottleneck_resnet, cifar_resnet
 from tfdistill.networks.architectures.wide_resnet import wide_resnet
+from tfdistill.transfers import inheritance, map_distance
 
 # What each choice is looked up in.
 TABLES = {
     ("dml", "update"): ORDERS,
     ("afd", "adversarial"): afd.FEATURE_GROUPS,
-    ("alignment", "distance"): alignment.ORDERS_OF_DISTANCE,
+    ("alignment", "distance"): map_distance.ORDERS_OF_DISTANCE,
     ("dcm", "head_kind"): auxiliary_heads.KINDS,
     ("dcm", "pairs"): dcm.PAIRS,
     ("dcm", "update"): ORDERS,
-    ("ie_dml", "split"): ie_dml.SPLITS,
+    ("ie_dml", "split"): inheritance.SPLITS,
     ("ie_dml", "metric"): losses.INHERITANCE_METRICS,
-    ("ie_dml", "reconstruction"): ie_dml.ORDERS_OF_RECONSTRUCTION,
+    ("ie_dml", "reconstruction"): inheritance.ORDERS_OF_RECONSTRUCTION,
     ("ie_dml", "update"): ORDERS,
     ("kdcl", "target"): kdcl.TARGETS,
+    ("mutual", "update"): ORDERS,
 }
 # The choices of the networks' builders, which no flag shows.
 BUILDERS = {
