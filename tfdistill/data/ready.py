@@ -78,11 +78,10 @@ def load_data(
 ) -> ReadyData:
     """Loads a data set by its name, split, augmented and normalised as the command does it.
 
-    Example:
-        >>> train, test = load_data("digits", batch_size=16)
-        >>> images, labels = next(iter(train))
-        >>> images.shape, labels.shape
-        (TensorShape([16, 8, 8, 1]), TensorShape([16]))
+    >>> train, test = tfdistill.load_data("digits", batch_size=16)
+    >>> images, labels = next(iter(train))
+    >>> images.shape, labels.shape
+    (TensorShape([16, 8, 8, 1]), TensorShape([16]))
 
     Args:
         name: such as "digits", "cifar10", "cifar100", "image_folder" or "tfds:<name>"; see `data.DATASETS`.

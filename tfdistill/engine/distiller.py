@@ -48,6 +48,14 @@ class Distiller(keras.Model):
 
     Create networks and distiller under `strategy.scope()` to train on several replicas.
 
+    >>> data = tfdistill.load_data("digits", batch_size=8)
+    >>> small = dict(classes=data.classes, image_shape=data.image_shape)
+    >>> distiller = tfdistill.DML([tfdistill.networks.resnet8(**small) for _ in range(2)])
+    >>> distiller.compile("adam", run_eagerly=True)  # without a graph, for one step
+    >>> history = distiller.fit(data.train.take(1), verbose=0)
+    >>> sorted(name for name in history.history if "/" not in name)
+    ['loss']
+
     Args:
         networks: the learners: functional models that return a dict of taps with `"logits"`. Those of one name are
             told apart by a number, as "resnet32_1" and "resnet32_2".

@@ -51,6 +51,10 @@ def export_network(
     is written aside, loaded by a fresh process that has neither
     Keras nor this package, compared with the live network, and only then renamed to its version.
 
+    >>> network = tfdistill.networks.resnet8(classes=10, image_shape=(8, 8, 1))
+    >>> tfdistill.export_network(network, "saved_models/mine/resnet8", mean=[0.3], std=[0.2]).as_posix()
+    'saved_models/mine/resnet8/1'
+
     A network trained in mixed precision is exported as it is: it computes in bfloat16 when served too.
 
     Args:

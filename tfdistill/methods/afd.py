@@ -46,6 +46,11 @@ class AFD(Distiller):
     `L_Dk`. Where f_k and f_j have different channels, a transfer layer, which `L_Gk` moves too, stands between f_k and
     `D_k`.
 
+    >>> peers = [tfdistill.networks.resnet8(classes=10) for _ in range(2)]
+    >>> distiller = tfdistill.AFD(peers, temperature=3.0)
+    >>> list(distiller.helpers)
+    ['resnet8_1_discriminator', 'resnet8_2_discriminator']
+
     Args:
         networks: two or more networks.
         temperature: T of both distributions; the term is multiplied by T², so that its gradient keeps its scale.

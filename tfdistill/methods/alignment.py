@@ -22,6 +22,10 @@ class Alignment(LabelsAndTransfers):
     `f_j` and `p_j` are constants for network k, because an update moves its own network, and the transfer layer that
     stands between f_k and f_j where their channels differ.
 
+    >>> peers = [tfdistill.networks.resnet8(classes=10) for _ in range(2)]
+    >>> distiller = tfdistill.Alignment(peers, distance="l2")
+    >>> distiller.compile("adam")
+
     Args:
         networks: two or more networks.
         distance: "l1": the mean of the absolute differences; "l2": of their squares.

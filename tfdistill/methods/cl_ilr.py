@@ -28,6 +28,11 @@ class CLILR(Distiller):
     networks share the first network's trunk and keep their own branches; each, joined to the trunk, has exactly the
     weights of a network trained alone.
 
+    >>> peers = [tfdistill.networks.resnet8(classes=10) for _ in range(2)]
+    >>> distiller = tfdistill.CLILR(peers, tap="stage1")
+    >>> distiller.networks[0].layers[1] is distiller.networks[1].layers[1]
+    True
+
     Args:
         networks: two or more networks of one architecture.
         temperature: T of both distributions; the term is multiplied by T², so that its gradient keeps its scale.

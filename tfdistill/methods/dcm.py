@@ -40,6 +40,11 @@ class DCM(Distiller):
 
     The heads are helpers "<network>_C2" and so on: evaluation runs none of them, and no export has them.
 
+    >>> peers = [tfdistill.networks.resnet8(classes=10) for _ in range(2)]
+    >>> distiller = tfdistill.DCM(peers, heads="C2")
+    >>> list(distiller.helpers)
+    ['resnet8_1_C2', 'resnet8_2_C2']
+
     Args:
         networks: two or more networks; with `pairs="none"` one will do.
         heads: auxiliary classifiers of each network, comma-separated, of C2, C3 and C4, from near its end to far from

@@ -19,6 +19,11 @@ class DML(LabelsAndTransfers):
     `L_k = CE(y, z_k) + weight · T² / (K−1) · Σ_{j≠k} KL(p_j(T) ‖ p_k(T))`. The target `p_j` is a constant for
     network k, because an update moves its own network only.
 
+    >>> peers = [tfdistill.networks.resnet8(classes=10) for _ in range(2)]
+    >>> distiller = tfdistill.DML(peers, update="joint")
+    >>> len(distiller.phase.rounds)
+    1
+
     Args:
         networks: two or more networks.
         weight: weight of the mutual term.

@@ -23,6 +23,11 @@ class EnsembleKD(Distiller):
     same forward pass. The learner's own logits are a K-th of the target, and its update moves them: without a
     stop_gradient the target would come towards the learner, which is no teaching. So p_e is a constant.
 
+    >>> peers = [tfdistill.networks.resnet8(classes=10) for _ in range(2)]
+    >>> distiller = tfdistill.EnsembleKD(peers)
+    >>> [list(update.terms) for update in distiller.phase.updates()]
+    [['cross_entropy', 'distillation'], ['cross_entropy', 'distillation']]
+
     Args:
         networks: two or more networks.
         weight: weight of the distillation term.

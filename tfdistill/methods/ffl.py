@@ -41,6 +41,11 @@ class FFL(Distiller):
     they are made of what the networks' update moves. The fused classifier is delivered beside the networks, under the
     name "ensemble".
 
+    >>> peers = [tfdistill.networks.resnet8(classes=10) for _ in range(2)]
+    >>> distiller = tfdistill.FFL(peers)
+    >>> list(distiller.deliverables())
+    ['resnet8_1', 'resnet8_2', 'ensemble']
+
     Args:
         networks: two or more networks of any architecture with a tap "features".
         shared_trunk: let the networks, of one architecture then, share the first one's layers up to `tap`, as ONE does

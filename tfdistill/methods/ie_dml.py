@@ -28,6 +28,11 @@ class IEDML(LabelsAndTransfers):
     reads a peer that this update does not move, and `F_j` is a constant for the inheritance and exploration terms:
     reconstruction moves the auto-encoder only, the two others move the network and its encoders only.
 
+    >>> peers = [tfdistill.networks.resnet8(classes=10) for _ in range(2)]
+    >>> distiller = tfdistill.IEDML(peers, inheritance_weight=50.0)
+    >>> [update.name for update in distiller.phase.updates()]
+    ['resnet8_1', 'resnet8_2']
+
     Args:
         networks: two networks, as in the paper, or more: then each learns from all others, the terms averaged.
         inheritance_weight: weight λ_inh of the inheritance term.

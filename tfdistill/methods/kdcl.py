@@ -26,6 +26,10 @@ class KDCL(Distiller):
     the same forward pass. `z_t` contains the learner's own logits, which its update moves: a stop_gradient keeps the
     target from coming towards the learner.
 
+    >>> peers = [tfdistill.networks.resnet8(classes=10) for _ in range(2)]
+    >>> distiller = tfdistill.KDCL(peers, target="linear")
+    >>> distiller.compile("adam")
+
     Args:
         networks: two or more networks.
         target: how the teacher's logits are made. "min_logit": each network's logits are shifted so that the labelled

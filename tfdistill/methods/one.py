@@ -33,6 +33,11 @@ class ONE(Distiller):
     The networks share the first network's trunk and keep their own branches; each, joined to the trunk, has exactly the
     weights of a network trained alone. The gated ensemble is delivered beside them, under the name "ensemble".
 
+    >>> peers = [tfdistill.networks.resnet8(classes=10) for _ in range(2)]
+    >>> distiller = tfdistill.ONE(peers)
+    >>> list(distiller.deliverables())
+    ['resnet8_1', 'resnet8_2', 'ensemble']
+
     Args:
         networks: two or more networks of one architecture.
         temperature: T of both distributions; the term is multiplied by T², so that its gradient keeps its scale.

@@ -10,6 +10,9 @@ class Supervised(LabelsAndTransfers):
 
     `L_k = CE(y, z_k)`. The networks see the same batches, so that a baseline differs from a mutual method in
     nothing but the terms.
+
+    >>> distiller = tfdistill.Supervised([tfdistill.networks.resnet8(classes=10)])
+    >>> distiller.compile(optimizer="adam")
     """
 
     protocol = "ie_cifar"

@@ -26,6 +26,11 @@ class PreparationPhase(Phase):
 def add_transfers(distiller: Distiller, transfers: Sequence[Transfer], *, seed: int = 0) -> None:
     """Adds transfers to any method, before `compile`: from its teachers, or between its networks where it has none.
 
+    >>> distiller = tfdistill.Supervised([tfdistill.networks.resnet8(classes=10) for _ in range(2)])
+    >>> tfdistill.add_transfers(distiller, [tfdistill.KD(weight=0.5)])
+    >>> [list(update.terms) for update in distiller.phase.updates()]
+    [['cross_entropy', 'kd'], ['cross_entropy', 'kd']]
+
     Args:
         distiller: the method.
         transfers: with names of their own. Every network takes them from every teacher, or from every other network;

@@ -79,6 +79,10 @@ class Transfer(ABC):
     A transfer is a description. `lesson` sets it up between two networks, as often as there are pairs, and two
     transfers of one kind can stand side by side under two names.
 
+    >>> warm, cold = (tfdistill.KD(temperature=one, name=f"kd_{one:g}") for one in (4.0, 1.0))
+    >>> isinstance(warm, tfdistill.Transfer), warm.name
+    (True, 'kd_4')
+
     Args:
         name: of the term in the logs, and in the names of helpers.
         weight: of the term: a number, or a function of the epoch (float32 scalar, from 0).
