@@ -86,6 +86,17 @@ def test_what_is_said_is_what_is_shown(capsys):
     assert "SGD, rate 0.2, Nesterov momentum 0.9, decay 0.0005, × 0.1 at epochs 30, 60, 90 [networks]\n" in text
 
 
+def test_transfers_that_are_added_are_told_with_their_flags_terms_and_sources():
+    given = Page("--explain=dml", "--also=kd,map_distance", "--networks=resnet8,resnet14", "--kd.temperature=2")
+    assert "Added to it (--also), between all networks, each from every other" in given.lines
+    assert "kd: The learner imitates the source's predictions, softened by a temperature." in given.lines
+    assert "minimises  1 · cross_entropy + 1 · mutual + 4 · kd + 1 · map_distance" in given.lines
+    assert "--kd.temperature=2  (default: 4)" in given.lines and "--map_distance.weight=1" in given.lines
+    taught = Page("--explain=supervised", "--also=kd", "--teacher=somewhere", "--networks=resnet8")
+    assert "Added to it (--also), from the teachers" in taught.lines
+    assert "minimises  1 · cross_entropy + 16 · kd" in taught.lines
+
+
 class Chain(Distiller):
     """A teacher, then its student.
 

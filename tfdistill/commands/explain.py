@@ -51,8 +51,8 @@ def page(config: RunConfig) -> str:
         ("What it does", body),
         ("Source of the equations, and how they were read", source),
         (f"Networks, for {CLASSES} classes of {size}×{size} pixels (--networks says others)", _networks(distiller)),
-        ("Teachers, which nothing moves", _teachers(distiller)),
-        (f"Added to it (--also), {_from_whom(distiller)}", _transfers(config)),
+        ("Teachers, examples of what --teacher names; nothing moves them", _teachers(distiller)),
+        (f"Added to it (--also), {from_whom(distiller)}", _transfers(config)),
         ("Built beside them for the training only", _helpers(distiller)),
         ("Updates, on every batch", _updates(config, distiller)),
         ("Protocol", _protocol(config)),
@@ -86,9 +86,11 @@ def example(config: RunConfig) -> tuple[Distiller, int]:
             data.NORMALIZATIONS[source.normalization],
             source.augmentation,
         )
-        teachers = []
-        if takes_teachers(config.method):
-            teachers = [networks.build(TEACHER, classes=CLASSES, image_shape=dataset.image_shape, model_name="teacher")]
+        wanted = max(len(config.teacher), int(takes_teachers(config.method)))
+        teachers = [
+            networks.build(TEACHER, classes=CLASSES, image_shape=dataset.image_shape, model_name=f"teacher{number}")
+            for number in range(1, wanted + 1)
+        ]
         try:
             return build_distiller(RunData(config, dataset), tf.distribute.get_strategy(), teachers), size
         except ValueError:
@@ -109,7 +111,8 @@ def _teachers(distiller: Distiller) -> str:
     return _counted(distiller.teachers) if distiller.teachers else ""
 
 
-def _from_whom(distiller: Distiller) -> str:
+def from_whom(distiller: Distiller) -> str:
+    """Who the sources of transfers are that are added to a method."""
     return "from the teachers" if distiller.teachers else "between all networks, each from every other"
 
 

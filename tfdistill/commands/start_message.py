@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.commands.explain import describe
+from tfdistill.commands.explain import describe, from_whom
 from tfdistill.data import Split
 from tfdistill.networks.graphs import trainable_parameters
 from tfdistill.runs.run import Run
@@ -31,6 +31,7 @@ def start_message(run: Run) -> str:
         ("data", _data(run)),
         ("networks", _models(run.distiller.networks)),
         ("teachers", _teachers(run.distiller.teachers)),
+        ("transfers", _transfers(run)),
         ("helpers", _helpers(list(run.distiller.helpers.values()))),
         *[("optimizer" if not number else "", text) for number, text in enumerate(_optimizers(run))],
         ("length", _length(run)),
@@ -91,6 +92,10 @@ def _teachers(models: Sequence[keras.Model]) -> str:
     if not models:
         return ""
     return ", ".join(f"{model.name} {model.count_params():,}" for model in models) + " weights, which nothing moves"
+
+
+def _transfers(run: Run) -> str:
+    return f"{', '.join(run.config.also)}, {from_whom(run.distiller)}" if run.config.also else ""
 
 
 def _helpers(models: Sequence[keras.Model]) -> str:
