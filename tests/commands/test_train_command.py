@@ -67,7 +67,7 @@ def refused(main, arguments: list[str], capsys) -> str:
         ("--networks=resnet21", ["networks", "resnet21", "20 and 26"]),
         ("--networks=mobilenet_v2", ["networks", "mobilenet_v2", "8 x 8"]),
         ("--networks=resnet8:{tmp}/absent", ["networks", "there is no", "absent"]),
-        ("--networks=resnet20:imagenet", ["networks", "resnet20", "Keras has ImageNet weights for resnet50"]),
+        ("--networks=resnet20:imagenet", ["networks", "resnet20", "Keras has ImageNet weights for its own networks"]),
         ("--dataset=digit", ["dataset", "nearest: digits"]),
         ("--dataset=image_folder --image_size=8", ["data_dir"]),
         ("--dataset=image_folder --image_size=8 --data_dir={tmp}/absent", ["data_dir", "absent"]),

@@ -1,26 +1,42 @@
 """Architectures of `keras.applications` as networks; no test reaches for the network."""
 
+import inspect
+import re
+
 import keras
 import numpy as np
 import pytest
 
-from tfdistill.networks import keras_application
-from tfdistill.networks.keras_applications import APPLICATIONS, imagenet_weights
+from tfdistill.networks import Specification, keras_application, require_name
+from tfdistill.networks.keras_applications import (
+    APPLICATIONS,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    imagenet_weights,
+)
+from tfdistill.networks.layers import Dropout
 from tfdistill.networks.weights import assign_weights, weights_of
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+# The same for Keras' models without the layers that prepare images.
+NORMALIZED = {
+    "tf": lambda pixels: pixels / 127.5 - 1,
+    "torch": lambda pixels: (pixels / 255 - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD),
+}
 PREPROCESS = {
     "keras_resnet50": keras.applications.resnet.preprocess_input,
     "keras_mobilenet_v2": keras.applications.mobilenet_v2.preprocess_input,
 }
 
 
-def stand_in_for_download(monkeypatch, architecture):
+def stand_in_for_download(monkeypatch, architecture, image_shape=(224, 224, 3)):
     """The application as Keras builds it with weights="imagenet", its weights drawn at random; returns those built."""
     builder, built = APPLICATIONS[architecture].builder, []
     build = getattr(keras.applications, builder)
 
     def with_random_weights(*, weights, **settings):
+        if weights == "imagenet":
+            settings["input_shape"] = image_shape
         model = build(weights=None, **settings)
         if weights == "imagenet":
             generator = np.random.default_rng(0)
@@ -62,6 +78,58 @@ def test_keras_weights_give_keras_predictions_for_images_as_the_run_normalizes_t
         read = taps[f"{name}_preactivation"]
         np.testing.assert_array_equal(np.maximum(read, 0) if "resnet" in architecture else read, taps[name])
     np.testing.assert_allclose(taps["embedding"], np.mean(taps["features"], (1, 2)), rtol=1e-4, atol=1e-5)
+
+
+def test_the_catalogue_is_all_of_keras_applications():
+    """Statically: to build every one takes minutes."""
+    builders = {name for name in dir(keras.applications) if name[0].isupper()}
+    assert builders == {one.builder for one in APPLICATIONS.values()} and len(builders) == len(APPLICATIONS)
+    words = re.compile("[^a-z0-9]")
+    for name, one in APPLICATIONS.items():
+        assert words.sub("", name) == f"keras{one.builder.lower()}"
+        arguments = inspect.signature(getattr(keras.applications, one.builder)).parameters
+        assert set(one.settings) <= set(arguments)
+        assert ("include_preprocessing" in arguments) == ("include_preprocessing" in one.settings)
+        assert (one.pixels == "caffe") == bool(one.first_conv)
+        assert require_name(name) is None
+        assert Specification.parse(f"{name.removeprefix('keras_')}:imagenet").architecture == name
+
+
+@pytest.mark.parametrize("architecture", ["keras_mobilenet_v3_small", "keras_efficientnet_b0"])
+def test_applications_without_a_table_of_taps(architecture, monkeypatch):
+    built = stand_in_for_download(monkeypatch, architecture, (32, 32, 3))
+    given = {"classes": 5, "image_shape": (32, 32, 3), "mean": MEAN, "std": STD}
+    network, again = (keras_application(architecture, **given, seed=0) for _ in range(2))
+    assert list(network.output) == [*(f"stage{stage}" for stage in range(1, 6)), "features", "embedding", "logits"]
+    assert network.architecture == architecture and network.name == architecture
+    # Names are counted in the model, and not on from the one before.
+    assert list(weights_of(network)) == list(weights_of(again))
+    for name, variable in weights_of(network).items():
+        np.testing.assert_array_equal(variable, weights_of(again)[name])
+    if architecture == "keras_efficientnet_b0":
+        assert_drops_by_the_seed(network, again)
+    (line,) = assign_weights(network, imagenet_weights(architecture, classes=5), source="Keras")
+    assert line.endswith("the one for 5 classes is new")
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    taps = network((pixels / 255 - np.float32(MEAN)) / np.float32(STD))
+    # EfficientNet's own layers divide by 255; its normalization does nothing until ImageNet's numbers are loaded.
+    prepared = NORMALIZED[APPLICATIONS[architecture].pixels](pixels)
+    expected = built[-1](prepared * (255 if architecture == "keras_efficientnet_b0" else 1))
+    np.testing.assert_allclose(taps["features"], expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(taps["embedding"], np.mean(taps["features"], (1, 2)), rtol=1e-4, atol=1e-5)
+
+
+def assert_drops_by_the_seed(network, again):
+    """Of whole examples, as stochastic depth does; another mask in every layer."""
+    ones = np.ones((64, 2, 2, 3), "float32")
+    both = [[layer for layer in one.layers if isinstance(layer, keras.layers.Dropout)] for one in (network, again)]
+    first, second = ([layer(ones, training=True).numpy().reshape(64, -1) for layer in layers] for layers in both)
+    assert len(first) > 5 and all(type(layer) is Dropout for layers in both for layer in layers)
+    for mask, same in zip(first, second, strict=True):
+        np.testing.assert_array_equal(mask, same)
+        assert (mask == mask[:, :1]).all()
+    dropped = {tuple(np.flatnonzero(mask[:, 0] == 0)) for mask in first}
+    assert len(dropped) > len(first) / 2 and any(dropped)
 
 
 def test_other_classes_leave_the_classifier_new(monkeypatch):
@@ -123,3 +191,11 @@ def test_the_seed_decides_the_weights():
 def test_refuses_bad_arguments(settings, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         keras_application("keras_mobilenet_v2", **{"classes": 3, **settings})
+
+
+def test_inception_and_xception_say_how_small_their_images_may_be():
+    for architecture, smallest in (("keras_xception", 71), ("keras_inception_v3", 75)):
+        with pytest.raises(
+            ValueError, match=f"^image_shape must be at least {smallest} x {smallest} pixels, got 64 x 64$"
+        ):
+            keras_application(architecture, classes=3, image_shape=(64, 64, 3))

@@ -196,7 +196,7 @@ def test_dropout_is_the_same_with_and_without_xla():
     ("settings", "message"),
     [
         ({"rate": 1.0}, "rate must be at least 0"),
-        ({"rate": 0.5, "noise_shape": (1, 2)}, "noise_shape must be None"),
+        ({"rate": 0.5, "noise_shape": (1, 2)}, "noise_shape must have None or 1 for each axis"),
     ],
 )
 def test_dropout_refuses_bad_arguments(settings, message):

@@ -184,7 +184,7 @@ def test_what_a_specification_means(text, architecture):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("resnet18:imagenet", "Keras has ImageNet weights for resnet50, resnet101, resnet152, mobilenet_v2, none for"),
+        ("resnet18:imagenet", "Keras has ImageNet weights for its own networks, none for 'resnet18'; nearest"),
         ("wide_resnet_28_10:imagenet", "Keras has ImageNet weights for .*none for 'wide_resnet_28_10'"),
         ("resnett50:imagenet", "unknown network 'resnett50'; nearest: 'resnet50'"),
         ("keras_resnet5:runs/a", "unknown network 'keras_resnet5'; nearest: 'keras_resnet50'"),

@@ -175,7 +175,7 @@ def test_a_run_that_goes_on_reads_its_checkpoint_and_not_the_source(tmp_path, ca
     [
         ("resnet8:", "networks: 'resnet8:' names no source"),
         ("resnt8:runs/a", "networks: unknown network 'resnt8'; nearest: 'resnet8'"),
-        ("resnet18:imagenet", "networks: Keras has ImageNet weights for resnet50, "),
+        ("resnet18:imagenet", "networks: Keras has ImageNet weights for its own networks, "),
     ],
 )
 def test_a_config_refuses_what_no_network_is(text, message):

@@ -66,7 +66,8 @@ def imagenet_name(name: str) -> str:
     inside = f"imagenet_{name}"
     if inside in NETWORKS["imagenet_resnet"].examples:
         return inside
-    require_name(name)
+    if f"keras_{name}" not in APPLICATIONS:
+        require_name(name)
     return name
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import keras
@@ -17,39 +17,57 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 RESNET_MEAN = (123.68, 116.779, 103.939)
 
 
+# What Keras trained its networks on: pixels of 0..255 as blue, green, red, less `RESNET_MEAN`; of -1..1; normalized by
+# ImageNet's mean and deviation; or divided by 128, less 1.
+Pixels = Literal["caffe", "tf", "torch", "by_128"]
+
+
 @dataclass(frozen=True)
 class Application:
     """One of `keras.applications`.
 
     Args:
         builder: its name there.
-        taps: from a tap to the layer whose output it is.
-        first_conv: the layer that reads the images.
-        blue_first: whether it reads the channels as blue, green, red.
+        pixels: what images Keras trained it on.
+        smallest: the least height and width of an image, in pixels.
+        head: the layer of Keras' classifier behind the pooling, empty where Keras has other layers between them: such a
+            network has no ImageNet classifier here.
+        taps: from a tap to the layer whose output it is; they are found where there are none, and the layers are named
+            anew then.
+        first_conv: of "caffe", the layer that reads the images.
+        settings: further ones of the builder.
     """
 
     builder: str
-    taps: dict[str, str]
-    first_conv: str
-    blue_first: bool
+    pixels: Pixels
+    smallest: int = 32
+    head: str = "predictions"
+    taps: Mapping[str, str] = field(default_factory=dict)
+    first_conv: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self, **settings: Any) -> keras.Model:
+        """Keras' model."""
         import keras
 
-        return getattr(keras.applications, self.builder)(**settings)
+        return getattr(keras.applications, self.builder)(**self.settings, **settings)
 
     def scale_and_offset(self, mean: Sequence[float], std: Sequence[float]) -> tuple[list[float], list[float]]:
         """Of x in (x * scale + offset), from images normalized by `mean` and `std` to what Keras trained with."""
-        if self.blue_first:  # 0..255 less the mean, not divided
+        if self.pixels == "caffe":
             return [255.0 * s for s in std], [255.0 * m - r for m, r in zip(mean, RESNET_MEAN, strict=True)]
-        return [2.0 * s for s in std], [2.0 * m - 1.0 for m in mean]  # -1..1
+        if self.pixels == "torch":
+            scale = [s / own for s, own in zip(std, IMAGENET_STD, strict=True)]
+            return scale, [(m - x) / y for m, x, y in zip(mean, IMAGENET_MEAN, IMAGENET_STD, strict=True)]
+        largest = 255.0 / 128.0 if self.pixels == "by_128" else 2.0
+        return [largest * s for s in std], [largest * m - 1.0 for m in mean]
 
 
 def _resnet(depth: int, blocks: tuple[int, int, int, int]) -> Application:
     stages = {f"stage{stage}": f"conv{stage + 1}_block{count}_out" for stage, count in enumerate(blocks, 1)}
     sums = {f"{tap}_preactivation": layer.replace("_out", "_add") for tap, layer in stages.items()}
     taps = {"stem": "pool1_pool", **stages, **sums, "features": stages["stage4"]}
-    return Application(f"ResNet{depth}", taps, "conv1_conv", blue_first=True)
+    return Application(f"ResNet{depth}", "caffe", taps=taps, first_conv="conv1_conv")
 
 
 _MOBILENET_V2_STAGES = {
@@ -59,22 +77,49 @@ _MOBILENET_V2_STAGES = {
     "stage4": "block_12_add",
     "stage5": "block_16_project_BN",
 }
+_MOBILENET_V2_TAPS = {
+    "stem": "Conv1_relu",
+    **_MOBILENET_V2_STAGES,
+    **{f"{tap}_preactivation": layer for tap, layer in _MOBILENET_V2_STAGES.items()},
+    "features": "out_relu",
+}
+# Their images come prepared.
+_PREPARED = {"include_preprocessing": False}
 
 APPLICATIONS = {
     "keras_resnet50": _resnet(50, (3, 4, 6, 3)),
     "keras_resnet101": _resnet(101, (3, 4, 23, 3)),
     "keras_resnet152": _resnet(152, (3, 8, 36, 3)),
-    "keras_mobilenet_v2": Application(
-        "MobileNetV2",
-        {
-            "stem": "Conv1_relu",
-            **_MOBILENET_V2_STAGES,
-            **{f"{tap}_preactivation": layer for tap, layer in _MOBILENET_V2_STAGES.items()},
-            "features": "out_relu",
-        },
-        "Conv1",
-        blue_first=False,
-    ),
+    "keras_mobilenet_v2": Application("MobileNetV2", "tf", taps=_MOBILENET_V2_TAPS),
+    "keras_resnet50_v2": Application("ResNet50V2", "tf"),
+    "keras_resnet101_v2": Application("ResNet101V2", "tf"),
+    "keras_resnet152_v2": Application("ResNet152V2", "tf"),
+    "keras_vgg16": Application("VGG16", "caffe", head="", first_conv="block1_conv1"),
+    "keras_vgg19": Application("VGG19", "caffe", head="", first_conv="block1_conv1"),
+    "keras_densenet121": Application("DenseNet121", "torch"),
+    "keras_densenet169": Application("DenseNet169", "torch"),
+    "keras_densenet201": Application("DenseNet201", "torch"),
+    "keras_inception_v3": Application("InceptionV3", "tf", smallest=75),
+    "keras_inception_resnet_v2": Application("InceptionResNetV2", "tf", smallest=75),
+    "keras_xception": Application("Xception", "tf", smallest=71),
+    "keras_nasnet_mobile": Application("NASNetMobile", "tf"),
+    "keras_nasnet_large": Application("NASNetLarge", "tf"),
+    "keras_mobilenet": Application("MobileNet", "tf", head="conv_preds"),
+    "keras_mobilenet_v3_small": Application("MobileNetV3Small", "tf", head="", settings=_PREPARED),
+    "keras_mobilenet_v3_large": Application("MobileNetV3Large", "tf", head="", settings=_PREPARED),
+    **{f"keras_efficientnet_b{size}": Application(f"EfficientNetB{size}", "torch") for size in range(8)},
+    **{
+        f"keras_efficientnet_v2_b{size}": Application(f"EfficientNetV2B{size}", "torch", settings=_PREPARED)
+        for size in range(4)
+    },
+    "keras_efficientnet_v2_s": Application("EfficientNetV2S", "by_128", settings=_PREPARED),
+    "keras_efficientnet_v2_m": Application("EfficientNetV2M", "by_128", settings=_PREPARED),
+    "keras_efficientnet_v2_l": Application("EfficientNetV2L", "by_128", settings=_PREPARED),
+    "keras_convnext_tiny": Application("ConvNeXtTiny", "torch", head="", settings=_PREPARED),
+    "keras_convnext_small": Application("ConvNeXtSmall", "torch", head="", settings=_PREPARED),
+    "keras_convnext_base": Application("ConvNeXtBase", "torch", head="", settings=_PREPARED),
+    "keras_convnext_large": Application("ConvNeXtLarge", "torch", head="", settings=_PREPARED),
+    "keras_convnext_xlarge": Application("ConvNeXtXLarge", "torch", head="", settings=_PREPARED),
 }
 
 
@@ -95,6 +140,9 @@ def keras_application(
     convolutions at the end only. The normalization's constants are Keras' own, and so are its running statistics
     under a strategy: a read outside of a replica gives the first replica's.
 
+    Every network ends with a global average pooling and a linear classifier. VGG's and MobileNetV3's hidden layers
+    behind the pooling, and what ConvNeXt normalizes behind it, are left out.
+
     The first layer turns images as the run normalizes them into what Keras trained with, so that all networks of a
     run read the same images. The kernels start from N(0, 2 / fan_out), the classifier's weight from PyTorch's
     default, all biases from zero.
@@ -102,14 +150,15 @@ def keras_application(
     Args:
         architecture: a name in `APPLICATIONS`.
         classes: the number of classes, at least 2.
-        image_shape: (height, width, 3), at least 32 x 32 pixels.
+        image_shape: (height, width, 3), at least 32 x 32 pixels; 71 x 71 for Xception, 75 x 75 for Inception.
         mean: the normalization of the images that the network is going to read, in 0..1 for red, green, blue.
         std: likewise.
         seed: of the initial weights; None draws new ones at every call.
         name: the model's name, `architecture` by default.
 
     Returns:
-        a network with the taps of `imagenet_resnet` or `mobilenet_v2`.
+        a network with the taps of `imagenet_resnet` or `mobilenet_v2`; others have "stage1", "stage2", ... as
+            `found_taps` finds them, "features", "embedding" and "logits".
 
     Raises:
         ValueError: an argument is outside of its range.
@@ -118,26 +167,30 @@ def keras_application(
     import keras
 
     from tfdistill.networks.adapters import network_from
+    from tfdistill.networks.found_taps import found_taps
     from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
+    from tfdistill.networks.keras_backbones import draw_kernels, named_and_seeded
     from tfdistill.networks.layers import classify, image_input
 
     application, seeds = APPLICATIONS[architecture], LayerSeeds(seed, ZERO_BIAS)
-    images = image_input(image_shape, classes, smallest=32)
+    images = image_input(image_shape, classes, smallest=application.smallest)
     if image_shape[-1] != 3:
         raise ValueError(f"image_shape must have 3 channels for {architecture}, got {image_shape[-1]}")
     scale, offset = application.scale_and_offset(_three(mean), _three(std))
     scaled = keras.layers.Rescaling(scale, offset, dtype="float32", name="as_keras_trained")(images)
-    backbone = application.build(input_tensor=scaled, include_top=False, weights=None)
-    # `keras.applications` takes no seed.
-    for variable in backbone.trainable_variables:
-        if len(variable.shape) > 1:
-            drawn_from = seeds.initialization
-            # A depthwise kernel's last axis is the channels that each channel becomes.
-            draw = drawn_from.depthwise if variable.shape[-1] == 1 else drawn_from.convolution
-            variable.assign(draw(next(seeds))(variable.shape))
-    head = classify(backbone.output, classes, seeds=seeds)
-    taps = {**application.taps, "embedding": "embedding", "logits": "logits"}
-    network = network_from(keras.Model(images, head["logits"]), taps, name=name or architecture)
+    if application.taps:
+        backbone = application.build(input_tensor=scaled, include_top=False, weights=None)
+        maps = backbone.output
+    else:
+        built = application.build(input_shape=tuple(image_shape), include_top=False, weights=None)
+        backbone = named_and_seeded(built, seeds)
+        maps = backbone(scaled)
+    draw_kernels(backbone, seeds)
+    head = classify(maps, classes, seeds=seeds)
+    model = keras.Model(images, head["logits"])
+    taps = {**(application.taps or found_taps(model)), "embedding": "embedding"}
+    taps["logits"] = taps.pop("logits", "logits")  # the last, as of every network
+    network = network_from(model, taps, name=name or architecture)
     network.architecture = architecture
     return network
 
@@ -155,18 +208,26 @@ def imagenet_weights(architecture: str, *, classes: int) -> dict[str, np.ndarray
     Raises:
         ValueError: the weights are not cached and cannot be downloaded.
     """
+    from tfdistill.networks.graphs import layers_of
+    from tfdistill.networks.keras_backbones import own_names, prepares_images
+
     application = APPLICATIONS[architecture]
+    whole = classes == 1000 and bool(application.head)
     try:
-        trained = application.build(weights="imagenet", include_top=classes == 1000, input_shape=(224, 224, 3))
+        trained = application.build(weights="imagenet", include_top=whole, input_shape=(224, 224, 3))
     except Exception as error:  # Keras raises a bare Exception where a download fails
         reason = " ".join(str(error).split())
         raise ValueError(f"Keras could not fetch its ImageNet weights: {reason}") from error
-    arrays = {
-        f"{layer.name}/{one.name}".replace("predictions/", "logits/"): one.numpy()
-        for layer in trained.layers
-        for one in layer.weights
-    }
-    if application.blue_first:
+    names = {} if application.taps else own_names(trained)
+    arrays: dict[str, np.ndarray] = {}
+    for layer in layers_of(trained):
+        if not prepares_images(layer):
+            name = "logits" if layer.name == application.head else names.get(layer.name, layer.name)
+            arrays |= {f"{name}/{one.name}": one.numpy() for one in layer.weights}
+    if whole:
+        # MobileNet's classifier is a convolution of one pixel.
+        arrays["logits/kernel"] = arrays["logits/kernel"].reshape(-1, classes)
+    if application.pixels == "caffe":
         # The images stay red, green, blue: the kernel reads them in the other order instead.
         kernel = f"{application.first_conv}/kernel"
         arrays[kernel] = arrays[kernel][:, :, ::-1, :]

@@ -8,6 +8,7 @@ weights. They live here and in `initialization.py`, so that a network's file rea
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -107,22 +108,25 @@ class Dropout(keras.layers.Dropout):
 
     Args:
         rate: the probability, in 0 to below 1, of a value to be dropped; the others grow by 1 / (1 - rate).
-        noise_shape: has to be None, there is no mask shared along an axis.
+        noise_shape: shape of the mask, None or 1 for each axis: along an axis of 1 all values are dropped together,
+            such as a whole example by (None, 1, 1, 1). Every value by itself if None.
         seed: of the masks; None draws a new one.
         **settings: what every `keras.layers.Layer` takes.
 
     Raises:
-        ValueError: `noise_shape` is not None, or `rate` is outside of its range.
+        ValueError: `noise_shape` has another entry than None or 1, or `rate` is outside of its range.
 
     Source: Srivastava et al., "Dropout", JMLR 15, 2014, Section 4, scaled in training.
     """
 
-    def __init__(self, rate: float, noise_shape: None = None, seed: int | None = None, **settings: Any) -> None:
-        if noise_shape is not None:
-            raise ValueError(f"noise_shape must be None, got {noise_shape!r}")
+    def __init__(
+        self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None, **settings: Any
+    ) -> None:
+        if noise_shape is not None and not set(noise_shape) <= {None, 1}:
+            raise ValueError(f"noise_shape must have None or 1 for each axis, got {noise_shape!r}")
         if not 0.0 <= rate < 1.0:
             raise ValueError(f"rate must be at least 0 and below 1, got {rate!r}")
-        super().__init__(rate, seed=seed, **settings)
+        super().__init__(rate, noise_shape=noise_shape, seed=seed, **settings)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         if not training or self.rate == 0:
@@ -133,6 +137,8 @@ class Dropout(keras.layers.Dropout):
         seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(replica, tf.int32), alg="philox")
         # Integers, because XLA makes other floats of the same Philox bits.
         shape = tf.shape(inputs)
+        if self.noise_shape is not None:
+            shape = tf.stack([shape[axis] if size is None else 1 for axis, size in enumerate(self.noise_shape)])
         bits = tf.random.stateless_uniform(shape, seed, None, None, dtype=tf.int32, alg="philox")
         kept = bits >= int(self.rate * 2**32) - 2**31
         return tf.where(kept, inputs / (1.0 - self.rate), tf.zeros_like(inputs))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tfdistill.bounds import nearest
 from tfdistill.networks import by_name
 from tfdistill.networks.keras_applications import APPLICATIONS
 from tfdistill.networks.names import distinct
@@ -69,10 +70,11 @@ class Specification:
             return self.written
         imagenets = by_name.imagenet_name(self.written).removeprefix("imagenet_").removeprefix("keras_")
         if f"keras_{imagenets}" not in APPLICATIONS:
-            having = ", ".join(one.removeprefix("keras_") for one in APPLICATIONS)
+            near = nearest(self.written, [one.removeprefix("keras_") for one in APPLICATIONS])
             raise ValueError(
-                f"Keras has ImageNet weights for {having}, none for {self.written!r}; a .safetensors file with "
-                "torchvision's or timm's names loads by its path, such as imagenet_resnet18:PATH"
+                f"Keras has ImageNet weights for its own networks, none for {self.written!r}; nearest: {near!r}; a "
+                ".safetensors file with torchvision's or timm's names loads by its path, such as "
+                "imagenet_resnet18:PATH"
             )
         return f"keras_{imagenets}"
 
