@@ -92,12 +92,13 @@ def python_blocks(page: str) -> list[str]:
 
 @pytest.mark.usefixtures("plain_decoding")
 def test_the_readme_runs(tmp_path, monkeypatch):
-    """Every Python block, pasted as it stands; only the ten epochs are one."""
+    """Every Python block, pasted one after the other as they stand; only the ten epochs are one."""
     monkeypatch.chdir(tmp_path)
-    blocks = python_blocks("README.md")
-    assert len(blocks) == 2 and blocks[0].count("epochs=10") == 1
-    for block in blocks:
-        names: dict = {}
-        exec(block.replace("epochs=10", "epochs=1"), names)
-    assert set(names["peer"].output) >= {"features", "logits"}
+    text = "".join(python_blocks("README.md"))
+    assert text.count("epochs=10") == 2
+    names: dict = {}
+    exec(text.replace("epochs=10", "epochs=1"), names)
     assert (tmp_path / "saved_models" / "digits" / "resnet8" / "1" / "saved_model.pb").is_file()
+    assert names["distiller"].networks == [names["student"]]
+    assert {"features", "embedding", "logits"} <= set(names["peer"].output)
+    assert set(names["named"].output) >= {"features", "logits"}
