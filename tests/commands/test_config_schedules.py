@@ -24,7 +24,7 @@ DML = (200, 64, 0.1, 0.1, (60, 120, 180))
 IE_KD = (160, 128, 0.1, 0.1, (80, 120))
 # Folder and file, and the epochs, the batch, the rate, its factor, and the epochs at which it drops.
 PROTOCOLS = {
-    r"afd_table[1-5]/.*|afd|one": AFD_CIFAR,
+    r"afd_table[1-5]/.*|afd|one|alignment|cl_ilr|ensemble_kd|ffl|kdcl|supervised": AFD_CIFAR,
     r"afd_table6/.*": (30, 256, 0.01, 0.1, (10, 20)),
     r"dcm_table1/\w*_densenet_.*|dcm_table4/\w*densenet_40_12|dcm_table5/.*|dcm_table6/\w*densenet.*": DCM_DENSENET,
     r"dcm_table7/.*": DCM_DENSENET,
@@ -34,7 +34,7 @@ PROTOCOLS = {
     r"dcm_table[1346]/.*|dcm": DCM_WIDE,
     r"ie_kd_table4/(dml|independent)_.*": DML,
     r"ie_kd_table4/ie_dml_.*|ie_dml": IE_KD,
-    r"mutual": DML,
+    r"dml|mutual": DML,
     r"kd|distillation": IE_KD,
     # A half and three quarters of the run, as IE-KD's 80 and 120 of 160 epochs.
     r"small/.*": (1, 64, 0.1, 0.1, (0.5, 0.75)),
@@ -49,6 +49,7 @@ HELPERS = {
     r"afd_table6/afd_.*": dict.fromkeys(("features", "discriminators"), ("adam", 2e-5, 0.1, ())),
     r"small/afd_.*": dict.fromkeys(("features", "discriminators"), ("adam", 2e-5, 0.1, (75 / 160, 150 / 160))),
     # FFL's second optimizer has the networks' rate and schedule.
+    r"ffl": {"fusion": ("sgd", 0.1, 0.1, (150, 225))},
     r"small/ffl_.*": {"fusion": ("sgd", 0.1, 0.1, (0.5, 0.75))},
 }
 
