@@ -54,7 +54,6 @@ setup(
         "serving": ["tensorflow-serving-api>=2.21,<2.22"],
     },
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],

@@ -49,7 +49,7 @@ def replaced(named: str, *, after: bool = False, call: int = 1) -> Place:
 
 # In the order in which a run comes to them.
 PLACES: dict[str, Place] = {
-    "data": Place("tfdistill.runs.run.load_data"),
+    "data": Place("tfdistill.runs.data.RunData.read"),
     "folder": Place("tfdistill.runs.folder.RunFolder.lock", after=True),
     "flags, written aside": replaced("flags.json"),
     "flags": replaced("flags.json", after=True),
