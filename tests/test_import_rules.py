@@ -31,7 +31,7 @@ RULES: dict[str, set[str] | None] = {
     "data": {"bounds"},
     "optimizers": {"bounds"},
     "networks": {"bounds", "keras_settings"},
-    "tasks": {"losses", "taps"},
+    "tasks": {"bounds", "losses", "networks", "taps"},
     "devices": {"bounds", "networks", "startup"},
     "engine": {"bounds", "devices", "keras_settings", "networks", "optimizers", "tables", "taps", "tasks"},
     "helpers": {"bounds", "networks", "taps"},

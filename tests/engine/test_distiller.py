@@ -369,7 +369,7 @@ def test_wrong_networks_are_refused():
     one = linear("one")
     with pytest.raises(ValueError, match=r"^networks: one is given twice; build it once more"):
         DML([one, linear("two"), one])
-    with pytest.raises(ValueError, match=r"^networks: the name 'ensemble' is the ensemble's"):
+    with pytest.raises(ValueError, match=r"^networks: 'ensemble' is what all networks together are called"):
         DML([linear("one"), linear("ensemble")])
     images = keras.Input((1, 1, 2))
     for outputs in (images, {"features": images}):

@@ -146,7 +146,7 @@ def test_teachers_that_do_not_fit_are_refused_in_one_line():
     shared = keras.Model(one.input, {"logits": one.output["logits"] * 2.0}, name="shared")
     for teachers, said in {
         (one,): "teachers: one is given twice",
-        (linear("ensemble"),): "teachers: the name 'ensemble' is the ensemble's",
+        (linear("ensemble"),): "teachers: 'ensemble' is what all networks together are called",
         (linear("t", classes=3),): "teachers: one tells 2 classes apart, t 3; a teacher and the networks need the same",
         (linear("t", size=2),): r"teachers: one reads images \(1, 1, 2\), t \(1, 2, 2\)",
         (shared,): "teachers: shared shares dense.*/kernel with the network one, and a teacher is never moved",
@@ -155,7 +155,8 @@ def test_teachers_that_do_not_fit_are_refused_in_one_line():
         with pytest.raises(ValueError, match=f"^{said}[^\n]*$"):
             Taught([one], teachers=teachers)
     with pytest.raises(ValueError, match=r"^teachers: must be models in a list"):
-        Taught([one], teachers=linear("t"))
+        Taught([one], teachers=1)
+    assert [model.name for model in Taught([one], teachers=linear("t")).teachers] == ["t"]
 
 
 def test_teachers_of_another_models_name_are_renamed_with_a_warning():

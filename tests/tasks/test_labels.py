@@ -120,4 +120,4 @@ def test_scores_come_in_the_order_of_their_names(distiller):
     scores = distiller.evaluate(batched([0, 1, 2, 1]), verbose=0)
     named = distiller.evaluate(batched([0, 1, 2, 1]), verbose=0, return_dict=True)
     assert dict(zip(distiller.metrics_names, scores, strict=True)) == named
-    assert distiller.metrics_names == ["one/accuracy", "one/top5", "one/cross_entropy"]
+    assert distiller.metrics_names == ["loss", "one/accuracy", "one/top5", "one/cross_entropy"]

@@ -55,7 +55,7 @@ def evaluate_flags() -> Flags:
     text = "Examples per batch, fewer above 224 pixels if the flag is not given. The scores do not depend on it."
     define(values, "batch_size", 256, int, text, Number(1, 1_000_000), group=group)
     group = "Output"
-    text = "Write the scores to this file too, with per-class accuracy."
+    text = "Write the scores to this file too, class by class as well."
     define(values, "json", "", str, text, group=group, unset="none", value="FILE")
     text = "Write the confusion matrices to this file: CSV or JSON, by its ending."
     define(values, "confusion", "", str, text, group=group, unset="none", value="FILE")

@@ -35,7 +35,7 @@ from tfdistill.engine.teachers import Teachers
 from tfdistill.engine.update_optimizers import Choice, UpdateOptimizers
 from tfdistill.engine.updates import Phase, check_plan, owned_by_update, without_idle_updates
 from tfdistill.taps import CallModel, Taps
-from tfdistill.tasks import Classification, require_classes, require_weights
+from tfdistill.tasks import Classification, Task, require_classes, require_weights
 
 
 class Distiller(keras.Model):
@@ -84,17 +84,17 @@ class Distiller(keras.Model):
         self,
         networks: Sequence[keras.Model],
         *,
-        teachers: Sequence[keras.Model] = (),
-        task: Classification | None = None,
+        teachers: keras.Model | Sequence[keras.Model] = (),
+        task: Task | None = None,
     ) -> None:
         super().__init__(name=type(self).__name__.lower())
-        check_networks(networks, self.distribute_strategy)
+        self.task: Task = task or Classification()
+        check_networks(networks, self.task, self.distribute_strategy)
         self.networks = list(networks)
         self._teachers = Teachers()
         self.teacher_scores: dict[str, float] = {}
         self.add_teachers(teachers)
         self.helpers: dict[str, keras.Model] = {}
-        self.task = task or Classification()
         self.update_optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.steps_trained = 0
         self.train_function: Callable | None = None
@@ -119,13 +119,13 @@ class Distiller(keras.Model):
         """The models that the networks learn from and that nothing moves."""
         return self._teachers
 
-    def add_teachers(self, teachers: Sequence[keras.Model]) -> None:
+    def add_teachers(self, teachers: keras.Model | Sequence[keras.Model]) -> None:
         """Takes more teachers, as the constructor does; before `compile`.
 
         Raises:
             ValueError: one does not fit the networks, or it is too late.
         """
-        self._teachers.add(teachers, self.networks, self.distribute_strategy)
+        self._teachers.add(teachers, self.networks, self.task, self.distribute_strategy)
 
     def amend(
         self, change: Callable[[tuple[Phase, ...]], tuple[Phase, ...]], helpers: Sequence[keras.Model] = ()
@@ -181,8 +181,14 @@ class Distiller(keras.Model):
         return {**self.call_networks(images, call), **{one.name: call(one, images) for one in self.teachers}}
 
     def ensemble(self, taps: Mapping[str, Taps]) -> Taps:
-        """The ensemble's `"logits"` from what `call_networks` gave: the mean of the networks' logits, by default."""
+        """The ensemble's answer from what `call_networks` gave; the task's of all networks, by default."""
         return self.task.ensemble([taps[network.name] for network in self.networks])
+
+    @property
+    def scored(self) -> list[str]:
+        """Whose scores there are: the networks', and their ensemble's where several make one."""
+        names = [network.name for network in self.networks]
+        return [*names, self.task.ensemble_name] if len(names) > 1 and self.task.ensemble_name else names
 
     def deliverables(self) -> dict[str, keras.Model]:
         """What training is for, by name: the networks, stripped of every helper."""
@@ -203,7 +209,7 @@ class Distiller(keras.Model):
     @property
     def classes(self) -> int:
         """How many classes the networks tell apart."""
-        return int(self.networks[0].output["logits"].shape[-1])
+        return self.task.classes(self.networks[0])
 
     # --- the plan, its optimizers and its variables
 
@@ -221,7 +227,7 @@ class Distiller(keras.Model):
                 names = logged.training_names(plan, self.networks, self.task.training_metric_names)
                 self.trackers = logged.means(names)
                 self.evaluation_trackers = logged.means(self.metrics_names, "val_")
-                taught_by = logged.score_names(self.teachers, self.task.metric_names, ensemble=False)
+                taught_by = logged.score_names([one.name for one in self.teachers], self.task.metric_names)
                 self.teacher_trackers = logged.means(taught_by, "teacher_")
             self._plan = plan
         return self._plan
@@ -449,8 +455,7 @@ class Distiller(keras.Model):
         Returns:
             The scores by name, and the tables by `<network>/<table>`, float32 [classes, classes].
         """
-        owners = [network.name for network in self.networks] + (["ensemble"] if len(self.networks) > 1 else [])
-        names = [f"{owner}/{table}" for owner in owners for table in self.task.table_names]
+        names = [f"{owner}/{table}" for owner in self.scored for table in self.task.table_names]
         with self._scope():
             totals = {name: logged.Total([self.classes] * 2, name.replace("/", "_")) for name in names}
         as_usual = self.test_function
@@ -601,7 +606,7 @@ class Distiller(keras.Model):
     @property
     def metrics_names(self) -> list[str]:
         """The scores that `evaluate` gives, in its order; without the prefix `val_` that `fit` gives them."""
-        return [logged.LOSS, *logged.score_names(self.networks, self.task.metric_names)]
+        return [logged.LOSS, *logged.score_names(self.scored, self.task.metric_names)]
 
     def _scope(self) -> contextlib.AbstractContextManager:
         return self.distribute_strategy.scope()

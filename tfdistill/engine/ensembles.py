@@ -8,7 +8,7 @@ from tfdistill.engine.distiller import Distiller
 
 
 def ensemble_model(distiller: Distiller) -> keras.Model:
-    """The ensemble of a method as a functional model called "ensemble", from images to its `"logits"`.
+    """The ensemble of a method as a functional model, from images to the task's answer, under the task's name for it.
 
     Its layers are the networks' and helpers' own: it computes what evaluation scores, and has no weights besides.
 
@@ -17,4 +17,5 @@ def ensemble_model(distiller: Distiller) -> keras.Model:
     """
     images = keras.Input(distiller.networks[0].input_shape[1:], name="images")
     taps = distiller.call_networks(images, lambda model, inputs: model(inputs))
-    return keras.Model(images, {"logits": distiller.ensemble(taps)["logits"]}, name="ensemble")
+    output, name = distiller.task.output, distiller.task.ensemble_name
+    return keras.Model(images, {output: distiller.ensemble(taps)[output]}, name=name)

@@ -164,7 +164,7 @@ class Guard:
             others = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
             warnings.warn(
                 f"evaluation: {wrong[0]}{others} is not finite at step {self._distiller.steps_trained}, though every "
-                "weight is: images hold NaN or infinity, or logits overflow",
+                "weight is: images hold NaN or infinity, or the networks' outputs overflow",
                 stacklevel=3,
             )
 

@@ -24,9 +24,8 @@ def training_names(plan: Sequence[Phase], networks: Sequence[keras.Model], metri
     return list(dict.fromkeys([*names, LOSS]))
 
 
-def score_names(networks: Sequence[keras.Model], metrics: Sequence[str], *, ensemble: bool = True) -> list[str]:
-    """The metrics of every network and, if there is one, of their ensemble."""
-    owners = [network.name for network in networks] + (["ensemble"] if ensemble and len(networks) > 1 else [])
+def score_names(owners: Sequence[str], metrics: Sequence[str]) -> list[str]:
+    """The metrics of every owner, such as a network, as "<owner>/<metric>"."""
     return [f"{owner}/{metric}" for owner in owners for metric in metrics]
 
 

@@ -15,42 +15,45 @@ from tfdistill.bounds import ArgumentError
 from tfdistill.engine.updates import Phase
 from tfdistill.networks.graphs import is_functional, layers_of
 from tfdistill.networks.names import tell_apart, tell_teachers_apart
-from tfdistill.networks.probabilities import require_logits
+from tfdistill.tasks import Classification, Task
 
-RESERVED = "ensemble"
 SPREADING = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
-def check_networks(networks: Sequence[Any], strategy: tf.distribute.Strategy) -> None:
+def check_networks(networks: Sequence[Any], task: Task, strategy: tf.distribute.Strategy) -> None:
     """Refuses networks that a distiller could not train, or would train wrongly without a word.
 
     Args:
         networks: what a distiller was given.
+        task: what they are to learn.
         strategy: the distiller's.
 
     Raises:
         ValueError: in one line, the network and what would be right.
     """
-    require_networks(networks)
+    require_networks(networks, task)
     keras_settings.require_buildable()
     for network in networks:
-        _require_logits(network, "networks")
+        task.check_values(network, "networks")
         _require_channels_last(network, "networks")
         _require_trainable(network)
         _require_scope(network, strategy, "networks")
     for other in networks[1:]:
-        _require_alike(networks[0], other, "networks", "peers")
+        _require_alike(networks[0], other, task, "networks", "peers")
     if not any(network.trainable_variables for network in networks):
         names = ", ".join(network.name for network in networks)
         raise ArgumentError("networks", f"nothing in {names} may move; set trainable = True on one of them at least")
 
 
-def check_teachers(teachers: Sequence[Any], networks: Sequence[keras.Model], strategy: tf.distribute.Strategy) -> None:
+def check_teachers(
+    teachers: Sequence[Any], networks: Sequence[keras.Model], task: Task, strategy: tf.distribute.Strategy
+) -> None:
     """Refuses teachers that the networks could not learn from.
 
     Args:
         teachers: what a distiller was given.
         networks: the distiller's, which `check_networks` has passed.
+        task: what they learn.
         strategy: the distiller's.
 
     Raises:
@@ -66,15 +69,14 @@ def check_teachers(teachers: Sequence[Any], networks: Sequence[keras.Model], str
             )
     tell_teachers_apart(teachers, networks)
     for teacher in teachers:
-        if teacher.name == RESERVED:
-            raise ArgumentError("teachers", f"the name {RESERVED!r} is the ensemble's; give that teacher another")
+        _require_free_name(teacher, task, "teachers")
         _require_graph(teacher, "teachers")
-        _require_taps(teacher, "teachers")
+        _require_taps(teacher, task, "teachers")
         _require_one_input(teacher, "teachers")
-        _require_logits(teacher, "teachers")
+        task.check_values(teacher, "teachers")
         _require_channels_last(teacher, "teachers")
         _require_scope(teacher, strategy, "teachers")
-        _require_alike(networks[0], teacher, "teachers", "a teacher and the networks")
+        _require_alike(networks[0], teacher, task, "teachers", "a teacher and the networks")
         for network in networks:
             if (shared := shared_variable(teacher, network)) is not None:
                 raise ArgumentError(
@@ -90,19 +92,24 @@ def shared_variable(model: keras.Model, other: keras.Model) -> keras.Variable | 
     return next((variable for variable in model.variables if id(variable) in theirs), None)
 
 
-def require_networks(networks: Sequence[Any]) -> None:
+def require_networks(networks: Sequence[Any], task: Task | None = None) -> None:
     """The part of `check_networks` that comes before anything is read off the networks; tells equal names apart.
 
+    Args:
+        networks: what a distiller was given.
+        task: what they are to learn; classification if not given.
+
     Raises:
-        ValueError: no list of models with names of their own, each a graph from images to a dict with "logits".
+        ValueError: no list of models with names of their own, each a graph from images to what the task needs.
     """
+    task = task or Classification()
     if not isinstance(networks, Sequence) or not networks:
         raise ArgumentError("networks", f"at least one is needed, in a list; not {networks!r:.80}")
     _require_models(networks, "networks")
-    _require_names(networks)
+    _require_names(networks, task)
     for network in networks:
         _require_graph(network, "networks")
-        _require_taps(network, "networks")
+        _require_taps(network, task, "networks")
         _require_one_input(network, "networks")
 
 
@@ -170,13 +177,19 @@ def _require_models(models: Sequence[Any], role: str) -> None:
             raise ArgumentError(role, f"number {place} must be a keras.Model, not {model!r:.80}")
 
 
-def _require_names(networks: Sequence[keras.Model]) -> None:
+def _require_names(networks: Sequence[keras.Model], task: Task) -> None:
     for first, second in itertools.combinations(networks, 2):
         if first is second:
             raise ArgumentError("networks", f"{first.name} is given twice; build it once more, with weights of its own")
     tell_apart(networks)
-    if any(network.name == RESERVED for network in networks):
-        raise ArgumentError("networks", f"the name {RESERVED!r} is the ensemble's; give that network another")
+    for network in networks:
+        _require_free_name(network, task, "networks")
+
+
+def _require_free_name(model: keras.Model, task: Task, role: str) -> None:
+    if model.name == task.ensemble_name:
+        kind = role.removesuffix("s")
+        raise ArgumentError(role, f"{model.name!r} is what all networks together are called; give that {kind} another")
 
 
 def _require_graph(network: keras.Model, role: str) -> None:
@@ -195,37 +208,18 @@ def _require_graph(network: keras.Model, role: str) -> None:
     )
 
 
-def _require_taps(network: keras.Model, role: str) -> None:
-    # A Sequential that was never called has no `output`.
-    outputs = network.outputs[0] if isinstance(network, keras.Sequential) else network.output
-    if not isinstance(outputs, dict) or "logits" not in outputs:
-        raise ArgumentError(
-            role,
-            f"{network.name} must return a dict of taps with 'logits', not "
-            f"{', '.join(outputs) if isinstance(outputs, dict) else _described(outputs)}; see network_from()",
-        )
-    for tap, tensor in outputs.items():
+def _require_taps(network: keras.Model, task: Task, role: str) -> None:
+    task.check_outputs(network, role)
+    for tap, tensor in network.output.items():
         if not isinstance(tensor, keras.KerasTensor):
-            raise ArgumentError(role, f"{network.name}: tap {tap!r} must be one tensor, not {_described(tensor)}")
-    shape = tuple(outputs["logits"].shape)
-    if len(shape) != 2 or shape[1] is None or shape[1] < 2:
-        raise ArgumentError(role, f"{network.name}: logits must be [batch, classes] of 2 classes or more, not {shape}")
-
-
-def _described(outputs: Any) -> str:
-    if isinstance(outputs, keras.KerasTensor):
-        return f"a tensor {tuple(outputs.shape)}"
-    return f"a {type(outputs).__name__} of {len(outputs)}"
+            kind = f"a {type(tensor).__name__} of {len(tensor)}"
+            raise ArgumentError(role, f"{network.name}: tap {tap!r} must be one tensor, not {kind}")
 
 
 def _require_one_input(network: keras.Model, role: str) -> None:
     shapes = [tuple(one.shape) for one in network.inputs]
     if len(shapes) != 1:
         raise ArgumentError(role, f"{network.name} must read images alone, one input; it has inputs {shapes}")
-
-
-def _require_logits(network: keras.Model, role: str) -> None:
-    require_logits(network.inputs[0], network.output["logits"], f"{role}: {network.name}")
 
 
 def _require_channels_last(network: keras.Model, role: str) -> None:
@@ -274,12 +268,8 @@ def _name_of(strategy: tf.distribute.Strategy) -> str:
     return type(strategy).__name__.strip("_")
 
 
-def _require_alike(first: keras.Model, other: keras.Model, role: str, who: str) -> None:
-    classes = [network.output["logits"].shape[1] for network in (first, other)]
-    if classes[0] != classes[1]:
-        raise ArgumentError(
-            role, f"{first.name} tells {classes[0]} classes apart, {other.name} {classes[1]}; {who} need the same"
-        )
+def _require_alike(first: keras.Model, other: keras.Model, task: Task, role: str, who: str) -> None:
+    task.check_alike(first, other, role, who)
     shapes = [tuple(network.inputs[0].shape[1:]) for network in (first, other)]
     fits = len(shapes[0]) == len(shapes[1]) and all(
         one == another or None in (one, another) for one, another in zip(*shapes, strict=True)

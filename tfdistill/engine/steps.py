@@ -62,10 +62,9 @@ class Steps:
 
     def _outputs_of_networks(self, images: tf.Tensor) -> dict[str, Taps]:
         taps = self.distiller(images, training=False)
-        scored: dict[str, Taps] = {network.name: taps[network.name] for network in self.distiller.networks}
-        if len(self.distiller.networks) > 1:
-            scored["ensemble"] = self.distiller.ensemble(taps)
-        return scored
+        names = {network.name for network in self.distiller.networks}
+        # What is scored and is no network is all of them together.
+        return {name: taps[name] if name in names else self.distiller.ensemble(taps) for name in self.distiller.scored}
 
     def _outputs_of_teachers(self, images: tf.Tensor) -> dict[str, Taps]:
         return {teacher.name: teacher(images, training=False) for teacher in self.distiller.teachers}

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfdistill.devices.replicas import copies
 from tfdistill.engine.network_checks import check_teachers, shared_variable
 from tfdistill.engine.updates import Phase
+from tfdistill.tasks import Task
 
 
 class Teachers(Sequence[keras.Model]):
@@ -33,20 +34,26 @@ class Teachers(Sequence[keras.Model]):
         return len(self.models)
 
     def add(
-        self, teachers: Sequence[keras.Model], networks: Sequence[keras.Model], strategy: tf.distribute.Strategy
+        self,
+        teachers: keras.Model | Sequence[keras.Model],
+        networks: Sequence[keras.Model],
+        task: Task,
+        strategy: tf.distribute.Strategy,
     ) -> None:
         """Takes more teachers.
 
         Args:
-            teachers: functional models with names of their own that return a dict of taps with `"logits"`.
+            teachers: a model or several: functional, from images to a dict of taps with the task's answer.
             networks: the learners.
+            task: what they learn.
             strategy: the distiller's.
 
         Raises:
             ValueError: one does not fit the networks, or has a layer in common with one.
         """
-        check_teachers([*self.models, *teachers] if isinstance(teachers, Sequence) else teachers, networks, strategy)
-        self.models = (*self.models, *teachers)
+        given = [teachers] if isinstance(teachers, keras.Model) else teachers
+        check_teachers([*self.models, *given] if isinstance(given, Sequence) else given, networks, task, strategy)
+        self.models = (*self.models, *given)
 
     def require_unmoved(self, plan: Sequence[Phase]) -> None:
         """Refuses a plan in which something that moves has a variable of a teacher.

@@ -93,7 +93,7 @@ class _Findings:
             taps = self.distiller.call_all(batch["images"], self.distiller.call_model)
             if tried:
                 network = self.distiller.networks[(tried - 1) % len(self.distiller.networks)]
-                batch = {**batch, "labels": _predicted(taps[network.name]["logits"], batch["labels"])}
+                batch = {**self.distiller.task.as_predicted(batch, taps[network.name])}
             terms = self.round.losses(batch, taps)
             for update in updates:
                 update.total(terms.get(update.name, {}), tf.constant(0.0))
@@ -158,11 +158,3 @@ def _ever_weighs(weight: Weight, epochs: int) -> bool:
 def _any(values: tf.Tensor | None) -> bool:
     """Whether there is something in it; what is not finite is something, and training says so."""
     return values is not None and bool(tf.reduce_any(tf.convert_to_tensor(values) != 0))
-
-
-def _predicted(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """What a network predicts, as the labels are: class numbers, or probabilities."""
-    classes = tf.argmax(logits, axis=-1)
-    if labels.shape.rank == 1:
-        return tf.cast(classes, labels.dtype)
-    return tf.one_hot(classes, labels.shape[1], dtype=labels.dtype)

@@ -28,7 +28,7 @@ from tfdistill.networks import initialization
 from tfdistill.networks.taps import features_of
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.taps import Batch, Taps, Terms
-from tfdistill.tasks import Classification
+from tfdistill.tasks import Task
 from tfdistill.topology import cycle
 
 
@@ -91,7 +91,7 @@ class AFD(Distiller):
         feature_learning_rate: Rate = 2e-5,
         feature_weight_decay: TermWeight = 0.1,
         feature_milestones: Annotated[tuple[float, ...], Number(0, 1_000_000, above=True)] = (75.0, 150.0),
-        task: Classification | None = None,
+        task: Task | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(networks, task=task)

@@ -9,7 +9,7 @@ import keras
 
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, require_peers
 from tfdistill.methods.labels_and_transfers import LabelsAndTransfers
-from tfdistill.tasks import Classification
+from tfdistill.tasks import Task
 from tfdistill.topology import cycle
 from tfdistill.transfers import KD, MapDistance, Transfer
 
@@ -54,7 +54,7 @@ class Alignment(LabelsAndTransfers):
         weight: TermWeight = 1.0,
         logit_weight: TermWeight = 0.0,
         temperature: Temperature = 3.0,
-        task: Classification | None = None,
+        task: Task | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(networks, task=task)

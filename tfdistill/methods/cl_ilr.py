@@ -13,7 +13,7 @@ from tfdistill.engine.updates import Phase, Update, joint
 from tfdistill.helpers.shared_trunk import share_trunk
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, require_peers
 from tfdistill.taps import Batch, CallModel, Taps, Terms
-from tfdistill.tasks import Classification
+from tfdistill.tasks import Task
 from tfdistill.topology import all_pairs
 
 
@@ -65,7 +65,7 @@ class CLILR(Distiller):
         temperature: Temperature = 2.0,
         weight: TermWeight = 1.0,
         tap: str = "",
-        task: Classification | None = None,
+        task: Task | None = None,
     ) -> None:
         require_peers(networks)
         shared = share_trunk(networks, tap)

@@ -15,7 +15,7 @@ from tfdistill.helpers.auxiliary_heads import PLACES, auxiliary_heads
 from tfdistill.methods.arguments import ArgumentError, Order, Temperature, TermWeight, checked, choose, require_peers
 from tfdistill.networks import initialization
 from tfdistill.taps import Batch, Taps, Terms
-from tfdistill.tasks import Classification
+from tfdistill.tasks import Task
 
 FINAL = "C1"  # the network's own classifier, as the paper numbers them
 
@@ -89,7 +89,7 @@ class DCM(Distiller):
         temperature: Temperature = 1.0,
         pairs: Literal["dense", "same", "cross", "final", "none"] = "dense",
         update: Order = "joint",
-        task: Classification | None = None,
+        task: Task | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(networks, task=task)

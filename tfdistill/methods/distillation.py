@@ -8,7 +8,7 @@ import keras
 
 from tfdistill.methods.arguments import ArgumentError, TermWeight, checked, require_transfers
 from tfdistill.methods.labels_and_transfers import LabelsAndTransfers
-from tfdistill.tasks import Classification
+from tfdistill.tasks import Task
 from tfdistill.transfers import KD, Transfer
 
 
@@ -54,7 +54,7 @@ class Distillation(LabelsAndTransfers):
         transfers: Sequence[Transfer] = (),
         *,
         label_weight: TermWeight = 1.0,
-        task: Classification | None = None,
+        task: Task | None = None,
         seed: int = 0,
     ) -> None:
         students = [networks] if isinstance(networks, keras.Model) else networks

@@ -8,7 +8,7 @@ import keras
 
 from tfdistill.methods.arguments import Order, Temperature, TermWeight, checked, require_peers
 from tfdistill.methods.labels_and_transfers import LabelsAndTransfers
-from tfdistill.tasks import Classification
+from tfdistill.tasks import Task
 from tfdistill.topology import all_pairs
 from tfdistill.transfers import KD
 
@@ -50,7 +50,7 @@ class DML(LabelsAndTransfers):
         weight: TermWeight = 1.0,
         temperature: Temperature = 1.0,
         update: Order = "alternating",
-        task: Classification | None = None,
+        task: Task | None = None,
     ) -> None:
         super().__init__(networks, task=task)
         require_peers(networks)

@@ -13,7 +13,7 @@ from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Phase, Update, joint
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, require_peers
 from tfdistill.taps import Batch, Taps, Terms
-from tfdistill.tasks import Classification
+from tfdistill.tasks import Task
 
 
 class EnsembleKD(Distiller):
@@ -52,7 +52,7 @@ class EnsembleKD(Distiller):
         *,
         weight: TermWeight = 1.0,
         temperature: Temperature = 3.0,
-        task: Classification | None = None,
+        task: Task | None = None,
     ) -> None:
         super().__init__(networks, task=task)
         require_peers(networks)

@@ -21,7 +21,7 @@ from tfdistill.networks import initialization, layers
 from tfdistill.networks.taps import features_of
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.taps import Batch, CallModel, Taps, Terms
-from tfdistill.tasks import Classification
+from tfdistill.tasks import Task
 
 FUSION_DECAY = 1e-5
 
@@ -82,7 +82,7 @@ class FFL(Distiller):
         temperature: Temperature = 3.0,
         weight: TermWeight = 1.0,
         ramp_epochs: RampEpochs = 80.0,
-        task: Classification | None = None,
+        task: Task | None = None,
         seed: int = 0,
     ) -> None:
         require_peers(networks)

@@ -10,7 +10,7 @@ import keras
 from tfdistill.bounds import Number
 from tfdistill.methods.arguments import Order, Share, TermWeight, checked, require_peers
 from tfdistill.methods.labels_and_transfers import LabelsAndTransfers
-from tfdistill.tasks import Classification
+from tfdistill.tasks import Task
 from tfdistill.topology import all_pairs
 from tfdistill.transfers import Inheritance, Transfer
 
@@ -77,7 +77,7 @@ class IEDML(LabelsAndTransfers):
         factor_channels: Annotated[int, Number(0, 4_096)] = 0,
         leading_activation: bool = True,
         update: Order = "alternating",
-        task: Classification | None = None,
+        task: Task | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(networks, task=task)

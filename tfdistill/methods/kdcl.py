@@ -14,7 +14,7 @@ from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Phase, Update, joint
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, require_peers
 from tfdistill.taps import Batch, Taps, Terms
-from tfdistill.tasks import Classification
+from tfdistill.tasks import Task
 
 ITERATIONS = 30
 
@@ -67,7 +67,7 @@ class KDCL(Distiller):
         target: Literal["min_logit", "naive", "linear", "mean"] = "min_logit",
         weight: TermWeight = 1.0,
         temperature: Temperature = 2.0,
-        task: Classification | None = None,
+        task: Task | None = None,
     ) -> None:
         super().__init__(networks, task=task)
         require_peers(networks)

@@ -8,7 +8,7 @@ import keras
 
 from tfdistill.methods.arguments import Order, TermWeight, checked, require_peers, require_transfers
 from tfdistill.methods.labels_and_transfers import LabelsAndTransfers
-from tfdistill.tasks import Classification
+from tfdistill.tasks import Task
 from tfdistill.topology import all_pairs
 from tfdistill.transfers import KD, Transfer
 
@@ -53,7 +53,7 @@ class Mutual(LabelsAndTransfers):
         *,
         label_weight: TermWeight = 1.0,
         update: Order = "joint",
-        task: Classification | None = None,
+        task: Task | None = None,
         seed: int = 0,
     ) -> None:
         require_peers(networks)

@@ -17,7 +17,7 @@ from tfdistill.helpers.shared_trunk import share_trunk
 from tfdistill.methods.arguments import RampEpochs, Temperature, TermWeight, checked, require_peers
 from tfdistill.networks import initialization, layers
 from tfdistill.taps import Batch, CallModel, Taps, Terms
-from tfdistill.tasks import Classification
+from tfdistill.tasks import Task
 
 
 class ONE(Distiller):
@@ -75,7 +75,7 @@ class ONE(Distiller):
         weight: TermWeight = 1.0,
         ramp_epochs: RampEpochs = 80.0,
         tap: str = "",
-        task: Classification | None = None,
+        task: Task | None = None,
         seed: int = 0,
     ) -> None:
         require_peers(networks)

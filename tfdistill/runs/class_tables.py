@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfdistill.files import write_json, write_text
+from tfdistill.tasks import Classification
 from tfdistill.tasks.confusion import class_accuracies, most_confused_with, summary, worst_first
 
 # Classes that the terminal shows of each network, and that results.json names.
@@ -110,4 +111,6 @@ def markdown(network: str, matrix: np.ndarray, class_names: Sequence[str], most:
     accuracies, counts, order = class_accuracies(matrix), matrix.sum(axis=1), worst_first(matrix)
     rows = [f"| {class_names[one]} | {accuracies[one]:.2%} | {counts[one]:.0f} |" for one in order[:most]]
     more = [f"\nand {len(order) - most} more"] if len(order) > most else []
-    return "\n".join([f"| class of {network} | accuracy | examples |", "| --- | ---: | ---: |", *rows, *more])
+    return "\n".join(
+        [f"| class of {network} | {Classification.headline} | examples |", "| --- | ---: | ---: |", *rows, *more]
+    )

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfdistill import data
 from tfdistill.devices import memory
 from tfdistill.runs.config import RunConfig
+from tfdistill.tasks import Classification, Task
 
 # The flags that decide what a data set is; `seed` does only where a split is drawn from it.
 READ_BY = ("dataset", "image_size", "reading", "max_pixels", "split", "split_seed")
@@ -61,6 +62,11 @@ class RunData:
         """Whether `read` would give this data set for these flags; where it lies on this machine does not count."""
         names = (*READ_BY, "seed") if config.split else READ_BY
         return all(getattr(self.config, name) == getattr(config, name) for name in names)
+
+    @property
+    def task(self) -> Task:
+        """What its labels are for."""
+        return Classification()
 
     @property
     def name(self) -> str:

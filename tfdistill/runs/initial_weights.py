@@ -14,6 +14,7 @@ from tfdistill.networks.specification import IMAGENET, Specification, specified
 from tfdistill.networks.weights import assign_weights, read_weights, weights_of
 from tfdistill.runs import checkpoints
 from tfdistill.runs.stored_flags import read_flags
+from tfdistill.tasks import Classification
 
 
 def load_initial_weights(built: Sequence[keras.Model], specifications: Sequence[Specification]) -> list[str]:
@@ -45,7 +46,7 @@ def _load(network: keras.Model, specification: Specification) -> list[str]:
     architecture = specification.architecture
     if specification.source == IMAGENET:
         source = "Keras' ImageNet weights"
-        arrays = imagenet_weights(architecture, classes=network.output["logits"].shape[-1])
+        arrays = imagenet_weights(architecture, classes=Classification().classes(network))
     else:
         path, chosen = _path_and_network(specification.source)
         source = str(path)

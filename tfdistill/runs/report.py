@@ -15,29 +15,36 @@ from tfdistill.runs.best_epoch import ExportedEpoch
 from tfdistill.runs.config import RunConfig
 from tfdistill.standalone.calling import words
 from tfdistill.tables import aligned
+from tfdistill.tasks import Classification, Task
 
 
 def network_results(
-    networks: Sequence[keras.Model], rows: Sequence[Mapping[str, Any]], exported: ExportedEpoch | None = None
+    networks: Sequence[keras.Model],
+    rows: Sequence[Mapping[str, Any]],
+    exported: ExportedEpoch | None = None,
+    task: Task | None = None,
 ) -> list[dict[str, Any]]:
-    """Parameters, last scores and best accuracy (with its epoch) of each network, and of their ensemble.
+    """Parameters, last scores and the best of the task's headline (with its epoch) of each network and their ensemble.
 
     Args:
         networks: the networks.
         rows: the record of the epochs.
         exported: the epoch that is exported; where it is chosen as the best, its scores come along.
+        task: what they have learned; classification if not given.
     """
+    task = task or Classification()
     found = []
-    parameters_of = {"ensemble": None, **{one.name: trainable_parameters([one]) for one in networks}}
-    for name in [*(one.name for one in networks if one.name != "ensemble"), "ensemble"]:
+    together, headline = task.ensemble_name, task.headline
+    parameters_of = {together: None, **{one.name: trainable_parameters([one]) for one in networks}}
+    for name in [*(one.name for one in networks if one.name != together), together]:
         parameters = parameters_of[name]
-        scored = [row for row in rows if f"val_{name}/accuracy" in row]
+        scored = [row for row in rows if f"val_{name}/{headline}" in row]
         if not scored:
             continue
-        best = max(scored, key=lambda row: row[f"val_{name}/accuracy"])
+        best = max(scored, key=lambda row: row[f"val_{name}/{headline}"])
         prefix = f"val_{name}/"
         last = {key.removeprefix(prefix): value for key, value in scored[-1].items() if key.startswith(prefix)}
-        best_entry = {"best_accuracy": best[f"val_{name}/accuracy"], "best_epoch": best["epoch"]}
+        best_entry = {f"best_{headline}": best[f"val_{name}/{headline}"], "best_epoch": best["epoch"]}
         if exported and exported.choice == "best":
             row = next(row for row in scored if row["epoch"] == exported.epoch)
             best_entry["exported"] = {key.removeprefix(prefix): row[key] for key in row if key.startswith(prefix)}
@@ -56,6 +63,7 @@ def results_of(
     exported: ExportedEpoch,
     worst_classes: Mapping[str, Mapping[str, float]],
     facts: Mapping[str, Any],
+    task: Task | None = None,
 ) -> dict[str, Any]:
     """The content of results.json: the table, the loss terms of the last epoch, speed, flags, versions."""
     last = rows[-1] if rows else {}
@@ -67,7 +75,7 @@ def results_of(
         **facts,
         "scored_on": scored_on,
         "exported_epoch": exported.facts(),
-        "networks": network_results(networks, rows, exported),
+        "networks": network_results(networks, rows, exported, task),
         "other_scores": {split: dict(scores) for split, scores in other_scores.items()},
         "worst_classes": {network: dict(classes) for network, classes in worst_classes.items()},
         "training_terms": terms,
@@ -78,21 +86,30 @@ def results_of(
     }
 
 
-def final_table(results: Mapping[str, Any], run_folder: Path) -> str:
-    """What the terminal shows at the end: scores, where things lie, and how to watch and serve them."""
-    heads = ("network", "parameters", f"last {results['scored_on']} accuracy", "best", "at epoch", "export")
+def final_table(results: Mapping[str, Any], run_folder: Path, task: Task | None = None) -> str:
+    """What the terminal shows at the end: scores, where things lie, and how to watch and serve them.
+
+    Args:
+        results: what `results_of` gave.
+        run_folder: the run's.
+        task: what was learned; classification if not given.
+    """
+    task = task or Classification()
+    headline = task.headline
+    heads = ("network", "parameters", f"last {results['scored_on']} {headline}", "best", "at epoch", "export")
     table = [heads]
     for entry in results["networks"]:
         parameters = "" if entry["parameters"] is None else f"{entry['parameters']:,}"
-        accuracies = f"{entry['last']['accuracy']:.2%}", f"{entry['best_accuracy']:.2%}"
+        scores_of = [task.shown(headline, value) for value in (entry["last"][headline], entry[f"best_{headline}"])]
         where = results["exports"].get(entry["name"], "")
-        table.append((entry["name"], parameters, *accuracies, str(entry["best_epoch"]), where))
+        table.append((entry["name"], parameters, *scores_of, str(entry["best_epoch"]), where))
     for split, scores in results["other_scores"].items():
-        for name in (key for key in scores if key.endswith("/accuracy")):
-            table.append((f"{name.removesuffix('/accuracy')} ({split})", "", f"{scores[name]:.2%}", "", "", ""))
+        for name in (key for key in scores if key.endswith(f"/{headline}")):
+            owner = f"{name.removesuffix(f'/{headline}')} ({split})"
+            table.append((owner, "", task.shown(headline, scores[name]), "", "", ""))
     lines = aligned(table)
     if results["exported_epoch"]["choice"] == "best":
-        lines += ["", _of_the_best(results["exported_epoch"], list(results["other_scores"]))]
+        lines += ["", _of_the_best(results["exported_epoch"], list(results["other_scores"]), headline)]
     lines += [
         "",
         f"results  {run_folder / 'results.json'}",
@@ -109,6 +126,6 @@ def final_table(results: Mapping[str, Any], run_folder: Path) -> str:
     return "\n".join(["", *lines])
 
 
-def _of_the_best(exported: Mapping[str, Any], others: Sequence[str]) -> str:
-    also = f"; {' and '.join(others)} accuracy is this epoch's" if others else ""
+def _of_the_best(exported: Mapping[str, Any], others: Sequence[str], headline: str) -> str:
+    also = f"; {' and '.join(others)} {headline} is this epoch's" if others else ""
     return f"exported  epoch {exported['epoch']}, the best by {exported['judged_by']} ({exported['score']:.4f}){also}"

@@ -268,6 +268,7 @@ class Run:
             scored_on=scored_on,
             other_scores=other_scores,
             exports=exports.paths,
+            task=self.distiller.task,
             exported=self._exported(),
             worst_classes=class_tables.worst_classes(tables, self.data.class_names),
             facts={
@@ -283,7 +284,7 @@ class Run:
             },
         )
         write_json(self.folder.results, results)
-        return report.final_table(results, self.folder.path)
+        return report.final_table(results, self.folder.path, self.distiller.task)
 
     def _export(self) -> run_exports.Exports:
         networks = self.distiller.deliverables()
@@ -335,7 +336,9 @@ class Run:
             prefix = f"{one['name']}/"
             one["scores"] = {key.removeprefix(prefix): value for key, value in scores.items() if key.startswith(prefix)}
             if self.workers.is_chief:
-                print(f"teacher {one['name']}: {name} accuracy {one['scores']['accuracy']:.2%}", flush=True)
+                headline = self.distiller.task.headline
+                score = self.distiller.task.shown(headline, one["scores"][headline])
+                print(f"teacher {one['name']}: {name} {headline} {score}", flush=True)
 
     def _scores(self, name: str) -> dict[str, float]:
         batches, steps = self.feeding.evaluation(name), self.feeding.evaluation_steps(name)

@@ -114,7 +114,7 @@ def check_exports(deliverables: Mapping[str, keras.Model], data: RunData) -> Non
     config = data.config
     if not config.export_dir.strip():
         raise ValueError("export_dir: must name a folder, such as saved_models")
-    card = _card(config, facts={}, accuracy={}, exported=ExportedEpoch(config.export_epoch, None, 0))
+    card = _card(config, facts={}, scores={}, exported=ExportedEpoch(config.export_epoch, None, 0))
     try:
         folder = Path(config.export_dir) / config.run_name
         export.check_export(deliverables, folder, served(data), card)
@@ -147,15 +147,16 @@ def export_all(
     config = data.config
     paths: dict[str, Path] = {}
     failures: dict[str, str] = {}
-    results = {result["name"]: result for result in network_results(list(deliverables.values()), rows, exported)}
+    results = {
+        result["name"]: result for result in network_results(list(deliverables.values()), rows, exported, data.task)
+    }
     run_folder = Path(config.export_dir) / config.run_name
     given = {**served(data).arguments(), "samples": own_files(data)}
     for name, network in deliverables.items():
         result = results.get(name, {})
-        accuracy: dict[str, Any] = {
-            key: result[key] for key in ("last", "best_accuracy", "best_epoch", "exported") if key in result
-        }
-        card = _card(config, facts=data.facts(), accuracy=accuracy, exported=exported)
+        told = ("last", f"best_{data.task.headline}", "best_epoch", "exported")
+        scores: dict[str, Any] = {data.task.headline: {key: result[key] for key in told if key in result}}
+        card = _card(config, facts=data.facts(), scores=scores, exported=exported)
         card |= {"teachers": _finite_in(teachers)} if teachers else {}
         try:
             there = None if again else exported_at(run_folder / name, exported.step, config, teachers)
@@ -170,7 +171,7 @@ def export_all(
 
 
 def _card(
-    config: RunConfig, *, facts: Mapping[str, Any], accuracy: Mapping[str, Any], exported: ExportedEpoch
+    config: RunConfig, *, facts: Mapping[str, Any], scores: Mapping[str, Any], exported: ExportedEpoch
 ) -> dict[str, Any]:
     return {
         "run": config.run_name,
@@ -178,7 +179,7 @@ def _card(
         "exported_epoch": _finite(exported.facts()),
         "method": config.method,
         "data": dict(facts),
-        "accuracy": _finite(accuracy),
+        **_finite(scores),
         "flags": config.to_dict(),
         "versions": {"tfdistill": runtime.versions()["tfdistill"]},
     }

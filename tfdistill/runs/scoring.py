@@ -23,12 +23,12 @@ RAW = data.Normalization(mean=(0.0,), std=(1 / 255,))
 
 @dataclass(frozen=True, eq=False)
 class Scorer:
-    """Something that turns images into logits, and what images it takes.
+    """Something that turns images into a task's answers, and what images it takes.
 
     Attributes:
-        forward: images [batch, height, width, channels] to taps with "logits", per network.
+        forward: images [batch, height, width, channels] to taps, the task's answer among them, per network.
         image_shape: (height, width, channels).
-        classes: the number of logits.
+        classes: how many it tells apart.
         normalization: of the images it takes.
     """
 
@@ -59,7 +59,7 @@ def scorer_of_networks(networks: Sequence[keras.Model], normalization: data.Norm
 
     first = networks[0]
     compiled = tf.function(forward, autograph=False)
-    return Scorer(compiled, tuple(first.input_shape[1:]), first.output["logits"].shape[-1], normalization)
+    return Scorer(compiled, tuple(first.input_shape[1:]), Classification().classes(first), normalization)
 
 
 def scorer_of_saved_model(path: Path, name: str) -> Scorer:
@@ -69,12 +69,13 @@ def scorer_of_saved_model(path: Path, name: str) -> Scorer:
         ValueError: `path` is no SavedModel and holds none, or it takes no images of one size.
     """
     score = load_for_scoring(path)
+    output = Classification().output
     signature = score.saved_model.signatures["serving_default"]  # type: ignore[attr-defined]
     shape = signature.structured_input_signature[1]["images"].shape
-    logits = signature.structured_outputs["logits"].shape
-    if shape.rank != 4 or None in shape[1:] or logits.rank != 2 or logits[1] is None:
-        raise ValueError(f"{path} does not take images of one size, or gives no logits [batch, classes]")
-    return Scorer(lambda images: {name: {"logits": tf.constant(score(images))}}, tuple(shape[1:]), logits[1], RAW)
+    answer = signature.structured_outputs[output].shape
+    if shape.rank != 4 or None in shape[1:] or answer.rank != 2 or answer[1] is None:
+        raise ValueError(f"{path} does not take images of one size, or gives no {output} [batch, classes]")
+    return Scorer(lambda images: {name: {output: tf.constant(score(images))}}, tuple(shape[1:]), answer[1], RAW)
 
 
 def scores(scorer: Scorer, split: data.Split, batch_size: int) -> dict[str, dict[str, float]]:
@@ -100,8 +101,8 @@ def scores_and_tables(
     tables: dict[str, np.ndarray] = {}
     for batch in data.evaluation_batches(split, batch_size=batch_size, normalization=scorer.normalization):
         taps: dict[str, Taps] = dict(scorer.forward(batch["images"]))
-        if len(taps) > 1 and "ensemble" not in taps:
-            taps["ensemble"] = task.ensemble(list(taps.values()))
+        if len(taps) > 1 and task.ensemble_name and task.ensemble_name not in taps:
+            taps[task.ensemble_name] = task.ensemble(list(taps.values()))
         for name, outputs in taps.items():
             added = sums.setdefault(name, dict.fromkeys(task.metric_names, 0.0))
             for metric, values in task.metrics(batch, outputs).items():
@@ -115,10 +116,10 @@ def scores_and_tables(
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Scores as the terminal shows them, a line per network."""
-    rows = [("network", "top-1", "top-5", "cross-entropy")]
-    for name, row in found.items():
-        rows.append((name, f"{row['accuracy']:.2%}", f"{row['top5']:.2%}", f"{row['cross_entropy']:.4f}"))
-    return "\n".join(aligned(rows, right={1, 2, 3}))
+    task = Classification()
+    rows = [["network", *(task.titles[metric] for metric in task.metric_names)]]
+    rows += [[name, *(task.shown(metric, row[metric]) for metric in task.metric_names)] for name, row in found.items()]
+    return "\n".join(aligned(rows, right=range(1, len(rows[0]))))
 
 
 def _product(shape: Sequence[int]) -> str:

@@ -22,6 +22,7 @@ from tfdistill.runs.checkpoints import CheckpointError
 from tfdistill.runs.data import RunData
 from tfdistill.runs.folder import RunFolder
 from tfdistill.runs.trained import Trained, load_trained
+from tfdistill.tasks import Classification
 
 LONGEST_REASON = 200
 
@@ -156,13 +157,14 @@ def _from_file(path: Path) -> keras.Model:
 
 
 def _as_network(model: Any, name: str | None) -> keras.Model:
-    if not (is_functional(model) and isinstance(model.output, dict) and "logits" in model.output):
+    output = Classification().output
+    if not (is_functional(model) and isinstance(model.output, dict) and output in model.output):
         return network_from(model, name=name)
     return model if name in (None, model.name) else keras.Model(model.input, model.output, name=name)
 
 
 def _require_fitting(model: keras.Model, data: RunData) -> None:
-    shape, classes = tuple(model.inputs[0].shape[1:]), model.output["logits"].shape[-1]
+    shape, classes = tuple(model.inputs[0].shape[1:]), data.task.classes(model)
     if classes != len(data.class_names):
         raise ValueError(f"{model.name} tells {classes} classes apart, {data.name} has {len(data.class_names)}")
     if any(None not in pair and pair[0] != pair[1] for pair in zip(shape, data.image_shape, strict=True)):

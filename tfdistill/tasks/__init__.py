@@ -7,8 +7,9 @@ from tfdistill import lazy
 if TYPE_CHECKING:
     from tfdistill.tasks.classification import Classification
     from tfdistill.tasks.labels import complaint, first_wrong, require_classes
+    from tfdistill.tasks.task import Task
     from tfdistill.tasks.weights import require_weights
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 
-__all__ = ["Classification", "complaint", "first_wrong", "require_classes", "require_weights"]
+__all__ = ["Classification", "Task", "complaint", "first_wrong", "require_classes", "require_weights"]

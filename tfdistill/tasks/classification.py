@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
+import keras
 import tensorflow as tf
 
 from tfdistill import losses
+from tfdistill.bounds import ArgumentError
+from tfdistill.networks.probabilities import require_logits
 from tfdistill.taps import Batch, Taps
 from tfdistill.tasks.confusion import confusion
 from tfdistill.tasks.labels import class_labels
@@ -21,7 +25,41 @@ class Classification:
     training_metric_names = ("accuracy",)
     metric_names = ("accuracy", "top5", "cross_entropy")
     rising = ("accuracy", "top5")
-    """The metrics of which more is better; of every other score less is."""
+    titles: ClassVar[dict[str, str]] = {"accuracy": "top-1", "top5": "top-5", "cross_entropy": "cross-entropy"}
+    output = "logits"
+    ensemble_name = "ensemble"
+
+    def classes(self, network: keras.Model) -> int:
+        """How many classes a network tells apart."""
+        return int(network.output["logits"].shape[-1])
+
+    def check_outputs(self, network: keras.Model, role: str) -> None:
+        """Refuses a network that gives no logits of two classes or more; see `Task`."""
+        # A Sequential that was never called has no `output`.
+        outputs = network.outputs[0] if isinstance(network, keras.Sequential) else network.output
+        if not isinstance(outputs, dict) or "logits" not in outputs:
+            raise ArgumentError(
+                role,
+                f"{network.name} must return a dict of taps with 'logits', not "
+                f"{', '.join(outputs) if isinstance(outputs, dict) else described(outputs)}; see network_from()",
+            )
+        shape = tuple(getattr(outputs["logits"], "shape", ()))
+        if len(shape) != 2 or shape[1] is None or shape[1] < 2:
+            raise ArgumentError(
+                role, f"{network.name}: logits must be [batch, classes] of 2 classes or more, not {shape}"
+            )
+
+    def check_values(self, network: keras.Model, role: str) -> None:
+        """Refuses probabilities for logits; see `Task`."""
+        require_logits(network.inputs[0], network.output["logits"], f"{role}: {network.name}")
+
+    def check_alike(self, first: keras.Model, other: keras.Model, role: str, who: str) -> None:
+        """Refuses networks that tell different numbers of classes apart; see `Task`."""
+        ours, theirs = self.classes(first), self.classes(other)
+        if ours != theirs:
+            raise ArgumentError(
+                role, f"{first.name} tells {ours} classes apart, {other.name} {theirs}; {who} need the same"
+            )
 
     def readied(self, batch: Batch, classes: int) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
         """The batch with labels as losses and metrics take them, and which of them are no class; see `class_labels`.
@@ -51,7 +89,6 @@ class Classification:
         }
 
     table_names = ("confusion",)
-    """What `tables` gives: numbers `[classes, classes]`, which are added up over the batches of a scoring."""
 
     def tables(self, batch: Batch, taps: Taps) -> dict[str, tf.Tensor]:
         """What of a batch is counted by class: which classes were taken for which; examples of weight 0 are not."""
@@ -60,6 +97,24 @@ class Classification:
     def ensemble(self, taps: Sequence[Taps]) -> Taps:
         """The ensemble of several networks: the mean of their logits (the papers' ensemble accuracy)."""
         return {"logits": tf.add_n([tf.cast(one["logits"], tf.float32) for one in taps]) / len(taps)}
+
+    def as_predicted(self, batch: Batch, taps: Taps) -> Batch:
+        """The batch with the class of the largest logit, as a number or one-hot, in place of each label."""
+        labels, classes = batch["labels"], tf.argmax(taps["logits"], axis=-1)
+        if labels.shape.rank == 1:
+            return {**batch, "labels": tf.cast(classes, labels.dtype)}
+        return {**batch, "labels": tf.one_hot(classes, labels.shape[1], dtype=labels.dtype)}
+
+    def shown(self, metric: str, value: float) -> str:
+        """Hits in percent, the cross-entropy with four decimals."""
+        return f"{value:.2%}" if metric in self.rising else f"{value:.4f}"
+
+
+def described(outputs: Any) -> str:
+    """What a model gives, in words."""
+    if isinstance(outputs, keras.KerasTensor):
+        return f"a tensor {tuple(outputs.shape)}"
+    return f"a {type(outputs).__name__} of {len(outputs)}"
 
 
 def _hard(labels: tf.Tensor) -> tf.Tensor:

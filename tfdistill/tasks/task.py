@@ -1,0 +1,118 @@
+"""The noun: what is learned from labels, how it is scored, and how it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import keras
+import tensorflow as tf
+
+from tfdistill.taps import Batch, Taps
+
+
+class Task(Protocol):
+    """What the engine, methods and reports ask of a task, such as `Classification`.
+
+    The names of metrics, of a network's answer and of an ensemble stand in tasks alone. Whoever logs, reports or
+    watches them takes them from here.
+    """
+
+    @property
+    def loss_name(self) -> str:
+        """The name of the supervised loss among an update's terms, and of its metric among the scores."""
+
+    @property
+    def metric_names(self) -> Sequence[str]:
+        """What `metrics` gives, in the order in which scores are told."""
+
+    @property
+    def training_metric_names(self) -> Sequence[str]:
+        """What `training_metrics` gives."""
+
+    @property
+    def headline(self) -> str:
+        """The metric that results, progress and the choice of a best epoch go by; more of it is better."""
+
+    @property
+    def rising(self) -> Sequence[str]:
+        """The metrics of which more is better, `headline` among them; of every other score less is."""
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """What a table calls each metric."""
+
+    @property
+    def table_names(self) -> Sequence[str]:
+        """What `tables` gives."""
+
+    @property
+    def output(self) -> str:
+        """The tap that a network answers with; an ensemble gives it too."""
+
+    @property
+    def ensemble_name(self) -> str:
+        """What several networks together are called in logs and results; empty where they make no ensemble."""
+
+    def classes(self, network: keras.Model) -> int:
+        """How many classes a network tells apart."""
+
+    def check_outputs(self, network: keras.Model, role: str) -> None:
+        """Refuses a network without the answer that the task needs.
+
+        Args:
+            network: functional, whose outputs are a dict of taps.
+            role: "networks" or "teachers", which begins the message.
+
+        Raises:
+            ArgumentError: names the network, and what it gives instead.
+        """
+
+    def check_values(self, network: keras.Model, role: str) -> None:
+        """Refuses a network whose answer is of the right shape and means something else; arguments as above.
+
+        Raises:
+            ValueError: names the network and the layer.
+        """
+
+    def check_alike(self, first: keras.Model, other: keras.Model, role: str, who: str) -> None:
+        """Refuses networks that do not answer the same question.
+
+        Args:
+            first: a network.
+            other: another one.
+            role: as above.
+            who: what the two are to each other, such as "peers".
+
+        Raises:
+            ArgumentError: names both.
+        """
+
+    def readied(self, batch: Batch, classes: int) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
+        """The batch with its labels as losses and metrics take them, and which of them are wrong, `[batch]`.
+
+        Args:
+            batch: with `"labels"` in any form that data sets give, and perhaps `"weight"`, `[batch]`.
+            classes: how many the networks tell apart.
+        """
+
+    def loss(self, batch: Batch, taps: Taps) -> tf.Tensor:
+        """The supervised loss per example, `[batch]`, of a readied batch and one network's taps."""
+
+    def training_metrics(self, batch: Batch, taps: Taps) -> Mapping[str, tf.Tensor]:
+        """What is worth watching on the training batch itself, each `[batch]`."""
+
+    def metrics(self, batch: Batch, taps: Taps) -> Mapping[str, tf.Tensor]:
+        """What is scored, each `[batch]`, the supervised loss among it; weights of examples are not in it."""
+
+    def tables(self, batch: Batch, taps: Taps) -> Mapping[str, tf.Tensor]:
+        """What is counted by class, each `[classes, classes]`, to be added up over batches."""
+
+    def ensemble(self, taps: Sequence[Taps]) -> Taps:
+        """The answer of several networks together, from each one's taps: `{output: tensor}`."""
+
+    def as_predicted(self, batch: Batch, taps: Taps) -> Batch:
+        """The batch with the labels that a network predicts, in the form of those that it has."""
+
+    def shown(self, metric: str, value: float) -> str:
+        """A score as tables have it, such as "93.10%"."""
