@@ -240,6 +240,12 @@ def test_averages_are_what_is_scored_as_in_keras():
         np.testing.assert_allclose(value, wanted, rtol=1e-5)
 
 
+def test_tensorboard_gets_losses_and_rates(tmp_path):
+    distiller = compiled("sgd")
+    fit(distiller, callbacks.TensorBoard(tmp_path, write_steps_per_second=True))
+    assert list((tmp_path / "train").glob("events.*")) and list((tmp_path / "validation").glob("events.*"))
+
+
 def test_a_backup_goes_on_where_it_stopped(tmp_path):
     settings = OptimizerSettings(learning_rate=0.2, schedule="step", milestones=(2,))
     whole = compiled(settings, DML)
