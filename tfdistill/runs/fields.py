@@ -112,13 +112,13 @@ class NetworkFlags:
 
     networks: tuple[str, ...] = flag(
         ("resnet20",),
-        "Networks, comma-separated; --list names them. NAME:imagenet starts from Keras' ImageNet weights (resnet50, "
-        "101, 152, mobilenet_v2). NAME:PATH starts from a run's folder (NAME:PATH:NETWORK says which network of it), a "
-        "checkpoint, or a .keras, .weights.h5, .npz or .safetensors file; ImageNet ResNets and mobilenet_v2 take "
-        "torchvision's and timm's names too. A classifier for other classes starts anew.",
+        "Networks, comma-separated; --list names them. NAME:imagenet starts from Keras' ImageNet weights, where "
+        "keras.applications has that network: resnet50:imagenet. NAME:PATH starts from the weights in a run's folder "
+        "(NAME:PATH:NETWORK says which network of it), a checkpoint, or a .keras, .weights.h5, .npz or .safetensors "
+        "file. ImageNet ResNets and mobilenet_v2 read files with torchvision's or timm's names too. A classifier for "
+        "other classes starts anew.",
         value="NAME,NAME",
     )
-
     teacher: tuple[str, ...] = flag(
         (),
         "Models that the networks learn from and that nothing moves, comma-separated: a run's folder, such as "
