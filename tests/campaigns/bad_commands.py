@@ -167,10 +167,18 @@ def of_flags() -> Iterator[Case]:
 
 
 def of_hyperparameters() -> Iterator[Case]:
-    """Every hyper-parameter of every method out of its range, and those of another method."""
+    """Every hyper-parameter of every method and transfer out of its range, and those of another."""
     from tfdistill.methods import METHODS
-    from tfdistill.runs.hyperparameters import hyperparameters
+    from tfdistill.runs.hyperparameters import hyperparameters, hyperparameters_of_transfer
+    from tfdistill.transfers import TRANSFERS
 
+    for transfer in TRANSFERS:
+        for name, one in hyperparameters_of_transfer(transfer).items():
+            flag = f"{transfer}.{name}"
+            for value in ["nothing"] if one.kind is str else wrong_values(one.kind):
+                arguments = ("--method=dml", *PAIR, f"--also={transfer}", f"--{flag}={value}")
+                yield Case("train", arguments, (flag,), quick=value != "3,2")
+            yield Case("train", ("--method=dml", *PAIR, f"--{flag}={one.default}"), (flag, "--also"), quick=True)
     for method in METHODS:
         for name, one in hyperparameters(method).items():
             flag = f"{method}.{name}"

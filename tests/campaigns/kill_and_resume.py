@@ -212,6 +212,7 @@ def deal(methods: Sequence[str], kills: int, seed: int) -> dict[str, list[str]]:
 def campaign(arguments: argparse.Namespace) -> int:
     """All methods; returns the exit status."""
     from tfdistill.methods import METHODS
+    from tfdistill.runs.hyperparameters import takes_teachers
 
     methods = arguments.methods.split(",") if arguments.methods else list(METHODS)
     report, lock = arguments.folder / "kills.json", threading.Lock()
@@ -224,6 +225,9 @@ def campaign(arguments: argparse.Namespace) -> int:
         folder, flags, began = arguments.folder / method, (f"--method={method}", *arguments.flags), time.monotonic()
         entry: dict[str, Any] = {"dealt": places, "died": [], "differences": []}
         try:
+            if takes_teachers(method):
+                live(folder, "teacher", [], "--method=supervised", *arguments.flags)
+                flags = (*flags, f"--teacher={folder / 'runs' / 'teacher'}:resnet8_1")
             live(folder, "undisturbed", [], *flags)
             run = f"killed_{arguments.seed}_{int(time.time())}"
             entry["died"] = live(folder, run, places, *flags, seed=arguments.seed)

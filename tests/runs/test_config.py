@@ -12,7 +12,8 @@ from tfdistill import bounds
 from tfdistill.methods import METHODS
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings
 from tfdistill.runs.config import RunConfig, differences
-from tfdistill.runs.hyperparameters import hyperparameters
+from tfdistill.runs.hyperparameters import hyperparameters, hyperparameters_of_transfer
+from tfdistill.transfers import TRANSFERS
 
 
 @pytest.mark.parametrize(
@@ -114,6 +115,18 @@ def test_every_number_has_bounds():
             elif one.kind is str and name not in ("tap", "heads"):
                 assert isinstance(one.bounds, bounds.Choice), (method, name)
             bounds.check(name, one.default, one.hint, one.bounds)
+
+
+@pytest.mark.parametrize("transfer", TRANSFERS)
+def test_a_transfers_numbers_have_bounds_and_are_refused_out_of_them_by_config_and_constructor(transfer):
+    for name, one in hyperparameters_of_transfer(transfer).items():
+        assert isinstance(one.bounds, bounds.Choice if one.kind is str else bounds.Number), (transfer, name)
+        bounds.check(name, one.default, one.hint, one.bounds)
+        for value in (math.nan, math.inf, -1.0) if one.kind in (int, float) else ("none of them",):
+            with pytest.raises(ValueError, match=rf"^{transfer}\.{name}: "):
+                RunConfig(method="dml", also=(transfer,), hyperparameters={f"{transfer}.{name}": value})
+            with pytest.raises(ValueError, match=rf"^{name}: "):
+                TRANSFERS[transfer](**{name: value})
 
 
 @pytest.mark.parametrize("method", METHODS)

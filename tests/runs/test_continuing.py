@@ -53,6 +53,16 @@ def test_the_length_of_the_protocol_said_once_more_is_no_change():
     assert refusal(default.to_dict(), said) == "" and not grows(default.to_dict(), said)
 
 
+def test_transfers_are_part_of_what_a_run_is():
+    added = dataclasses.replace(TEN, method="dml", also=("kd",), hyperparameters={"weight": 2.0, "kd.weight": 0.5})
+    other = dataclasses.replace(added, hyperparameters={"weight": 2.0, "kd.temperature": 2.0})
+    expected = "--kd.temperature=2.0 (it was 4.0), --kd.weight=1.0 (it was 0.5)"
+    assert refusal(added.to_dict(), other) == expected and refusal(added.to_dict(), added) == ""
+    without = dataclasses.replace(added, also=(), hyperparameters={"weight": 2.0})
+    before = {name: value for name, value in without.to_dict().items() if name != "also"}
+    assert refusal(before, without) == "" and refusal(before, added) == "--also=kd (it was )"
+
+
 def test_old_and_new_values_are_named_and_what_changes_no_training_is_not():
     new = dataclasses.replace(TEN, seed=3, augmentation=("standard", "cutout"), steps=5, run="other")
     assert refusal(TEN.to_dict(), new) == "--augmentation=standard,cutout (it was standard), --seed=3 (it was 1)"

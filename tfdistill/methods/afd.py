@@ -99,7 +99,6 @@ class AFD(Distiller):
         self.temperature, self.logit_weight = temperature, logit_weight
         self.feature_settings = _adam(feature_learning_rate, feature_weight_decay, feature_milestones)
         self.feature_groups = choose("adversarial", adversarial, FEATURE_GROUPS)
-        self.by_name = {network.name: network for network in networks}
         self.sources = {learner.name: source.name for learner, source in cycle(networks)}
         self.extractors: dict[str, keras.Model] = {}
         self.matchings: dict[str, Matching] = {}
@@ -128,9 +127,9 @@ class AFD(Distiller):
         if self.logit_weight:
             weights["mutual"] = self.logit_weight * self.temperature**2
         parts: list[Part] = []
-        for learner, source in self.sources.items():
-            update = Update(learner, (self.by_name[learner],), weights)
-            parts.append((update, functools.partial(self._logit_terms, learner, source)))
+        for network in self.networks:
+            update = Update(network.name, (network,), weights)
+            parts.append((update, functools.partial(self._logit_terms, network.name, self.sources[network.name])))
         for name, extractor in self.extractors.items():
             if name in self.matchings:
                 models, adversarial = (extractor, *self.matchings[name].helpers()), {"adversarial": 1.0}
