@@ -14,6 +14,7 @@ from tfdistill.networks.keras_applications import (
     IMAGENET_STD,
     imagenet_weights,
 )
+from tfdistill.networks.keras_backbones import name_variables
 from tfdistill.networks.layers import Dropout
 from tfdistill.networks.weights import assign_weights, weights_of
 
@@ -130,6 +131,17 @@ def assert_drops_by_the_seed(network, again):
         assert (mask == mask[:, :1]).all()
     dropped = {tuple(np.flatnonzero(mask[:, 0] == 0)) for mask in first}
     assert len(dropped) > len(first) / 2 and any(dropped)
+
+
+def test_variables_without_a_name_are_counted_in_their_layer():
+    """ConvNeXt's scales are such; a checkpoint of another process would not know them by Keras' count."""
+    scales = keras.src.applications.convnext.LayerScale
+    models = []
+    for _ in range(2):
+        images = keras.Input((4, 4, 3))
+        models.append(keras.Model(images, scales(0.1, 3, name="two")(scales(0.1, 3, name="one")(images))))
+        name_variables(models[-1])
+    assert list(weights_of(models[0])) == list(weights_of(models[1])) == ["one/variable_1", "two/variable_1"]
 
 
 def test_other_classes_leave_the_classifier_new(monkeypatch):

@@ -209,7 +209,7 @@ def imagenet_weights(architecture: str, *, classes: int) -> dict[str, np.ndarray
         ValueError: the weights are not cached and cannot be downloaded.
     """
     from tfdistill.networks.graphs import layers_of
-    from tfdistill.networks.keras_backbones import own_names, prepares_images
+    from tfdistill.networks.keras_backbones import name_variables, own_names, prepares_images
 
     application = APPLICATIONS[architecture]
     whole = classes == 1000 and bool(application.head)
@@ -218,6 +218,7 @@ def imagenet_weights(architecture: str, *, classes: int) -> dict[str, np.ndarray
     except Exception as error:  # Keras raises a bare Exception where a download fails
         reason = " ".join(str(error).split())
         raise ValueError(f"Keras could not fetch its ImageNet weights: {reason}") from error
+    name_variables(trained)
     names = {} if application.taps else own_names(trained)
     arrays: dict[str, np.ndarray] = {}
     for layer in layers_of(trained):

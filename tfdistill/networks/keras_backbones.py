@@ -56,7 +56,20 @@ def named_and_seeded(model: keras.Model, seeds: LayerSeeds) -> keras.Model:
             return Dropout.from_config({**config, "seed": next(seeds)})
         return type(layer).from_config(config)
 
-    return keras.models.clone_model(model, clone_function=renewed)
+    renewed_model = keras.models.clone_model(model, clone_function=renewed)
+    name_variables(renewed_model)
+    return renewed_model
+
+
+def name_variables(model: keras.Model) -> None:
+    """Names the variables to which a layer gives no name, as ConvNeXt's scales, "variable_1", ... within their layer.
+
+    Keras counts them on from model to model, while weights and checkpoints know variables by their names.
+    """
+    for layer in layers_of(model):
+        unnamed = [one for one in layer.variables if re.fullmatch(r"variable(_\d+)?", one.name)]
+        for number, variable in enumerate(unnamed, start=1):
+            variable._name = f"variable_{number}"
 
 
 def draw_kernels(backbone: keras.Model, seeds: LayerSeeds) -> None:
