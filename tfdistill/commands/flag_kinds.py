@@ -97,7 +97,7 @@ def number(text: str, kind: type) -> Any:
 
 
 class _One(flags.ArgumentParser):
-    """Of a single value."""
+    """Parses a single value."""
 
     def __init__(self, name: str, kind: Any, bounds: Bounds | None) -> None:
         self.name, self.kind, self.bounds = name, kind, bounds
@@ -119,7 +119,7 @@ class _One(flags.ArgumentParser):
 
 
 class _ListOf(flags.ListParser):
-    """Of a list, comma-separated, of values of one kind."""
+    """Parses a comma-separated list of values of one kind."""
 
     def __init__(self, name: str, kind: Any, bounds: Bounds | None) -> None:
         super().__init__()

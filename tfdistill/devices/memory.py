@@ -89,7 +89,7 @@ def training_memory(models: Sequence[keras.Model], batch_size: int) -> int:
 
 
 def _values(layer: keras.Layer) -> int:
-    """Of the layer's output, for one example; of what has no size yet, none."""
+    """Number of values in the layer's output for one example; 0 where it has no size yet."""
     import keras
 
     shapes = [tuple(one.shape[1:]) for one in keras.tree.flatten(layer.output)]

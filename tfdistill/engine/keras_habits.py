@@ -128,12 +128,12 @@ class OptimizersAsOne:
 
     @property
     def iterations(self) -> keras.Variable:
-        """Of the first update's optimizer."""
+        """Steps of the first update's optimizer."""
         return self.optimizers[0].iterations
 
     @property
     def learning_rate(self) -> Any:
-        """Of the first update's optimizer."""
+        """Learning rate of the first update's optimizer."""
         return self.optimizers[0].learning_rate
 
     @learning_rate.setter

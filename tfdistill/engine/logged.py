@@ -14,7 +14,7 @@ LOSS = "loss"
 
 
 def training_names(plan: Sequence[Phase], networks: Sequence[keras.Model], metrics: Sequence[str]) -> list[str]:
-    """Of every update its loss and terms, of every network that moves its metrics, as "<owner>/<what>"; and `LOSS`."""
+    """Names of the losses and terms of updates and of the metrics of moved networks, "<owner>/<what>"; and `LOSS`."""
     names: list[str] = []
     for this_round in (this_round for phase in plan for this_round in phase.rounds):
         for update in this_round.updates:

@@ -13,7 +13,7 @@ from tfdistill.bounds import choose
 from tfdistill.taps import Batch, Taps, Terms
 
 Weight = float | Callable[[tf.Tensor], tf.Tensor]
-"""Of a term: a number, or a function of the epoch (float32 scalar, from 0) for ramps."""
+"""A term's weight: a number, or a function of the epoch (float32 scalar, from 0) for ramps."""
 RoundLosses = Callable[[Batch, Mapping[str, Taps]], Mapping[str, Terms]]
 
 

@@ -59,9 +59,9 @@ class AFD(Distiller):
             the control between the two, where the second optimizer moves the feature extractors by nothing but its
             weight decay.
         feature_learning_rate: initial rate of Adam, for feature extractors and discriminators.
-        feature_weight_decay: coupled weight decay of Adam, for both.
+        feature_weight_decay: coupled weight decay of Adam, for feature extractors and discriminators.
         feature_milestones: epochs (from 0) at which Adam's rate drops to a tenth. Where --epochs makes the run longer
-            or shorter than its protocol, they keep their share of it; a protocol that ends before has no such drop.
+            or shorter than its protocol, the drops keep their share of it. A protocol that ends earlier has no drop.
         task: the supervised loss and metrics.
         seed: of the discriminators' and transfer layers' weights.
 

@@ -28,7 +28,7 @@ class Alignment(LabelsAndTransfers):
 
     Args:
         networks: two or more networks.
-        distance: "l1": the mean of the absolute differences; "l2": of their squares.
+        distance: "l1": the mean of the absolute differences; "l2": the mean of the squared differences.
         weight: weight of the distance.
         logit_weight: weight of the mutual term on the logits; at 0 it is left out ("L1" in the paper, else "L1 + KD").
         temperature: T of both distributions; the term is multiplied by T², so that its gradient keeps its scale.

@@ -36,7 +36,7 @@ class DCM(Distiller):
     and its peer b. The first sum is over the auxiliary classifiers, the two others over these and the final one, all
     with `p = softmax(z / T)`. The targets `p_b` are constants for network a, because an update moves its own network
     and heads only. With more than two networks the soft terms are means over the peers. Without heads this is deep
-    mutual learning. Of a network with `trainable = False` the heads alone learn; its peer is distilled from it.
+    mutual learning. In a network with `trainable = False` the heads alone learn; its peer is distilled from it.
 
     The heads are helpers "<network>_C2" and so on: evaluation runs none of them, and no export has them.
 
@@ -47,16 +47,17 @@ class DCM(Distiller):
 
     Args:
         networks: two or more networks; with `pairs="none"` one will do.
-        heads: auxiliary classifiers of each network, comma-separated, of C2, C3 and C4, from near its end to far from
-            it; empty for none. Every network has the same ones, and those of one place are of one stage.
+        heads: auxiliary classifiers of each network, comma-separated: C2 is nearest to the network's end, C4 farthest
+            from it, C3 between them; empty for none. Every network has the same heads. Heads of one place are of one
+            stage.
         head_kind: "default": made of the network's own blocks; "narrow": half as wide; or "pooled": pooling and a
-            linear classifier alone (the paper's APFC), the kind there is for any network with stages.
+            linear classifier alone (the paper's APFC), which every network with stages can have.
         deep_supervision_weight: α, weight of the heads' cross-entropy.
         same_stage_weight: β, weight of the divergences between classifiers of one stage.
         cross_stage_weight: γ, weight of the divergences between classifiers of different stages.
         temperature: T of both distributions; the terms are multiplied by T², so that their gradient keeps its scale.
-        pairs: which classifiers teach which: "dense", all (DCM); "same", those of one stage (DCM-1); "cross", those of
-            different stages (DCM-2); "final", the networks' own only (DML + DS); or "none" (DS, deep supervision).
+        pairs: classifiers that teach each other: "dense", all (DCM); "same", those of one stage (DCM-1); "cross",
+            those of different stages (DCM-2); "final", the networks' own only (DML + DS); or "none" (deep supervision).
         update: "joint": every network from the same forward pass, as the paper's algorithm and code say; or
             "alternating": network after network, each on a fresh forward pass of all.
         task: the supervised loss and metrics.

@@ -48,13 +48,13 @@ class FFL(Distiller):
 
     Args:
         networks: two or more networks of any architecture with a tap "features".
-        shared_trunk: let the networks, of one architecture then, share the first one's layers up to `tap`, as ONE does
-            and as the authors' code does; else they are independent.
+        shared_trunk: whether networks of one architecture share the first network's layers up to `tap`, as in ONE and
+            in the authors' code; otherwise the networks are independent.
         tap: with a shared trunk, the tap that it ends with; the last but one stage if empty.
         temperature: T of all distributions; the terms are multiplied by T², so that their gradients keep their scale.
         weight: weight of the distillation terms after the ramp.
-        ramp_epochs: epochs over which that weight grows; 0: it is whole from the start. It does not change with the
-            length of the run.
+        ramp_epochs: epochs over which the distillation weight grows; at 0 the weight is whole from the start. It
+            does not stretch with the length of the run.
         task: the supervised loss and metrics.
         seed: of the fusion module's initial weights.
 

@@ -42,8 +42,8 @@ class ONE(Distiller):
         networks: two or more networks of one architecture.
         temperature: T of both distributions; the term is multiplied by T², so that its gradient keeps its scale.
         weight: weight of the distillation term after the ramp.
-        ramp_epochs: epochs over which that weight grows; 0: it is whole from the start. It does not change with the
-            length of the run.
+        ramp_epochs: epochs over which the distillation weight grows; at 0 the weight is whole from the start. It
+            does not stretch with the length of the run.
         tap: the tap that the trunk ends with; the last but one stage if empty.
         task: the supervised loss and metrics.
         seed: of the gate's initial weights.
@@ -53,7 +53,7 @@ class ONE(Distiller):
 
     Source: Lan et al., "Knowledge Distillation by On-the-Fly Native Ensemble", NeurIPS 2018, Eqs. 4-8; T = 3. The ramp
     is the authors' code's (80 epochs there), the papers do not mention it; that code adds 1e-7 to p_e, which changes
-    nothing here, where no logarithm of a zero is taken. Of a Wide ResNet the branch is the third group with the final
+    nothing here, where no logarithm of a zero is taken. The branch of a Wide ResNet is the third group with the final
     normalization. The gate's BatchNorm sees K numbers per image: a batch (with several replicas, each one's share of
     it) of one image would leave it nothing to tell images apart by. Take 8 images or more.
     """

@@ -53,7 +53,7 @@ class Application:
         return getattr(keras.applications, self.builder)(**self.settings, **settings)
 
     def scale_and_offset(self, mean: Sequence[float], std: Sequence[float]) -> tuple[list[float], list[float]]:
-        """Of x in (x * scale + offset), from images normalized by `mean` and `std` to what Keras trained with."""
+        """The numbers that turn images normalized by `mean` and `std` into Keras' own: x * scale + offset."""
         if self.pixels == "caffe":
             return [255.0 * s for s in std], [255.0 * m - r for m, r in zip(mean, RESNET_MEAN, strict=True)]
         if self.pixels == "torch":

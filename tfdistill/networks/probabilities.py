@@ -62,7 +62,7 @@ def _sources(tensor: keras.KerasTensor) -> list[keras.KerasTensor]:
 
 
 def _random_weights(weights: Sequence[keras.Variable]) -> Weights:
-    """Of their own weights, which may be zeros still, a layer's outputs would show nothing."""
+    """Random weights in place of the layer's own, which may still be zeros, where its outputs would show nothing."""
     draw, drawn = np.random.default_rng(1), []
     for one in weights:
         if "float" in one.dtype:

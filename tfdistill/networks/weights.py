@@ -97,7 +97,7 @@ def read_weights(path: Path, network: keras.Model, architecture: str) -> dict[st
 
 
 def _shapes(network: keras.Model) -> dict[str, tuple[int, ...]]:
-    """Of every variable, by its name, and by its place among its layer's variables, as files name them."""
+    """Shapes of all variables, by name and by place among the layer's variables, as files name them."""
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in layers_of(network):
         for position, one in enumerate(layer.weights):

@@ -73,7 +73,7 @@ class RunFlags:
         "runs", "Folder of all runs: logs, checkpoints, results.", Filled("a folder"), changes_training=False
     )
     checkpoint_seconds: float = flag(
-        60.0, "Time between checkpoints. The end of the run always has one.", COUNT, changes_training=False
+        60.0, "Seconds between checkpoints. The end of the run always has one.", COUNT, changes_training=False
     )
     check_terms: bool = flag(
         True,
@@ -93,7 +93,7 @@ class RunFlags:
     export_epoch: str = flag(
         "last",
         "Epoch whose weights are exported: last, or best on the held-out validation data, which --split or "
-        "--validation_share has to provide. The test data is never looked at for it.",
+        "--validation_share has to provide. The test data has no say in it.",
         one_of(("last", "best")),
     )
     export_dir: str = flag("saved_models", "Folder of all exports.", Filled("a folder"), changes_training=False)
@@ -255,7 +255,7 @@ class TrainingFlags:
     )
     epochs: int = flag(
         0,
-        "Length of the run. Milestones of the protocol keep their share of it.",
+        "Length of the run, in epochs. Milestones of the protocol keep their share of it.",
         MILLION,
         unset=PROTOCOLS_OWN,
     )

@@ -71,7 +71,7 @@ def _path_and_network(source: str) -> tuple[Path, str]:
 
 
 def _checkpoint(path: Path) -> checkpoints.Checkpoint:
-    """Of a run's folder the newest whole checkpoint, of a folder of checkpoints likewise, or the one at `path`."""
+    """The newest whole checkpoint of a run's folder or of a folder of checkpoints, or the one at `path`."""
     if not path.exists():
         raise ValueError(f"there is no {path}")
     if (path / checkpoints.MANIFEST).is_file():
@@ -109,7 +109,7 @@ def _check_architecture(path: Path, chosen: str, architecture: str) -> None:
 
 
 def _architecture_in(texts: Sequence[str], chosen: str) -> str:
-    """Of the network that is called `chosen` in a run of these networks; empty where none is."""
+    """Architecture of the network that is called `chosen` in a run of these networks; empty where none is."""
     meant = [one for one in specified([str(text) for text in texts]) if one.name == chosen]
     return meant[0].architecture if meant else ""
 

@@ -122,8 +122,8 @@ def centre(
 
     Where the shape is no square, the shorter side is the one that is short in proportion to it.
 
-    Of an image that is much longer than wide no more is enlarged than what lies around its centre: a line of a million
-    pixels would otherwise become an image of some hundred times as many.
+    A much longer than wide image is enlarged only around its centre: a line of a million pixels would otherwise become
+    an image of some hundred times as many.
     """
     image = decode(contents, image_shape[-1], max_pixels)
     size = tf.shape(image)[:2]
@@ -291,7 +291,7 @@ def _within(contents: tf.Tensor, max_pixels: int) -> tuple[tf.Tensor, tf.Tensor]
 
 
 def _still(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
-    """Of a GIF what holds its first frame."""
+    """The part of a GIF that holds its first frame."""
     shorter, size = first_frame(contents)
     if not max_pixels:
         return shorter

@@ -48,8 +48,8 @@ def corrupt_labels(split: Split, share: float, *, classes: int, examples: int, s
     """Replaces the labels of a share of the examples by wrong ones, uniform over the `classes - 1` others.
 
     What becomes of an example is a function of the seed and of its position in the original split alone, whatever else
-    the split leaves out and on every machine. Of the original split, `round(share * examples)` labels are wrong, of a
-    part of it about that share. The wrong labels of a smaller share are among those of a larger one.
+    the split leaves out and on every machine. In the original split `round(share * examples)` labels are wrong, and in
+    a part of it about that share. The wrong labels of a smaller share are among those of a larger one.
 
     Args:
         split: the original split, or a part of it.

@@ -63,7 +63,7 @@ def pad_crop_flip(
     Augmentation(pad, mode, flip).require_size(height, width)
     places = 2 * pad + 1
 
-    # One number stands for row, column and flip. Of all draws, only integers from Philox are the same with
+    # One number stands for row, column and flip. Only integers from Philox are the same with
     # and without XLA: the default generators differ, and so do the floats made of the bits of Philox.
     def draw(count: tf.Tensor) -> tf.Tensor:
         return tf.random.stateless_uniform([count, 1], seed, maxval=2 * places**2, dtype=tf.int32, alg="philox")

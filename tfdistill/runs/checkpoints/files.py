@@ -37,13 +37,13 @@ def step_of(path: Path) -> int:
 
 
 def sha256(path: Path) -> str:
-    """Of a file's content."""
+    """Checksum of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_of_manifest(manifest: dict[str, Any]) -> str:
-    """Of a manifest without its own checksum."""
+    """Checksum of a manifest without its own checksum."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
