@@ -336,6 +336,15 @@ def test_a_summary_tells_the_roles_and_what_moves():
     assert any("logits (Dense)" in line for line in lines)
 
 
+def test_arguments_stand_where_keras_has_them():
+    distiller = compiled("sgd")
+    history = distiller.fit(*arrays(), BATCH, 2, 0).history
+    assert distiller.steps_trained == 2 * STEPS and len(history["loss"]) == 2
+    assert distiller.evaluate(*arrays(), BATCH, 0, return_dict=True).keys() == set(distiller.metrics_names)
+    logits = distiller.predict(arrays()[0], BATCH, 0)["one"]["logits"]
+    np.testing.assert_allclose(logits, distiller.networks[0](arrays()[0])["logits"], atol=1e-6)
+
+
 def test_callbacks_come_as_keras_takes_them():
     called = []
     one = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: called.append(epoch))

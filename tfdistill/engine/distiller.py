@@ -370,11 +370,13 @@ class Distiller(keras.Model):
         self,
         x: Any = None,
         y: Any = None,
-        *,
+        batch_size: int | None = None,
         epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        *,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
-        callbacks: Sequence[keras.callbacks.Callback] | None = None,
         **keras_arguments: Any,
     ) -> keras.callbacks.History:
         """`keras.Model.fit`, with the phases of the method; arguments and history are Keras' own.
@@ -390,7 +392,7 @@ class Distiller(keras.Model):
             raise ValueError("fit: call compile() first; without arguments it takes the paper's recipe")
         require_strategy(self._made_under, self.distribute_strategy)
         share = 1.0 - (keras_arguments.get("validation_split") or 0.0)
-        in_data = batches.steps_in(x, y, keras_arguments.get("batch_size"), share)
+        in_data = batches.steps_in(x, y, batch_size, share)
         known_steps = steps_per_epoch or in_data
         if not self.update_optimizers and known_steps is None:
             raise ValueError("steps_per_epoch: the data does not tell its length; give it, the schedules need it")
@@ -417,10 +419,12 @@ class Distiller(keras.Model):
                 history = super().fit(
                     x,
                     y,
-                    epochs=epochs,
+                    batch_size,
+                    epochs,
+                    verbose,
+                    [loops.EpochClock(known_steps), *called],
                     initial_epoch=initial_epoch,
                     steps_per_epoch=steps_per_epoch,
-                    callbacks=[loops.EpochClock(known_steps), *called],
                     **keras_arguments,
                 )
         finally:
@@ -428,7 +432,16 @@ class Distiller(keras.Model):
         self._finalize()
         return history
 
-    def evaluate(self, x: Any = None, y: Any = None, *, return_dict: bool = False, **keras_arguments: Any) -> Any:
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        *,
+        return_dict: bool = False,
+        **keras_arguments: Any,
+    ) -> Any:
         """`keras.Model.evaluate`, after the replicas' BatchNorm statistics were averaged.
 
         Returns:
@@ -440,7 +453,7 @@ class Distiller(keras.Model):
             self._require_sound(x, y, keras_arguments.get("sample_weight"))
         self.guard.begin_scoring()
         with batches.one_line_errors():
-            scores = super().evaluate(x, y, return_dict=True, **keras_arguments)
+            scores = super().evaluate(x, y, batch_size, verbose, return_dict=True, **keras_arguments)
         self.guard.look_at_scored()
         self.guard.tell_of_scores(scores)
         return scores if return_dict else [scores[name] for name in self.metrics_names]

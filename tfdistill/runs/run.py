@@ -242,7 +242,7 @@ class Run:
         name = list(self.data.monitors)[-1]
         batches, steps = self.feeding.evaluation(name), self.feeding.evaluation_steps(name)
         scores, tables = self.distiller.evaluate_and_count(batches, steps=steps, verbose=0)
-        return {key: float(value) for key, value in scores.items()}, tables
+        return callbacks.measured(scores), tables
 
     def _write_classes(self, tables: Mapping[str, np.ndarray]) -> None:
         if not tables:
