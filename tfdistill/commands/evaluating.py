@@ -160,7 +160,7 @@ def chosen_data(values: flags.FlagValues, subject: Subject) -> data.Dataset:
     size = values.image_size or (subject.scorer.image_shape[0] if free_size else None)
     if values.image_size:
         memory.require_for_images(values.batch_size, values.image_size)
-    style = subject.trained_on.get("reading", "auto") if name == trained_on else "auto"
+    style: Any = subject.trained_on.get("reading", "auto") if name == trained_on else "auto"
     if subject.reading and free_size:
         style = subject.reading.style
     limit: dict[str, Any] = {"max_pixels": subject.reading.max_pixels} if subject.reading else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tensorflow as tf
 
@@ -13,7 +13,7 @@ from tfdistill.data.dataset import Dataset, Split
 from tfdistill.data.pipeline import evaluation_batches, training_batches
 from tfdistill.data.selection import hold_out
 from tfdistill.data.sources import load
-from tfdistill.data.transforms.readings import Reading
+from tfdistill.data.transforms.readings import Reading, ReadingName
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ def load_data(
     seed: int = 0,
     data_dir: str | Path | None = None,
     image_size: int | None = None,
-    reading: Literal["auto", "resize", "crop", "resize_crop"] = "auto",
+    reading: ReadingName = "auto",
     download: bool = False,
     split: Sequence[float] = (),
 ) -> ReadyData:

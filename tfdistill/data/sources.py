@@ -12,7 +12,7 @@ from tfdistill.data import sets
 from tfdistill.data.dataset import Dataset, Loaded, Split
 from tfdistill.data.selection import check_shares
 from tfdistill.data.transforms.augmentation import NORMALIZATIONS, Augmentation
-from tfdistill.data.transforms.readings import MAX_PIXELS
+from tfdistill.data.transforms.readings import MAX_PIXELS, ReadingName
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def load(
     data_dir: str | Path | None = None,
     image_size: int | None = None,
     download: bool = False,
-    reading: str = "auto",
+    reading: ReadingName = "auto",
     max_pixels: int = MAX_PIXELS,
     split: Sequence[float] = (),
     seed: int = 0,

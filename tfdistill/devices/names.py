@@ -1,4 +1,7 @@
 """What a user may call for: the names alone, which flags need without TensorFlow."""
 
+from typing import Literal, get_args
+
+Strategy = Literal["auto", "one", "mirrored", "multi_worker"]
 PRECISIONS = ("float32", "mixed_bfloat16")
-STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
+STRATEGIES: tuple[str, ...] = get_args(Strategy)

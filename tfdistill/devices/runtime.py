@@ -13,10 +13,10 @@ from absl import logging
 from tfdistill import startup
 from tfdistill.bounds import choose
 from tfdistill.devices import workers
-from tfdistill.devices.names import PRECISIONS, STRATEGIES
+from tfdistill.devices.names import PRECISIONS, STRATEGIES, Strategy
 
 
-def make_strategy(name: str = "auto", replicas: int = 0) -> tf.distribute.Strategy:
+def make_strategy(name: Strategy = "auto", replicas: int = 0) -> tf.distribute.Strategy:
     """The strategy to create networks and distiller under.
 
     Args:

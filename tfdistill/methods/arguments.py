@@ -16,7 +16,6 @@ from tfdistill.bounds import (
     TermWeight,
     checked,
     choose,
-    one_of,
 )
 from tfdistill.engine.network_checks import require_networks
 from tfdistill.transfers import Transfer
@@ -31,7 +30,6 @@ __all__ = [
     "TermWeight",
     "checked",
     "choose",
-    "one_of",
     "require_peers",
     "require_transfers",
 ]

@@ -48,7 +48,7 @@ class RunData:
                 data_dir=config.data_dir or None,
                 image_size=config.image_size or None,
                 download=config.download,
-                reading=config.reading,
+                reading=cast(Any, config.reading),
                 max_pixels=config.max_pixels,
                 split=config.split or (),
                 seed=config.seed if config.split_seed is None else config.split_seed,

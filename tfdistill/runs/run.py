@@ -47,7 +47,7 @@ class Run:
     def __init__(self, config: RunConfig, folder: RunFolder, signals: Signals | None = None) -> None:
         self.config, self.folder, self.signals = config, folder, signals or Signals()
         self.protocol: Protocol = config.chosen_protocol()
-        self.strategy = runtime.make_strategy(config.strategy, config.replicas)
+        self.strategy = runtime.make_strategy(cast(Any, config.strategy), config.replicas)
         self.workers = Workers(self.strategy)
         require_same_flags(self.workers, config)
         runtime.set_precision(config.precision)

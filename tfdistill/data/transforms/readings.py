@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 from tfdistill.bounds import require_one_of
 
-STYLES = ("resize", "crop", "resize_crop")
-READINGS = ("auto", *STYLES)
+Style = Literal["resize", "crop", "resize_crop"]
+ReadingName = Literal["auto", Style]
+STYLES: tuple[str, ...] = get_args(Style)
+READINGS: tuple[str, ...] = get_args(ReadingName)
 # Up to this height and width, "auto" squeezes whole images, as is usual for CIFAR and its like.
 LARGEST_RESIZED = 64
 # The most pixels that an image may have unless something else is said: 300 MB as RGB, more while it is resized.
@@ -41,7 +44,7 @@ class Reading:
         (ECCV 2020), section 4.2.
     """
 
-    style: str
+    style: Style
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     margin: float = 256 / 224
@@ -69,6 +72,7 @@ def reading_of(style: str, image_size: int, max_pixels: int = MAX_PIXELS) -> Rea
         ValueError: if the style is unknown or `max_pixels` below 0.
     """
     require_one_of("reading", style, READINGS)
+    chosen: Any = style
     if style == "auto":
-        style = "crop" if image_size > LARGEST_RESIZED else "resize"
-    return Reading(style, max_pixels=max_pixels)
+        chosen = "crop" if image_size > LARGEST_RESIZED else "resize"
+    return Reading(chosen, max_pixels=max_pixels)
