@@ -127,7 +127,11 @@ def _optimizers(run: Run) -> list[str]:
 
 def _length(run: Run) -> str:
     epochs, steps = run.timetable.epochs, run.timetable.steps_per_epoch
-    text = f"{epochs} epoch{'s' * (epochs > 1)} of {steps:,} steps in batches of {run.data.batch_size}"
+    text = (
+        f"{epochs} epoch{'s' * (epochs > 1)} of {steps:,} step{'s' * (steps > 1)} in batches of {run.data.batch_size}"
+    )
+    if len(plan := run.distiller.plan) > 1:
+        text += ", in phases: " + ", ".join(f"{one.name} {one.epochs or 'the rest'}" for one in plan)
     if run.timetable.total_steps < run.timetable.planned_steps:
         text += f", stopped at step {run.timetable.total_steps:,} by --steps"
     done = run.distiller.steps_trained
@@ -135,11 +139,8 @@ def _length(run: Run) -> str:
 
 
 def _devices(run: Run) -> str:
-    gpus, replicas, workers = (
-        tf.config.list_physical_devices("GPU"),
-        run.strategy.num_replicas_in_sync,
-        run.workers.count,
-    )
+    replicas, workers = run.strategy.num_replicas_in_sync, run.workers.count
+    gpus = tf.config.list_physical_devices("GPU")
     name = f"{os.cpu_count()} processor cores"
     if gpus and len(gpus) >= replicas // workers:
         name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
