@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import keras
@@ -62,4 +63,7 @@ class Total(keras.metrics.Metric):
 
 def results_of(trackers: Mapping[str, keras.metrics.Metric]) -> Callable[[], dict[str, tf.Tensor]]:
     """A function that gives the present value of each, in one call."""
-    return tf.function(lambda: {name: tracker.result() for name, tracker in trackers.items()}, autograph=False)
+    traced = tf.function(lambda: {name: tracker.result() for name, tracker in trackers.items()}, autograph=False)
+    # TensorFlow warns of a function that it traces often, and takes each of these for the same one.
+    concrete = functools.cache(traced.get_concrete_function)
+    return lambda: concrete()()
