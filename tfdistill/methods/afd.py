@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.bounds import Number
-from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Part, Phase, Update, joint
 from tfdistill.helpers import discriminators
 from tfdistill.helpers.matching import Matching, match
@@ -24,15 +23,18 @@ from tfdistill.methods.arguments import (
     choose,
     require_peers,
 )
+from tfdistill.methods.labels_and_transfers import LabelsAndTransfers
+from tfdistill.methods.transferring import with_courses
 from tfdistill.networks import initialization
 from tfdistill.networks.taps import features_of
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.taps import Batch, Taps, Terms
 from tfdistill.tasks import Task
 from tfdistill.topology import cycle
+from tfdistill.transfers import KD
 
 
-class AFD(Distiller):
+class AFD(LabelsAndTransfers):
     """Networks learn each other's predictions and, by fooling discriminators, how each other's feature maps are spread.
 
     In a cycle 1 → 2 → … → K → 1, network k learns from the one before it, j; two networks learn from each other. With
@@ -96,10 +98,12 @@ class AFD(Distiller):
     ) -> None:
         super().__init__(networks, task=task)
         require_peers(networks)
-        self.temperature, self.logit_weight = temperature, logit_weight
         self.feature_settings = _adam(feature_learning_rate, feature_weight_decay, feature_milestones)
         self.feature_groups = choose("adversarial", adversarial, FEATURE_GROUPS)
         self.sources = {learner.name: source.name for learner, source in cycle(networks)}
+        if logit_weight:
+            mutual = KD(temperature=temperature, weight=logit_weight, name="mutual")
+            self.take([mutual], [(learner, [source]) for learner, source in cycle(networks)])
         self.extractors: dict[str, keras.Model] = {}
         self.matchings: dict[str, Matching] = {}
         self.discriminators: dict[str, keras.Model] = {}
@@ -123,13 +127,7 @@ class AFD(Distiller):
         return {**super().recipe(networks), **dict.fromkeys(self.feature_groups, features)}
 
     def phases(self) -> tuple[Phase, ...]:
-        weights = {self.task.loss_name: 1.0}
-        if self.logit_weight:
-            weights["mutual"] = self.logit_weight * self.temperature**2
-        parts: list[Part] = []
-        for network in self.networks:
-            update = Update(network.name, (network,), weights)
-            parts.append((update, functools.partial(self._logit_terms, network.name, self.sources[network.name])))
+        parts: list[Part] = [self.part(network) for network in self.networks]
         for name, extractor in self.extractors.items():
             if name in self.matchings:
                 models, adversarial = (extractor, *self.matchings[name].helpers()), {"adversarial": 1.0}
@@ -143,14 +141,7 @@ class AFD(Distiller):
         for name, discriminator in self.discriminators.items():
             update = Update(discriminator.name, (discriminator,), {"discrimination": 1.0}, group="discriminators")
             parts.append((update, functools.partial(self._discrimination_terms, name)))
-        return (Phase(joint(parts, self._verdicts)),)
-
-    def _logit_terms(self, learner: str, source: str, batch: Batch, taps: Mapping[str, Taps]) -> Terms:
-        own, peer = taps[learner], taps[source]
-        terms = {self.task.loss_name: self.task.loss(batch, own)}
-        if self.logit_weight:
-            terms["mutual"] = losses.kl_divergence(peer["logits"], own["logits"], self.temperature)
-        return terms
+        return with_courses((Phase(joint(parts, self._verdicts)),), self.courses, self.call_model)
 
     def _verdicts(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Taps]:
         """What every discriminator makes of its network's map, "fake", and of the source's, "real"."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import keras
 
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import Phase, Update, rounds_in_order
+from tfdistill.engine.updates import Part, Phase, Update, rounds_in_order
 from tfdistill.methods.arguments import Order
 from tfdistill.methods.transferring import with_courses
 from tfdistill.taps import Batch, Taps, Terms
@@ -40,10 +40,11 @@ class LabelsAndTransfers(Distiller):
         self.helpers |= {model.name: model for course in self.courses for model in course.models()}
 
     def phases(self) -> tuple[Phase, ...]:
-        rounds = rounds_in_order(self.order, [self._part(network) for network in self.networks])
+        rounds = rounds_in_order(self.order, [self.part(network) for network in self.networks])
         return with_courses((Phase(rounds),), self.courses, self.call_model)
 
-    def _part(self, learner: keras.Model) -> tuple:
+    def part(self, learner: keras.Model) -> Part:
+        """The update of a network by the labels, and its terms."""
         weights = {self.task.loss_name: self.label_weight} if self.label_weight else {}
         return Update(learner.name, (learner,), weights), functools.partial(self._terms, learner.name)
 
