@@ -66,7 +66,7 @@ PLACES: dict[str, Place] = {
     "checkpoint moved for another of its step": renamed(".replaced", after=True),
     "second epoch's first step": Place("tfdistill.runs.callbacks.Record.on_train_batch_end", call=2, after=True),
     "last save": Place("tfdistill.runs.callbacks.Checkpoints.save_what_is_new", after=True),
-    "scoring of the other data": Place("tfdistill.runs.run.Run._scores"),
+    "scoring of the other data": Place("tfdistill.runs.ending.Ending._final_scores"),
     "first export, no SavedModel": Place("tfdistill.export.exporter.write_saved_model"),
     "first export, being verified": Place("tfdistill.export.exporter.verify"),
     "first export, verified": Place("tfdistill.export.exporter.verify", after=True),

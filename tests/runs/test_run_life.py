@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tfdistill.commands import train
 from tfdistill.engine import distiller
-from tfdistill.runs import building, checkpoints, interruption, report, run, run_exports
+from tfdistill.runs import building, checkpoints, ending, interruption, prepared, report, run, run_exports
 from tfdistill.runs.folder import RunFolder
 
 
@@ -326,8 +326,8 @@ def signalled_in(monkeypatch, owner, name: str, number: int) -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "number"),
     [
-        (run.RunData, "read", signal.SIGINT),
-        (run, "build_distiller", signal.SIGTERM),
+        (prepared.RunData, "read", signal.SIGINT),
+        (prepared, "build_distiller", signal.SIGTERM),
         (distiller.Distiller, "train_step", signal.SIGINT),
     ],
     ids=["data", "networks", "tracing"],
@@ -347,11 +347,11 @@ def test_a_signal_after_the_last_step_stops_at_once(half, monkeypatch, capsys):
     (half.folder / "results.json").unlink()
     shutil.rmtree(half.root / "exports")
     for owner, name, doing in (
-        (run.Run, "_final_scores", "it scored at step 4, which was saved"),
+        (ending.Ending, "_final_scores", "it scored at step 4, which was saved"),
         (run_exports.export, "export_network", "it exported step 4, which was saved"),
         (report, "network_results", "it exported step 4, which was saved"),
     ):
-        monkeypatch.setattr(run.RunData, "monitors", property(twice))
+        monkeypatch.setattr(prepared.RunData, "monitors", property(twice))
         signalled_in(monkeypatch, owner, name, signal.SIGTERM)
         assert half("--steps=4") == 143
         error = capsys.readouterr().err.strip()
@@ -361,7 +361,7 @@ def test_a_signal_after_the_last_step_stops_at_once(half, monkeypatch, capsys):
     assert set(half.results()["other_scores"]) == {"again"}
 
 
-def twice(one: run.RunData) -> dict:
+def twice(one: prepared.RunData) -> dict:
     """The test data under two names, so that a split is scored once, at the end."""
     return {"test": one.dataset.test, "again": one.dataset.test}
 
@@ -375,7 +375,7 @@ def test_the_second_signal_ends_the_process(command, monkeypatch):
         finally:
             handlers.extend(signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT))
 
-    monkeypatch.setattr(run.RunData, "read", look)
+    monkeypatch.setattr(prepared.RunData, "read", look)
     assert command() == 130
     assert handlers == [signal.SIG_DFL, signal.SIG_DFL]
 
