@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.methods import Distillation, Mutual
+from tfdistill.engine.term_checks import check_terms
+from tfdistill.methods import METHODS, Distillation, Mutual, add_transfers
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.runs import checkpoints
+from tfdistill.runs.hyperparameters import takes_teachers
 from tfdistill.transfers import TRANSFERS
 
 STEPS, BATCH, CLASSES = 4, 8, 4
@@ -130,6 +132,25 @@ def test_what_is_delivered_is_a_bare_network(case, tiny_network):
         bare = tiny_network("bare", seed=0, channels={"one": 8, "other": 6}[name])
         assert [one.shape for one in network.variables] == [one.shape for one in bare.variables]
         assert not helpers & {id(one) for one in network.variables}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_transfers_can_be_added_to_every_method_and_do_something_there(method, tiny_network):
+    peers = [tiny_network(f"peer{number}", seed=11 * number) for number in range(2)]
+    arguments = {"heads": "C2", "head_kind": "pooled"} if method == "dcm" else {}
+    if takes_teachers(method):
+        arguments["teachers"] = tiny_network("teacher", seed=99)
+    distiller = METHODS[method](peers, **arguments)
+    before = {update.name: list(update.terms) for update in distiller.plan[-1].updates()}
+    added = [TRANSFERS[name](name=f"added_{name}", **ARGUMENTS.get(name, {})) for name in TRANSFERS]
+    add_transfers(distiller, added)
+    check_terms(distiller, [{name: one[step] for name, one in examples().items()} for step in range(3)])
+    taught = [update for update in distiller.plan[-1].updates() if list(update.terms) != before[update.name]]
+    assert {id(one) for update in taught for one in update.variables()} >= {
+        id(one) for peer in distiller.networks for one in peer.trainable_variables
+    }
+    for update in taught:
+        assert list(update.terms) == [*before[update.name], *(transfer.name for transfer in added)]
 
 
 def test_its_paper_is_stated_and_its_name_is_its_own(case):
