@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfdistill import data
-from tfdistill.commands import train, training
+from tfdistill.commands import evaluate, train, training
 
 HUES = {"red": (200, 40, 40), "green": (40, 200, 40)}
 
@@ -67,6 +67,32 @@ def test_a_folder_trains_with_one_command(folder, tmp_path, monkeypatch, capsys,
     *_, error = capsys.readouterr().err.splitlines()
     assert error.startswith(f"train.py: error: image {folder / 'train' / 'green' / '07.png'} can no longer be read")
     assert error.endswith("the same command goes on without it")
+
+
+def test_a_folder_of_classes_is_parted_balanced_trained_and_scored_part_by_part(folder, tmp_path, capsys):
+    """The training folder of the fixture has no parts of its own: 24 images, one cut short."""
+    where = [f"--runs_dir={tmp_path / 'runs'}", "--run=parted"]
+    arguments = [
+        *("--dataset=image_folder", f"--data_dir={folder / 'train'}", "--image_size=16", "--split=0.6,0.2,0.2"),
+        *("--balance=loss", "--optimizer=adamw", "--export_epoch=best", "--networks=resnet8", "--batch_size=7"),
+        *("--epochs=1", "--strategy=one", "--noexport", "--nocheck_terms"),
+    ]
+    assert train.main([*where, *arguments]) == 0
+    results = json.loads((tmp_path / "runs" / "parted" / "results.json").read_text())
+    assert results["scored_on"] == "validation" and results["flags"]["split"] == [0.6, 0.2, 0.2]
+    assert results["step"] == 2 and results["exported_epoch"]["epoch"] == 1
+    classes = json.loads((tmp_path / "runs" / "parted" / "classes.json").read_text())
+    examples = classes["networks"]["resnet8"]["examples"]
+    assert classes["split"] == "test" and list(examples) == ["green", "red"] and 4 <= sum(examples.values()) <= 5
+    capsys.readouterr()
+    file = tmp_path / "confusion.json"
+    assert evaluate.main([*where, f"--confusion={file}"]) == 0
+    shown = capsys.readouterr().out
+    assert f"on {sum(examples.values())} test examples" in shown and "classes of resnet8, worst first" in shown
+    assert f"{results['other_scores']['test']['resnet8/accuracy']:.2%}" in shown
+    assert json.loads(file.read_text())["networks"] == classes["networks"]
+    assert evaluate.main([*where, "--split=validation"]) == 0
+    assert " validation examples of image_folder" in capsys.readouterr().out
 
 
 def test_an_error_that_is_not_the_images_keeps_its_traceback(folder, tmp_path, monkeypatch):
