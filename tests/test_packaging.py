@@ -29,6 +29,7 @@ def test_a_build_has_every_module_and_every_flagfile(tmp_path):
     subprocess.run(command, cwd=source, check=True, capture_output=True)
     package = tmp_path / "built" / "tfdistill"
     assert modules(package) == modules(ROOT / "tfdistill")
+    assert (package / "py.typed").is_file()
     flagfiles = {path.relative_to(package / "configs") for path in (package / "configs").rglob("*.flags")}
     assert flagfiles == {path.relative_to(ROOT / "configs") for path in (ROOT / "configs").rglob("*.flags")}
 

@@ -4,6 +4,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfdistill import Distiller
 from tfdistill.engine.updates import Phase, Update, joint
@@ -172,8 +173,12 @@ class Phased(Supervised):
     """Two phases."""
 
     def phases(self):
-        first, second = (joint([self._part(one.name, (one,))]) for one in self.networks)
+        first, second = (self._round_of(one) for one in self.networks)
         return Phase(first, epochs=1), Phase(second)
+
+    def _round_of(self, moved):
+        update = Update(moved.name, (moved,), {"cross_entropy": 1.0})
+        return joint([(update, lambda batch, taps: {"cross_entropy": self.task.loss(batch, taps[moved.name])})])
 
 
 @pytest.mark.parametrize(
@@ -352,3 +357,25 @@ def test_callbacks_come_as_keras_takes_them():
     for given in (None, one, [one], keras.callbacks.CallbackList([one])):
         distiller.fit(*arrays(), batch_size=BATCH, verbose=0, callbacks=given)
     assert called == [0, 0, 0]
+
+
+def test_all_at_once_on_two_replicas_as_on_one_device(two_replicas, tmp_path):
+    """Here in a graph."""
+    found = []
+    for strategy in (tf.distribute.get_strategy(), two_replicas):
+        folder = tmp_path / str(len(found))
+        with strategy.scope():
+            distiller = Supervised([network("one")])
+            distiller.compile(optimizer=kinds.SGD(0.5, use_ema=True, ema_momentum=0.5), xla="off")
+        called = [
+            callbacks.SwapEMAWeights(),
+            callbacks.ReduceLROnPlateau(factor=0.5, patience=1, min_delta=9.0),
+            callbacks.BackupAndRestore(folder / "backup"),
+            callbacks.ModelCheckpoint(folder / "best.weights.h5", save_best_only=True, save_weights_only=True),
+            callbacks.EarlyStopping(restore_best_weights=True),
+        ]
+        history = fit(distiller, *called, epochs=3)
+        assert history["learning_rate_one"] == [0.5, 0.5, 0.25] and (folder / "best.weights.h5").is_file()
+        found.append([*weights(distiller), *history["loss"], *history["val_loss"]])
+    for value, other in zip(*found, strict=True):
+        np.testing.assert_allclose(value, other, atol=1e-6)
