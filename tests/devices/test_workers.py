@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.devices import runtime
-from tfdistill.devices.workers import Cluster, Workers, cluster_of_environment, lost_worker
+from tfdistill.devices.cluster import Cluster, cluster_of_environment, lost_worker
+from tfdistill.devices.workers import Workers
 
 TWO = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
 WITH_CHIEF = {"cluster": {"worker": ["b:2", "c:3"], "chief": ["a:1"]}, "task": {"type": "worker", "index": "1"}}

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from tfdistill.devices.workers import Cluster, Workers
+from tfdistill.devices.cluster import Cluster
+from tfdistill.devices.workers import Workers
 from tfdistill.runs import agreement
 from tfdistill.runs.checkpoints import Checkpoint
 from tfdistill.runs.config import RunConfig

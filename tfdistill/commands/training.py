@@ -10,7 +10,7 @@ from tfdistill import data
 from tfdistill.commands import command_line
 from tfdistill.commands.start_message import start_message
 from tfdistill.devices import memory
-from tfdistill.devices.workers import ending_with_the_others, lost_worker
+from tfdistill.devices.cluster import ending_with_the_others, lost_worker
 from tfdistill.engine.term_checks import SilentTermError
 from tfdistill.files import NO_ROOM, FileError
 from tfdistill.runs import callbacks, checkpoints

@@ -12,7 +12,7 @@ from absl import logging
 
 from tfdistill import startup
 from tfdistill.bounds import choose
-from tfdistill.devices import workers
+from tfdistill.devices.cluster import EXAMPLE, cluster_of_environment, connect
 from tfdistill.devices.names import PRECISIONS, STRATEGIES, Strategy
 
 
@@ -38,13 +38,11 @@ def make_strategy(name: Strategy = "auto", replicas: int = 0) -> tf.distribute.S
     if replicas and name != "mirrored":
         raise ValueError(f"replicas: {replicas} needs strategy 'mirrored', not {name!r}")
     if name in ("auto", "multi_worker"):
-        cluster = workers.cluster_of_environment()
+        cluster = cluster_of_environment()
         if cluster is not None and len(cluster.addresses) > 1:
-            return workers.connect(cluster)
+            return connect(cluster)
         if name == "multi_worker":
-            raise ValueError(
-                f"strategy: multi_worker needs two workers or more in TF_CONFIG, such as {workers.EXAMPLE}"
-            )
+            raise ValueError(f"strategy: multi_worker needs two workers or more in TF_CONFIG, such as {EXAMPLE}")
     gpus = tf.config.list_physical_devices("GPU")
     if name == "auto":
         name = "mirrored" if len(gpus) > 1 else "one"
