@@ -34,9 +34,10 @@ def ran(monkeypatch) -> list[tuple[str, list[str]]]:
         ("export --help", ("export", ["--help"])),
         ("predict saved cat.png", ("predict", ["saved", "cat.png"])),
         ("preview --count=2", ("preview", ["--count=2"])),
-        ("explain dml --dml.temperature=2", ("train", ["--explain=dml", "--dml.temperature=2"])),
-        ("explain --help", ("train", ["--help"])),
-        ("explain", ("train", ["--list"])),
+        ("explain dml --dml.temperature=2", ("explain", ["--explain=dml", "--dml.temperature=2"])),
+        ("explain --networks=resnet8 dml", ("explain", ["--explain=dml", "--networks=resnet8"])),
+        ("explain --help", ("explain", ["--help", "--list"])),
+        ("explain", ("explain", ["--list"])),
     ],
 )
 def test_a_command_gets_its_arguments(arguments, expected, ran):
@@ -84,9 +85,16 @@ def test_the_module_runs_as_a_program_and_imports_nothing_heavy(tmp_path):
     assert done.stdout.endswith("\n0 set()\n")
 
 
-def test_a_refusal_names_the_program_as_it_was_called(tmp_path):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["evaluate", "--spilt=test"], "evaluate: error: spilt: is no flag; nearest: split"),
+        (["explain", "dlm"], "explain: error: explain: 'dlm' is none of "),
+    ],
+)
+def test_a_refusal_names_the_program_as_it_was_called(arguments, said, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(LAUNCH.parent)}
-    command = [sys.executable, "-m", "tfdistill", "evaluate", "--spilt=test"]
+    command = [sys.executable, "-m", "tfdistill", *arguments]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr == "python -m tfdistill evaluate: error: spilt: is no flag; nearest: split\n"
+    assert done.stderr.startswith(f"python -m tfdistill {said}") and done.stderr.count("\n") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ COMMANDS = {
 # Where the `main` of each stands.
 MODULES = {
     **{name: f"tfdistill.commands.{name}" for name in ("train", "evaluate", "export", "preview")},
+    "explain": "tfdistill.commands.train",
     "predict": "tfdistill.standalone.predict",
 }
 
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(overview())
         return 0
     if name == "explain":
-        return run("train", explaining(rest)) if rest else run("train", ["--list"])
+        return run(name, explaining(rest))
     if name not in COMMANDS:
         near = nearest(name, COMMANDS)
         caller = program("").strip()
@@ -69,9 +71,11 @@ def overview() -> str:
 
 
 def explaining(arguments: Sequence[str]) -> list[str]:
-    """The arguments of `train` that explain a method: `dml --dml.temperature=2` is `--explain=dml ...`."""
-    method, *rest = arguments
-    return list(arguments) if method.startswith("-") else [f"--explain={method}", *rest]
+    """The arguments of `train` that explain a method, or list all: `dml --dml.temperature=2` is `--explain=dml ...`."""
+    place = next((place for place, one in enumerate(arguments) if not one.startswith("-")), None)
+    if place is None:
+        return [*arguments, "--list"]
+    return [f"--explain={arguments[place]}", *arguments[:place], *arguments[place + 1 :]]
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
@@ -85,5 +89,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
         The exit status.
     """
     starting.begin(name)
-    command: Callable[[Sequence[str]], int] = importlib.import_module(MODULES[name]).main
+    command: Callable[..., int] = importlib.import_module(MODULES[name]).main
+    if name == "explain":
+        command = functools.partial(command, command=name)
     return process.run(name, command, arguments)

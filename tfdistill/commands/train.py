@@ -17,22 +17,30 @@ from tfdistill.standalone.calling import program
 COMMAND = "train"
 
 
-def main(arguments: Sequence[str]) -> int:
-    """The command `train`: parses flags, trains, exports, prints a table. Returns the exit status."""
+def main(arguments: Sequence[str], command: str = COMMAND) -> int:
+    """Parses flags, trains, exports, prints a table.
+
+    Args:
+        arguments: flags.
+        command: what messages call it: "explain" where it is asked for a page alone.
+
+    Returns:
+        The exit status.
+    """
     with Signals().handled() as signals:
         try:
-            return _main(arguments, signals)
+            return _main(arguments, signals, command)
         except Interrupted as stopped:
-            print(f"\n{program(COMMAND)}: {stopped}; the same command goes on from there", file=sys.stderr)
+            print(f"\n{program(command)}: {stopped}; the same command goes on from there", file=sys.stderr)
             return stopped.exit_status
 
 
-def _main(arguments: Sequence[str], signals: Signals) -> int:
+def _main(arguments: Sequence[str], signals: Signals, command: str) -> int:
     values = command_line.run_flags()
-    with command_line.one_line_errors(program(COMMAND)):
+    with command_line.one_line_errors(program(command)):
         command_line.parse(values, arguments)
         if values["help"].value:
-            print(usage(program(COMMAND), values))
+            print(usage(program(command), values))
             return 0
         if values["list"].value:
             print(command_line.listing())
