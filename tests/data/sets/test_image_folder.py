@@ -238,7 +238,7 @@ def test_a_bad_folder_is_named_in_one_line(folder, spoil, message):
 
 
 def test_arguments_that_a_folder_needs(tmp_path):
-    with pytest.raises(ValueError, match="one of auto, resize, crop, resize_crop, got 'crops'; nearest: crop"):
+    with pytest.raises(ValueError, match="'crops' is none of auto, resize, crop, resize_crop; nearest: crop"):
         load("image_folder", data_dir=tmp_path, image_size=8, reading="crops")
     with pytest.raises(ValueError, match="image_folder needs data_dir"):
         load("image_folder", image_size=8)
