@@ -140,7 +140,10 @@ def of_events(folder: Path, one: str, other: str) -> Iterator[str]:
             points.append({})
             for tag in tags:
                 for point in events.Tensors(tag):
-                    points[-1].setdefault((tag, point.step), set()).add(make_ndarray(point.tensor_proto).tobytes())
+                    value = make_ndarray(point.tensor_proto)
+                    # An image is bytes in an array of objects, whose own bytes would be addresses.
+                    content = tuple(value.ravel()) if value.dtype == object else value.tobytes()
+                    points[-1].setdefault((tag, point.step), set()).add(content)
         yield from unequal(f"TensorBoard's {part}", *points)
 
 
