@@ -19,7 +19,6 @@ from tfdistill.engine import batches, logged, loops
 from tfdistill.engine.guard import Guard, require_finite
 from tfdistill.engine.keras_habits import (
     OneForAll,
-    OptimizersAsOne,
     check_callbacks,
     chosen_optimizers,
     listed,
@@ -28,6 +27,7 @@ from tfdistill.engine.keras_habits import (
     warn_of_lost_state,
 )
 from tfdistill.engine.network_checks import check_networks, check_shared_layers, require_strategy, require_unchanged
+from tfdistill.engine.optimizers_as_one import OptimizersAsOne
 from tfdistill.engine.state import keyed, network_state
 from tfdistill.engine.steps import Steps
 from tfdistill.engine.summary import summary_lines
