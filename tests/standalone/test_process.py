@@ -55,6 +55,21 @@ sys.exit(process.run('any', main, ['after', 'all']))"""
     assert done.stdout == "cleaned up after all\n"
 
 
+@pytest.mark.parametrize("lines", [1, 100_000], ids=["buffered", "written"])
+def test_an_output_that_nobody_reads_any_more_ends_a_command_without_a_word(tmp_path, lines):
+    program = f"""
+import os
+def main(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.dup2(writer, 1)
+    print("line\\n" * {lines})
+    return 0
+sys.exit(process.run('any', main, []))"""
+    done = run(tmp_path, "", program)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_the_second_signal_ends_a_command_at_once(tmp_path):
     program = """
 import os, signal

@@ -159,6 +159,8 @@ def one_line_errors(program: str) -> Iterator[None]:
     try:
         with memory_errors(program):
             yield
+    except BrokenPipeError:  # nothing that a user gave: the reader of the output has seen enough
+        raise
     except (ValueError, OSError, ExportError) as error:
         message = str(error)
         if isinstance(error, UnicodeEncodeError):  # a name that an environment variable or a folder has in Latin-1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,9 +61,8 @@ def main(arguments: Sequence[str]) -> int:
         with process.quiet_imports(COMMAND):
             from . import asking
         return asking.ask(version, options)
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except BrokenPipeError:
+        raise
     except Exception as error:
         said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         print(f"{program(COMMAND)}: error: {said}", file=sys.stderr)

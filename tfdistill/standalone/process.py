@@ -75,6 +75,8 @@ def quiet_imports(command: str) -> Iterator[None]:
 def run(command: str, main: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
     """Runs a command; a signal ends it after what it has begun is cleaned up, a second one at once.
 
+    Where nobody reads its output any more, it ends without a word.
+
     The training command handles signals itself.
 
     Args:
@@ -94,7 +96,12 @@ def run(command: str, main: Callable[[Sequence[str]], int], arguments: Sequence[
     for one in SIGNALS:
         signal.signal(one, stop)
     try:
-        return main(arguments)
+        status = main(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Stopped as stopped:
         return _say_stopped(command, stopped.args[0], 2)
 
