@@ -34,22 +34,14 @@ def tiny_networks(data):
     return built
 
 
-def exported(network, folder, *, card, **others):
-    """A version with a card, and no SavedModel."""
-    version = folder / str(len(list(folder.glob("[0-9]*"))) + 1)
-    version.mkdir(parents=True)
-    (version / "model_card.json").write_text(json.dumps(dict(card)))
-    return version
-
-
-def make_tiny(patch: pytest.MonkeyPatch) -> None:
+def make_tiny(patch: pytest.MonkeyPatch, exported) -> None:
     patch.setattr(building, "build_networks", tiny_networks)
     patch.setattr(run_exports.export, "export_network", exported)
 
 
 @pytest.fixture(autouse=True)
-def _tiny(monkeypatch):
-    make_tiny(monkeypatch)
+def _tiny(monkeypatch, card_alone):
+    make_tiny(monkeypatch, card_alone)
 
 
 class Command:
@@ -68,20 +60,20 @@ class Command:
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory) -> Command:
+def begun(tmp_path_factory, card_alone) -> Command:
     """A run that has come to the end of its first epoch; take copies of it."""
     with pytest.MonkeyPatch.context() as patch:
-        make_tiny(patch)
+        make_tiny(patch, card_alone)
         one = Command(tmp_path_factory.mktemp("begun"))
         assert one("--steps=4") == 0
     return one
 
 
 @pytest.fixture(scope="module")
-def undisturbed(begun, tmp_path_factory) -> Command:
+def undisturbed(begun, tmp_path_factory, card_alone) -> Command:
     """The same run at its end."""
     with pytest.MonkeyPatch.context() as patch:
-        make_tiny(patch)
+        make_tiny(patch, card_alone)
         one = Command(tmp_path_factory.mktemp("undisturbed"))
         assert one() == 0
     return one

@@ -55,19 +55,12 @@ def networks_of(data):
     return built
 
 
-def exported(network, folder, *, card, **others):
-    version = folder / str(len(list(folder.glob("[0-9]*"))) + 1)
-    version.mkdir(parents=True)
-    (version / "model_card.json").write_text(json.dumps(dict(card)))
-    return version
-
-
 @pytest.fixture(scope="module", autouse=True)
-def _made_up():
+def _made_up(card_alone):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(building, "build_networks", networks_of)
         patch.setattr("tfdistill.runs.trained.build_networks", networks_of)
-        patch.setattr(run_exports.export, "export_network", exported)
+        patch.setattr(run_exports.export, "export_network", card_alone)
         patch.setitem(METHODS, "taught", Taught)
         yield
 
