@@ -1,23 +1,46 @@
-"""What every method must keep, held for every entry of METHODS: a new method gets it for its line in the dict."""
+"""What every method must keep, held for every entry of METHODS: a new method gets it for its line in the dict.
+
+Every method is held twice: with its default arguments; and with others, taught by a frozen teacher besides, as by
+`--also`. Every phase of its table is held, and everything that it delivers. XLA and replicas, whose graphs take longest
+to make, are held for the defaults.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import inspect
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill.engine.teachers import fingerprint
 from tfdistill.export.saved_model import ServingModule, write_saved_model
-from tfdistill.methods import METHODS
+from tfdistill.methods import METHODS, add_transfers
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.runs import checkpoints
+from tfdistill.transfers import KD
 
 BATCH, CLASSES = 8, 4
 # What a method cannot find by itself for a network that is no architecture of ours.
-ARGUMENTS: dict[str, dict] = {"dcm": {"heads": "C2", "head_kind": "pooled"}}
+NEEDED: dict[str, dict] = {"dcm": {"heads": "C2", "head_kind": "pooled"}}
+# Arguments that are not the defaults: a line per method that has some.
+OTHERS: dict[str, dict] = {
+    "dml": {"update": "joint", "temperature": 2.0, "weight": 0.5},
+    "afd": {"adversarial": "off", "temperature": 2.0},
+    "alignment": {"distance": "l2", "logit_weight": 0.5},
+    "dcm": {"pairs": "cross", "update": "alternating", "temperature": 2.0},
+    "ie_dml": {"split": "natural", "metric": "cosine", "reconstruction": "l2", "update": "joint"},
+    "ensemble_kd": {"temperature": 2.0, "weight": 0.5},
+    "kdcl": {"target": "linear", "temperature": 3.0},
+    "one": {"ramp_epochs": 0.0, "temperature": 2.0},
+    "cl_ilr": {"temperature": 3.0, "weight": 0.5},
+    "ffl": {"shared_trunk": True, "temperature": 2.0},
+    "distillation": {"label_weight": 0.0},
+    "mutual": {"update": "alternating", "label_weight": 0.5},
+}
+DEFAULT_CASES = [(method, "default") for method in sorted(METHODS)]
+OTHER_CASES = [(method, "other") for method in sorted(METHODS)]
 SETTINGS = OptimizerSettings(learning_rate=0.05, nesterov=True, weight_decay=1e-3)
 
 
@@ -42,16 +65,27 @@ def dataset(examples: list[dict[str, np.ndarray]]) -> tf.data.Dataset:
 class Trained:
     """A distiller with its first state kept, so that one traced graph serves many tests."""
 
-    def __init__(self, method, tiny_network, *, scope=None, batch_norm=True, xla="off"):
+    def __init__(self, method, arguments, tiny_network, *, scope=None, xla="off"):
         with scope or contextlib.nullcontext():
-            peers = [tiny_network(f"peer{index}", seed=11 * index, batch_norm=batch_norm) for index in range(2)]
-            arguments = dict(ARGUMENTS.get(method, {}))
-            if "teachers" in inspect.signature(METHODS[method]).parameters:
-                arguments["teachers"] = tiny_network("teacher", seed=99, batch_norm=batch_norm)
-            self.distiller = METHODS[method](peers, **arguments)
+            peers = [tiny_network(f"peer{index}", seed=11 * index) for index in range(2)]
+            given = {**NEEDED.get(method, {}), **(OTHERS.get(method, {}) if arguments == "other" else {})}
+            teacher = tiny_network("teacher", seed=99)
+            if METHODS[method].learns_from_teachers:
+                self.distiller = METHODS[method](peers, teacher, **given)
+            else:
+                self.distiller = METHODS[method](peers, **given)
+            if arguments == "other":
+                if not self.distiller.teachers:
+                    self.distiller.add_teachers(teacher)
+                add_transfers(self.distiller, [KD(temperature=2.0, name="also")])
             self.distiller.compile(dict.fromkeys(self.distiller.recipe(), SETTINGS), xla=xla)
-            self.distiller.prepare(steps_per_epoch=4, epochs=1)
+            self.phases = range(len(self.distiller.plan))
+            self.distiller.prepare(steps_per_epoch=4, epochs=self.begins(self.phases[-1]) + 1)
         self.first = self.snapshot()
+
+    def begins(self, phase):
+        """The epoch that a phase begins with."""
+        return sum(one.epochs for one in self.distiller.plan[:phase])
 
     def snapshot(self):
         return {name: np.array(variable.numpy()) for name, variable in self.distiller.state().items()}
@@ -59,25 +93,39 @@ class Trained:
     def restore(self, arrays):
         checkpoints.assign(self.distiller.state(), arrays)
 
-    def train(self, examples):
+    def train(self, examples, phase=0):
+        epoch = self.begins(phase)
         history = self.distiller.fit(
-            dataset(examples), epochs=1, steps_per_epoch=len(examples), verbose=0, shuffle=False
+            dataset(examples),
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            steps_per_epoch=len(examples),
+            verbose=0,
+            shuffle=False,
         )
         return {name: values[0] for name, values in history.history.items()}
 
-    def train_afresh(self, examples):
+    def train_afresh(self, examples, phase=0):
         self.restore(self.first)
-        return self.train(examples)
+        return self.train(examples, phase)
 
 
-@pytest.fixture(scope="module", params=sorted(METHODS))
-def method(request):
-    return request.param
+def pytest_generate_tests(metafunc):
+    if "trained" in metafunc.fixturenames:
+        compiled = metafunc.function in (
+            test_xla_gives_what_no_xla_gives,
+            test_two_replicas_with_xla_give_what_one_gives_without,
+        )
+        # The same cases at the same places, so that pytest makes one distiller for all tests of a case.
+        cases = DEFAULT_CASES if compiled else [*DEFAULT_CASES, *OTHER_CASES]
+        metafunc.parametrize("trained", cases, ids="-".join, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
-def trained(method, tiny_network):
-    return Trained(method, tiny_network)
+def trained(request, tiny_network):
+    one = Trained(*request.param, tiny_network)
+    one.method = request.param[0]
+    return one
 
 
 def weights(state):
@@ -90,18 +138,21 @@ def assert_close(one, other, tolerance):
         np.testing.assert_allclose(one[name], other[name], rtol=tolerance, atol=tolerance, err_msg=name)
 
 
-def test_one_step_moves_what_its_updates_own_and_nothing_else(trained):
-    trained.restore(trained.first)
+def test_one_step_moves_what_its_updates_own_and_no_bit_of_anything_else(trained):
     distiller = trained.distiller
-    owned = {id(variable) for update in distiller.phase.updates() for variable in update.variables()}
     models = [*distiller.networks, *distiller.helpers.values()]
-    before = {id(v): np.array(v.numpy()) for model in models for v in model.trainable_variables}
-    # Without decay nothing but a gradient moves a weight.
-    trained.train(batches(1))
-    for model in models:
-        for variable in model.trainable_variables:
-            moved = not np.array_equal(before[id(variable)], variable.numpy())
-            assert moved == (id(variable) in owned), f"{model.name}/{variable.path}"
+    taught = [fingerprint(teacher) for teacher in distiller.teachers]
+    for phase in trained.phases:
+        trained.restore(trained.first)
+        owned = {id(variable) for update in distiller.plan[phase].updates() for variable in update.variables()}
+        before = {id(v): np.array(v.numpy()) for model in models for v in model.trainable_variables}
+        # Without decay nothing but a gradient moves a weight.
+        trained.train(batches(1), phase)
+        for model in models:
+            for variable in model.trainable_variables:
+                moved = not np.array_equal(before[id(variable)], variable.numpy())
+                assert moved == (id(variable) in owned), f"phase {phase}: {model.name}/{variable.path}"
+    assert taught == [fingerprint(teacher) for teacher in distiller.teachers]
 
 
 def test_evaluation_moves_nothing(trained):
@@ -112,31 +163,36 @@ def test_evaluation_moves_nothing(trained):
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_training_two_and_two_steps_is_training_four_bit_for_bit(trained):
+def test_going_on_within_a_phase_and_across_its_border_is_exact(trained):
     examples = batches(4)
-    trained.train_afresh(examples)
+    trained.restore(trained.first)
+    for phase in trained.phases:
+        trained.train(examples, phase)
     whole = weights(trained.snapshot())
-    trained.train_afresh(examples[:2])
-    half = trained.snapshot()
-    trained.restore({name: value + np.ones_like(value) for name, value in half.items()})
-    trained.restore(half)
-    trained.train(examples[2:])
+    trained.restore(trained.first)
+    for phase in trained.phases:
+        for part in (examples[:2], examples[2:]):
+            trained.train(part, phase)
+            saved = trained.snapshot()
+            trained.restore({name: value + np.ones_like(value) for name, value in saved.items()})
+            trained.restore(saved)
     resumed = weights(trained.snapshot())
     assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_every_term_is_there_finite_and_not_zero(trained):
-    logs = trained.train_afresh(batches(2))
-    for update in trained.distiller.phase.updates():
-        for term in update.terms:
-            value = logs[f"{update.name}/{term}"]
-            assert np.isfinite(value) and value != 0, f"{update.name}/{term} is {value}"
+    for phase in trained.phases:
+        logs = trained.train_afresh(batches(2), phase)
+        for update in trained.distiller.plan[phase].updates():
+            for term in update.terms:
+                value = logs[f"{update.name}/{term}"]
+                assert np.isfinite(value) and value != 0, f"{update.name}/{term} is {value}"
 
 
 def test_every_term_has_a_gradient_for_its_update(trained):
     trained.restore(trained.first)
     distiller, batch = trained.distiller, {name: tf.constant(value) for name, value in batches(1)[0].items()}
-    for this_round in distiller.phase.rounds:
+    for this_round in (one for phase in trained.phases for one in distiller.plan[phase].rounds):
         with tf.GradientTape(persistent=True) as tape:
             taps = distiller.call_all(batch["images"], distiller.call_model)
             terms = this_round.losses(batch, taps)
@@ -153,16 +209,16 @@ def test_every_term_has_a_gradient_for_its_update(trained):
                 assert largest > 0, f"{update.name}/{name} moves nothing"
 
 
-def test_xla_gives_what_no_xla_gives(method, trained, tiny_network):
-    compiled = Trained(method, tiny_network, xla="on")
+def test_xla_gives_what_no_xla_gives(trained, tiny_network):
+    compiled = Trained(trained.method, "default", tiny_network, xla="on")
     compiled.train(batches(2))
     trained.train_afresh(batches(2))
     assert_close(weights(trained.snapshot()), weights(compiled.snapshot()), 2e-4)
 
 
-def test_two_replicas_with_xla_give_what_one_gives_without(method, trained, tiny_network, two_replicas):
+def test_two_replicas_with_xla_give_what_one_gives_without(trained, tiny_network, two_replicas):
     # BatchNorm's statistics belong to a replica; those of twin halves are the whole's, but for the unbiased variance.
-    two = Trained(method, tiny_network, scope=two_replicas.scope(), xla="on")
+    two = Trained(trained.method, "default", tiny_network, scope=two_replicas.scope(), xla="on")
     two.restore(trained.first)
     logs, logs_of_two = trained.train_afresh(batches(3, twins=True)), two.train(batches(3, twins=True))
     first, second = (
@@ -173,25 +229,40 @@ def test_two_replicas_with_xla_give_what_one_gives_without(method, trained, tiny
     assert_close(logs, logs_of_two, 1e-4)
 
 
+def test_it_delivers_bare_networks_and_no_teacher(trained, tiny_network):
+    distiller, bare = trained.distiller, tiny_network("bare", seed=0)
+    delivered, names = distiller.deliverables(), [network.name for network in distiller.networks]
+    assert list(delivered)[: len(names)] == names and set(delivered) - set(names) <= {distiller.task.ensemble_name}
+    for name in names:
+        assert [v.shape for v in delivered[name].variables] == [v.shape for v in bare.variables]
+    kept = {id(variable) for variable in distiller.state().values()}
+    for name, model in delivered.items():
+        assert all(id(variable) in kept for variable in model.variables), name
+    assert not [v for teacher in distiller.teachers for v in teacher.variables if id(v) in kept]
+
+
 @pytest.mark.usefixtures("plain_decoding")
-def test_the_export_is_a_bare_network(trained, tiny_network, tmp_path):
-    network, bare = trained.distiller.networks[0], tiny_network("bare", seed=0)
-    assert [v.shape for v in network.variables] == [v.shape for v in bare.variables]
+def test_what_it_delivers_is_exported_as_it_is(trained, tmp_path):
+    distiller = trained.distiller
+    delivered = distiller.deliverables()
     labels = tmp_path / "labels.txt"
     labels.write_text("a\nb\nc\nd\n")
-    module = ServingModule(network, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), labels_file=labels)
-    write_saved_model(module, tmp_path / "model")
-    loaded = tf.saved_model.load(str(tmp_path / "model"))
-    stored = tf.train.list_variables(str(tmp_path / "model" / "variables" / "variables"))
-    assert sorted(shape for name, shape in stored if "VARIABLE_VALUE" in name) == sorted(
-        list(variable.shape) for variable in bare.variables
-    )
     images = np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 3)).astype("float32")
-    served = loaded.signatures["serving_default"](images=tf.constant(images))["logits"]
-    live = network(images / 255, training=False)["logits"]
-    np.testing.assert_allclose(served, live, rtol=1e-5, atol=1e-5)
+    # One of the networks, which are alike, and an ensemble where there is one.
+    for name in (distiller.networks[0].name, *(one for one in delivered if one == distiller.task.ensemble_name)):
+        module = ServingModule(delivered[name], mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), labels_file=labels)
+        write_saved_model(module, tmp_path / name)
+        loaded = tf.saved_model.load(str(tmp_path / name))
+        stored = tf.train.list_variables(str(tmp_path / name / "variables" / "variables"))
+        assert sorted(shape for key, shape in stored if "VARIABLE_VALUE" in key) == sorted(
+            list(variable.shape) for variable in delivered[name].variables
+        )
+        served = loaded.signatures["serving_default"](images=tf.constant(images))["logits"]
+        live = delivered[name](images / 255, training=False)["logits"]
+        np.testing.assert_allclose(served, live, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", sorted(METHODS))
 def test_its_protocol_and_source_are_stated(method):
     made = METHODS[method]
     assert made.protocol and made.source and made.__doc__
