@@ -112,7 +112,7 @@ def test_the_script_ends_with_status_2_and_no_traceback(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("main", "flag"), [(train.main, "--epochs"), (evaluate.main, "--split"), (export_run.main, "--again")]
+    ("main", "flag"), [(train.main, "--epochs"), (evaluate.main, "--split"), (export_run.main, "--export_epoch")]
 )
 def test_help_lists_the_flags(main, flag, capsys):
     assert main(["--help"]) == 0
