@@ -109,26 +109,28 @@ class Lookup(MutableMapping[str, T]):
 
 
 class _Around(importlib.abc.MetaPathFinder):
-    """Finds one module, once, and has its import run inside a context."""
+    """Finds one module until it is imported, and has its import run inside a context."""
 
     def __init__(self, name: str, context: Callable[[], AbstractContextManager[Any]]) -> None:
         self.name, self.context = name, context
+        self.is_asking = False
 
     def find_spec(self, fullname: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname != self.name:
+        if fullname != self.name or self.is_asking:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        # Asked by an import, or by somebody who only wants to know whether the module is there.
+        self.is_asking = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self.is_asking = False
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def inside(module: ModuleType) -> None:
-                try:
-                    with self.context():
-                        execute(module)
-                except BaseException:
-                    sys.meta_path.insert(0, self)  # who asks again is answered alike
-                    raise
+                with self.context():
+                    execute(module)
+                sys.meta_path.remove(self)  # not before: whoever tries again after a failure is answered alike
 
             spec.loader.exec_module = inside  # type: ignore[method-assign]
         return spec
