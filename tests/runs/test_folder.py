@@ -73,7 +73,14 @@ def test_a_folder_that_another_holds_is_refused_and_free_when_let_go(folder):
 
 
 @pytest.mark.parametrize(
-    "config", [CONFIG, RunConfig(), RunConfig(schedule="cosine", milestones=(), momentum=0.0, nesterov=False)]
+    "config",
+    [
+        CONFIG,
+        RunConfig(),
+        RunConfig(schedule="cosine", milestones=(), momentum=0.0, nesterov=False),
+        RunConfig(method="dml", also=("kd",), hyperparameters={"temperature": 2.0, "kd.weight": 0.5}),
+        RunConfig(dataset="image_folder", split=(0.8, 0.1, 0.1), split_seed=3, teacher=("a,b/run",), also=("kd",)),
+    ],
 )
 def test_the_flagfile_repeats_the_run(tmp_path, config):
     path = tmp_path / "flags.flags"

@@ -16,6 +16,7 @@ from tfdistill.files import FileError, read_json, sweep, write_json, write_text
 from tfdistill.runs import checkpoints
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.continuing import Recipe, grows, refusal
+from tfdistill.runs.hyperparameters import flag_of
 from tfdistill.runs.stored_flags import read_flags, read_run_config
 
 
@@ -215,7 +216,7 @@ def flagfile(config: RunConfig) -> str:
     """The effective flags as a flagfile that repeats the run."""
     values = config.to_dict()
     hyperparameters = values.pop("hyperparameters")
-    values |= {f"{config.method}.{name}": value for name, value in hyperparameters.items()}
+    values |= {flag_of(config.method, name): value for name, value in hyperparameters.items()}
     lines = []
     for name, value in values.items():
         if isinstance(value, bool):
