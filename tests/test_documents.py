@@ -1,5 +1,6 @@
 """The documents: their links and the files that they name are there, and one version stands everywhere."""
 
+import pkgutil
 import re
 from pathlib import Path
 
@@ -77,6 +78,12 @@ def test_a_file_at_its_old_place_is_found():
         "updates.py",
         "none/",
     ]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_names_of_the_package_that_a_page_has_are_there(page):
+    for name in re.findall(r"`(tfdistill(?:\.\w+)+)", text_of(page)):
+        assert pkgutil.resolve_name(name)
 
 
 def test_one_version_stands_everywhere():
