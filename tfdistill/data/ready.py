@@ -100,8 +100,11 @@ def load_data(
 
     Raises:
         DataUnavailable: the data is not on this machine; the line says how to get it.
-        ValueError: an unknown name, or a value out of range.
+        ValueError: an unknown name, a value out of range, or a `validation_share` of a `split` that has a validation
+            part already.
     """
+    if validation_share and len(split) == 3:
+        raise ValueError("validation_share: split has a validation part already; leave one of them out")
     found = load(
         name, data_dir=data_dir, image_size=image_size, download=download, reading=reading, split=split, seed=seed
     )
