@@ -16,7 +16,7 @@ class Page:
     """A page, and the distiller that it is about."""
 
     def __init__(self, *arguments: str) -> None:
-        values = command_line.run_flags()
+        values = train.train_flags()
         command_line.parse(values, arguments)
         self.config = command_line.explained(values)
         self.distiller = explain.example(self.config)[0]

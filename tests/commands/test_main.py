@@ -36,8 +36,8 @@ def ran(monkeypatch) -> list[tuple[str, list[str]]]:
         ("preview --count=2", ("preview", ["--count=2"])),
         ("explain dml --dml.temperature=2", ("explain", ["--explain=dml", "--dml.temperature=2"])),
         ("explain --networks=resnet8 dml", ("explain", ["--explain=dml", "--networks=resnet8"])),
-        ("explain --help", ("explain", ["--help", "--list"])),
-        ("explain", ("explain", ["--list"])),
+        ("explain --flagfile=dml", ("explain", ["--flagfile=dml"])),
+        ("explain", ("explain", [])),
     ],
 )
 def test_a_command_gets_its_arguments(arguments, expected, ran):

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from tfdistill.commands import command_line, evaluate, export, preview
+from tfdistill.commands import command_line, evaluate, export, preview, train
 from tfdistill.commands.usage import usage
 from tfdistill.methods import METHODS
 from tfdistill.optimizers import PROTOCOLS
@@ -13,7 +13,7 @@ from tfdistill.runs.fields import GROUPS
 from tfdistill.transfers import TRANSFERS
 
 COMMANDS = {
-    "train": command_line.run_flags,
+    "train": train.train_flags,
     "evaluate": evaluate.evaluate_flags,
     "export": export.export_flags,
     "preview": preview.preview_flags,
@@ -27,7 +27,7 @@ def no_terminal(monkeypatch):
 
 def entries(*arguments: str) -> dict[str, str]:
     """By a flag, as it is written, what is printed below it."""
-    values = command_line.run_flags()
+    values = train.train_flags()
     command_line.parse(values, arguments)
     found: dict[str, str] = {}
     for line in usage("train.py", values).splitlines():
@@ -57,11 +57,11 @@ def test_every_flag_of_every_command_is_described(command):
 
 def test_lines_are_as_wide_as_the_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
-    assert 100 < max(map(len, usage("train.py", command_line.run_flags()).splitlines())) <= 120
+    assert 100 < max(map(len, usage("train.py", train.train_flags()).splitlines())) <= 120
 
 
 def test_flags_stand_in_groups_and_those_of_a_method_are_shown_for_it():
-    values = command_line.run_flags()
+    values = train.train_flags()
     lines = usage("train.py", values).splitlines()
     titles = [line for line, before in zip(lines[1:], lines, strict=False) if not before and line[:1].isalpha()]
     assert titles == [*(group.__doc__ for group in GROUPS), "Help"]
@@ -80,7 +80,7 @@ def test_flags_stand_in_groups_and_those_of_a_method_are_shown_for_it():
 
 
 def test_a_method_that_is_none_is_refused():
-    values = command_line.run_flags()
+    values = train.train_flags()
     command_line.parse(values, ["--method=dmm"])
     with pytest.raises(ValueError, match=r"method: 'dmm' is none of .*; nearest: dml"):
         usage("train.py", values)
@@ -89,7 +89,7 @@ def test_a_method_that_is_none_is_refused():
 def test_every_field_has_an_entry():
     found = [flag.partition("=")[0].partition(",")[0] for flag in entries()]
     names = [one.name for one in dataclasses.fields(RunConfig) if one.name != "hyperparameters"]
-    assert found == [*(f"--{name}" for name in names), "--list", "--explain", "--help"]
+    assert found == [*(f"--{name}" for name in names), "--list", "--help", "--explain"]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -114,7 +114,7 @@ def test_entries_read_well():
     assert found["--export, --noexport"] == "Export every network at the end. Default: --export."
     assert found["--run=NAME"].endswith("Default: made from method, networks, data set and seed.")
     assert (
-        found["--epochs=N"].startswith("Length of the run.")
+        found["--epochs=N"].startswith("Length of the run, in epochs.")
         and "A whole number in 0..1,000,000." in found["--epochs=N"]
     )
     assert found["--label_noise_seed=N"].endswith("Default: --seed.")

@@ -36,7 +36,7 @@ from tfdistill.transfers import TRANSFERS
 
 
 def run_flags() -> Flags:
-    """A flag per field of `RunConfig`, and `--<owner>.<name>` per hyper-parameter of every method and transfer."""
+    """A flag per field of `RunConfig`, one per hyper-parameter of every method and transfer, `--list` and `--help`."""
     values = Flags()
     kinds = field_types()
     for group in GROUPS:
@@ -49,8 +49,6 @@ def run_flags() -> Flags:
         group_of = f"Method {owner}" if owner in METHODS else f"Transfer {owner}"
         define(values, name, told_of.default, told_of.hint, told_of.text, told_of.bounds, group=group_of)
     define(values, "list", False, bool, "Print methods, transfers, networks and data sets, and exit.", group="Help")
-    text = "Print a page on a method: the paper, the updates, what it builds and can be told. Then exit."
-    define(values, "explain", "", str, text, group="Help", value="METHOD")
     define_help(values)
     return values
 
@@ -113,11 +111,14 @@ def every_hyperparameter() -> dict[str, Hyperparameter]:
 def explained(values: Flags) -> RunConfig:
     """The run that `--explain=METHOD` is about: the other flags with that method, and networks if they name none.
 
+    Where `--explain` is not given, that of `--method`.
+
     Raises:
         ValueError: no such method, or flags that no run of it can have.
     """
-    method = str(values["explain"].value)
-    require_one_of("explain", method, METHODS)
+    name = "explain" if values["explain"].present else "method"
+    method = str(values[name].value)
+    require_one_of(name, method, METHODS)
     values["method"].value = method
     if not values["networks"].present:
         # As few as show how they teach each other.

@@ -10,6 +10,7 @@ from tfdistill.bounds import Filled, Number, one_of, shown
 from tfdistill.commands import command_line
 from tfdistill.commands.flag_kinds import Flags, define
 from tfdistill.commands.usage import usage
+from tfdistill.runs.fields import EPOCHS
 from tfdistill.standalone.calling import program
 
 COMMAND = "evaluate"
@@ -38,7 +39,7 @@ def evaluate_flags() -> Flags:
     define(values, "run", "", str, text, group=group, unset="none", value="NAME")
     define(values, "runs_dir", "runs", str, "Folder of all runs.", Filled("a folder"), group=group)
     text = "Epoch of the run whose weights are scored: last or best."
-    define(values, "export_epoch", "", str, text, group=group, unset="the run's own", value="last|best")
+    define(values, "export_epoch", None, str | None, text, EPOCHS, group=group, unset="the run's own")
     text = "Score this SavedModel instead of a run: the folder of a version, or a folder that holds versions."
     define(values, "saved_model", "", str, text, group=group, unset="none", value="FOLDER")
     group = "Data"

@@ -8,6 +8,7 @@ from tfdistill.bounds import Filled
 from tfdistill.commands import command_line
 from tfdistill.commands.flag_kinds import Flags, define
 from tfdistill.commands.usage import usage
+from tfdistill.runs.fields import BAD_IMAGES, EPOCHS
 from tfdistill.runs.folder import existing
 from tfdistill.standalone.calling import program
 
@@ -40,9 +41,9 @@ def export_flags() -> Flags:
     group = "Export"
     define(values, "export_dir", "", str, "Folder of all exports.", group=group, unset=own, value="FOLDER")
     text = "Answer to image files that the export cannot read, as in train --help."
-    define(values, "export_bad_images", "", str, text, group=group, unset=own, value="fail|mark")
+    define(values, "export_bad_images", None, str | None, text, BAD_IMAGES, group=group, unset=own)
     text = "Epoch whose weights are exported, as in train --help."
-    define(values, "export_epoch", "", str, text, group=group, unset=own, value="last|best")
+    define(values, "export_epoch", None, str | None, text, EPOCHS, group=group, unset=own)
     text = "Write a new version even if there is one of this step."
     define(values, "again", False, bool, text, group=group)
     command_line.define_help(values)

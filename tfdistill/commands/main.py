@@ -71,10 +71,10 @@ def overview() -> str:
 
 
 def explaining(arguments: Sequence[str]) -> list[str]:
-    """The arguments of `train` that explain a method, or list all: `dml --dml.temperature=2` is `--explain=dml ...`."""
+    """The arguments of `train` that explain a method: `dml --dml.temperature=2` is `--explain=dml ...`."""
     place = next((place for place, one in enumerate(arguments) if not one.startswith("-")), None)
     if place is None:
-        return [*arguments, "--list"]
+        return list(arguments)
     return [f"--explain={arguments[place]}", *arguments[:place], *arguments[place + 1 :]]
 
 

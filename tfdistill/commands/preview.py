@@ -19,8 +19,11 @@ def main(arguments: Sequence[str]) -> int:
     values = preview_flags()
     with command_line.one_line_errors(program(COMMAND)):
         command_line.parse(values, arguments)
-        if values.help:
+        if values["help"].value:
             print(usage(program(COMMAND), values))
+            return 0
+        if values["list"].value:
+            print(command_line.listing())
             return 0
         check(values)
         config = command_line.run_config(values)

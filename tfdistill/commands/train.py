@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfdistill.commands import command_line
+from tfdistill.commands.flag_kinds import Flags, define
 from tfdistill.commands.usage import usage
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.folder import RunFolder
@@ -22,7 +23,8 @@ def main(arguments: Sequence[str], command: str = COMMAND) -> int:
 
     Args:
         arguments: flags.
-        command: what messages call it: "explain" where it is asked for a page alone.
+        command: what messages call it: "explain" where it is asked for a page alone, on the method that --explain or
+            --method names, or for the list of what there is.
 
     Returns:
         The exit status.
@@ -36,16 +38,17 @@ def main(arguments: Sequence[str], command: str = COMMAND) -> int:
 
 
 def _main(arguments: Sequence[str], signals: Signals, command: str) -> int:
-    values = command_line.run_flags()
+    values = train_flags()
     with command_line.one_line_errors(program(command)):
         command_line.parse(values, arguments)
         if values["help"].value:
-            print(usage(program(command), values))
+            print(usage(program(command) + " [METHOD]" * (command != COMMAND), values))
             return 0
-        if values["list"].value:
+        asked = values["explain"].present or (command != COMMAND and values["method"].present)
+        if values["list"].value or (command != COMMAND and not asked):
             print(command_line.listing())
             return 0
-        if values["explain"].present:
+        if asked:
             config = command_line.explained(values)
             # The page has the table of updates with what each moves: that is built, and takes TensorFlow.
             from tfdistill.commands import explain
@@ -62,6 +65,14 @@ def _main(arguments: Sequence[str], signals: Signals, command: str) -> int:
     from tfdistill.commands import training
 
     return training.train(config, folder, signals)
+
+
+def train_flags() -> Flags:
+    """Every flag of a run, and the one that asks for a page on a method."""
+    values = command_line.run_flags()
+    text = "Print a page on a method: the paper, the updates, what it builds and can be told. Then exit."
+    define(values, "explain", "", str, text, group="Help", value="METHOD")
+    return values
 
 
 def mend_finished(config: RunConfig, folder: RunFolder) -> None:

@@ -22,6 +22,8 @@ PROBABILITY = Number(0, 1)
 SHARE_BELOW_ONE = Number(0, 1, below=True)
 ALPHA = Number(0.001, 1_000)
 FACTOR = Number(1e-30, 1e30)
+EPOCHS = one_of(("last", "best"))
+BAD_IMAGES = one_of(("fail", "mark"))
 
 PROTOCOLS_OWN = "the protocol's"
 
@@ -94,14 +96,14 @@ class RunFlags:
         "last",
         "Epoch whose weights are exported: last, or best on the held-out validation data, which --split or "
         "--validation_share has to provide. The test data has no say in it.",
-        one_of(("last", "best")),
+        EPOCHS,
     )
     export_dir: str = flag("saved_models", "Folder of all exports.", Filled("a folder"), changes_training=False)
     export_bad_images: str = flag(
         "fail",
         "An export's answer to image files that it cannot read: fail refuses their batch and names the image; mark "
         "answers the others, and the output `valid` says which.",
-        one_of(("fail", "mark")),
+        BAD_IMAGES,
         changes_training=False,
     )
 

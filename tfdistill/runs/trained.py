@@ -45,7 +45,7 @@ class Trained:
         return self.epoch.step
 
 
-def load_trained(folder: RunFolder, export_epoch: str = "", *, like: RunData | None = None) -> Trained:
+def load_trained(folder: RunFolder, export_epoch: str | None = None, *, like: RunData | None = None) -> Trained:
     """Builds the networks of a run and gives them the weights of its newest whole checkpoint.
 
     No lock is taken and nothing is written, so that the run may be training meanwhile. Optimizers are not built, nor
@@ -53,7 +53,7 @@ def load_trained(folder: RunFolder, export_epoch: str = "", *, like: RunData | N
 
     Args:
         folder: the run's.
-        export_epoch: "last" or "best"; the run's own --export_epoch if empty. The flags in `data` say it too.
+        export_epoch: "last" or "best"; the run's own --export_epoch if not given. The flags in `data` say it too.
         like: data that is there already, which serves where the run's is the same.
 
     Raises:
