@@ -177,7 +177,29 @@ def test_history_has_every_update_network_and_the_ensemble(phased):
         for metric in ("accuracy", "top5", "cross_entropy")
     }
     assert set(history) == training | scores
-    assert all(len(values) == 3 and np.all(np.isfinite(values)) for values in history.values())
+    assert all(np.all(np.isfinite(values)) for values in history.values())
+    # What a phase does not train has no value in its epochs.
+    epochs = {"teach": 2, "teacher": 2, "learn": 1, "student": 1}
+    assert all(len(values) == epochs.get(name.split("/")[0], 3) for name, values in history.items())
+
+
+def test_a_phase_without_a_learner_has_no_loss_that_a_callback_could_take_for_a_good_one():
+    network, extra = linear("one"), helper("extra")
+
+    def phases(made):
+        def moving(name, model):
+            return Update(name, (model,), {"size": 1.0}), lambda batch, taps: {
+                "size": tf.reduce_sum(made.call_model(extra, taps["one"]["logits"]) ** 2, axis=1)
+            }
+
+        return Phase(joint([moving("before", extra)]), epochs=1), Phase(joint([moving("one", network)]))
+
+    distiller = Made([network], phases, [extra])
+    distiller.compile(PLAIN, run_eagerly=True)
+    history = distiller.fit(batches(1), epochs=2, verbose=0, shuffle=False).history
+    assert {name: len(values) for name, values in history.items()} == {
+        **dict.fromkeys(["before/loss", "before/size", "one/loss", "one/size", "one/accuracy", "loss"], 1)
+    }
 
 
 def test_state_has_the_same_keys_in_another_instance_and_covers_the_optimizers():

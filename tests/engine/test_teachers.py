@@ -168,6 +168,16 @@ def test_teachers_of_another_models_name_are_renamed_with_a_warning():
     assert [one.name for one in (*networks, *distiller.teachers)] == ["one", "one_teacher", "t_1", "t_2"]
 
 
+def test_teachers_that_come_later_leave_the_others_their_names_and_none_comes_after_compile():
+    distiller = Taught([linear("one", 1)], teachers=linear("teacher", 3))
+    with pytest.warns(UserWarning, match=r"^teachers: teacher is another model's name; they are teacher_teacher now$"):
+        distiller.add_teachers(linear("teacher", 4))
+    assert [one.name for one in distiller.teachers] == ["teacher", "teacher_teacher"]
+    distiller.compile(PLAIN)
+    with pytest.raises(ValueError, match=r"^compile: was called before; add to a method first"):
+        distiller.add_teachers(linear("late", 5))
+
+
 def test_an_update_that_would_move_a_teacher_is_refused():
     teacher = linear("teacher", 3)
 

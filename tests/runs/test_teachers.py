@@ -172,6 +172,10 @@ def test_a_run_goes_on_with_the_same_teachers_only_wherever_they_lie(root, capsy
     model.save(root / "moved.keras")
     assert command(root, *taught, f"--teacher={root}/runs/big,{root}/moved.keras") == 2
     assert "was not taught by resnet14" in capsys.readouterr().err
+    swapped = f"{root}/runs/pair:resnet14,{root}/runs/big"
+    assert command(root, *taught, f"--teacher={swapped}") == 2
+    given = f"--teacher={root}/runs/big,{root}/runs/pair:resnet14"
+    assert f"in another order; give {given}\n" in capsys.readouterr().err
     (root / "runs/big").rename(root / "runs/elsewhere")
     assert command(root, *taught, f"--teacher={root}/runs/elsewhere,{root}/runs/pair:resnet14") == 0
     said = capsys.readouterr().out

@@ -123,8 +123,9 @@ class Distiller(keras.Model):
         """Takes more teachers, as the constructor does; before `compile`.
 
         Raises:
-            ValueError: one does not fit the networks, or it is too late.
+            ValueError: one does not fit the networks, or `compile` was called before.
         """
+        self._require_not_compiled()
         self._teachers.add(teachers, self.networks, self.task, self.distribute_strategy)
 
     def amend(
@@ -139,14 +140,17 @@ class Distiller(keras.Model):
         Raises:
             ValueError: a name that is taken, a table that cannot be, or `compile` was called before.
         """
-        if self.compiled:
-            raise ValueError("compile: was called before; add to a method first, then compile it")
+        self._require_not_compiled()
         if taken := sorted({one.name for one in helpers} & set(self.helpers)):
             raise ArgumentError("helpers", f"the method has {', '.join(taken)} already")
         table = change(self._table or self.phases())
         check_plan(table)
         self._table, self._plan = table, None
         self.helpers |= {one.name: one for one in helpers}
+
+    def _require_not_compiled(self) -> None:
+        if self.compiled:
+            raise ValueError("compile: was called before; add to a method first, then compile it")
 
     def phases(self) -> tuple[Phase, ...]:
         """The method's table. Called once, after construction."""
@@ -384,7 +388,8 @@ class Distiller(keras.Model):
         Weights of examples (`sample_weight`, `class_weight`, or the third part of a batch) weigh the supervised loss
         and nothing else. The sum is divided by the number of examples, as in Keras. What is scored is weighed too, and
         divided by the sum of the weights. In the history are, beside every network's and term's own values, `loss` and
-        `val_loss`: the supervised loss, in the mean over the networks that learn.
+        `val_loss`: the supervised loss, in the mean over the networks that learn. What a phase does not train has
+        no value in its epochs.
 
         Teachers are scored once, on `validation_data`, before the first step; see `teacher_scores`.
         """
@@ -593,7 +598,12 @@ class Distiller(keras.Model):
     def make_train_function(self, force: bool = False) -> None:
         """Keras' own fails with several replicas and several steps per execution; see `loops.training`."""
         if self.train_function is None or force:
-            self.train_function = loops.training(self, logged.results_of(self.trackers))
+            self.train_function = loops.training(self, self._results_of)
+
+    def _results_of(self, phase: Phase) -> loops.Results:
+        """What is logged in a phase: a term that is not trained in it has no value there, not 0."""
+        names = logged.training_names([phase], self.networks, self.task.training_metric_names)
+        return logged.results_of({name: self.trackers[name] for name in names})
 
     def make_test_function(self, force: bool = False) -> None:
         """As `make_train_function`; see `loops.evaluation`."""

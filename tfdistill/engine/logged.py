@@ -15,14 +15,19 @@ LOSS = "loss"
 
 
 def training_names(plan: Sequence[Phase], networks: Sequence[keras.Model], metrics: Sequence[str]) -> list[str]:
-    """Names of the losses and terms of updates and of the metrics of moved networks, "<owner>/<what>"; and `LOSS`."""
+    """Names of the losses and terms of updates and of the metrics of moved networks, "<owner>/<what>".
+
+    `LOSS` is the last where some network is moved; a phase that moves helpers alone has none.
+    """
     names: list[str] = []
     for this_round in (this_round for phase in plan for this_round in phase.rounds):
         for update in this_round.updates:
             names += [f"{update.name}/loss", *(f"{update.name}/{term}" for term in update.terms)]
         moved = moved_in(this_round, networks)
         names += [f"{network.name}/{metric}" for network in moved for metric in metrics]
-    return list(dict.fromkeys([*names, LOSS]))
+    if any(moved_in(one, networks) for phase in plan for one in phase.rounds):
+        names.append(LOSS)
+    return list(dict.fromkeys(names))
 
 
 def score_names(owners: Sequence[str], metrics: Sequence[str]) -> list[str]:

@@ -14,17 +14,19 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfdistill.engine.updates import Phase
+
 Results = Callable[[], dict[str, tf.Tensor]]
 
 
-def training(distiller: keras.Model, results: Results) -> Callable[[Any], dict[str, tf.Tensor]]:
+def training(distiller: keras.Model, results_of: Callable[[Phase], Results]) -> Callable[[Any], dict[str, tf.Tensor]]:
     """A function that takes an execution's steps from an iterator, and no step more than the epoch has left.
 
     Args:
         distiller: says the phase, the steps per execution and the steps left; counts the steps trained.
-        results: gives the logs.
+        results_of: gives what gives the logs of a phase.
     """
-    functions: dict[int, Callable] = {}
+    functions: dict[int, tuple[Callable, Results]] = {}
     taken = _host_counter()
 
     def train(iterator: Any) -> dict[str, tf.Tensor]:
@@ -33,9 +35,10 @@ def training(distiller: keras.Model, results: Results) -> Callable[[Any], dict[s
             steps = min(steps, distiller.steps_left)
         if distiller.phase_index not in functions:
             make = _steps_without_graph if distiller.run_eagerly else _steps_in_graph
-            functions[distiller.phase_index] = make(distiller, taken)
+            functions[distiller.phase_index] = make(distiller, taken), results_of(distiller.phase)
+        run, results = functions[distiller.phase_index]
         try:
-            functions[distiller.phase_index](iterator, tf.constant(steps))
+            run(iterator, tf.constant(steps))
         except (tf.errors.OutOfRangeError, StopIteration):
             # The steps before the end of the data have moved weights: they count. The next call finds nothing left.
             steps = int(taken.numpy())

@@ -46,15 +46,20 @@ def check_networks(networks: Sequence[Any], task: Task, strategy: tf.distribute.
 
 
 def check_teachers(
-    teachers: Sequence[Any], networks: Sequence[keras.Model], task: Task, strategy: tf.distribute.Strategy
+    teachers: Sequence[Any],
+    networks: Sequence[keras.Model],
+    task: Task,
+    strategy: tf.distribute.Strategy,
+    before: Sequence[keras.Model] = (),
 ) -> None:
-    """Refuses teachers that the networks could not learn from.
+    """Refuses teachers that the networks could not learn from; renames those that have another model's name.
 
     Args:
         teachers: what a distiller was given.
         networks: the distiller's, which `check_networks` has passed.
         task: what they learn.
         strategy: the distiller's.
+        before: teachers that it has already, whose names stay.
 
     Raises:
         ValueError: in one line, the teacher and what would be right.
@@ -62,12 +67,12 @@ def check_teachers(
     if not isinstance(teachers, Sequence):
         raise ArgumentError("teachers", f"must be models in a list, not {teachers!r:.80}")
     _require_models(teachers, "teachers")
-    for first, second in itertools.combinations((*networks, *teachers), 2):
+    for first, second in itertools.combinations((*networks, *before, *teachers), 2):
         if first is second:
             raise ArgumentError(
                 "teachers", f"{first.name} is given twice; a teacher is built once more, or loaded from a file"
             )
-    tell_teachers_apart(teachers, networks)
+    tell_teachers_apart(teachers, [*networks, *before])
     for teacher in teachers:
         _require_free_name(teacher, task, "teachers")
         _require_graph(teacher, "teachers")

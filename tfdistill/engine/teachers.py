@@ -52,7 +52,7 @@ class Teachers(Sequence[keras.Model]):
             ValueError: one does not fit the networks, or has a layer in common with one.
         """
         given = [teachers] if isinstance(teachers, keras.Model) else teachers
-        check_teachers([*self.models, *given] if isinstance(given, Sequence) else given, networks, task, strategy)
+        check_teachers(given, networks, task, strategy, self.models)
         self.models = (*self.models, *given)
 
     def require_unmoved(self, plan: Sequence[Phase]) -> None:

@@ -47,7 +47,7 @@ def tell_teachers_apart(teachers: Sequence[keras.Model], networks: Sequence[kera
 
     Args:
         teachers: models, each given once.
-        networks: the learners.
+        networks: the learners, and teachers whose names stay.
     """
     names = teacher_names([one.name for one in teachers], [network.name for network in networks])
     renamed = [one.name for one, name in zip(teachers, names, strict=True) if one.name != name]

@@ -68,7 +68,16 @@ def other_teachers(before: Facts, now: Facts) -> str:
     new = [name for fingerprint, name in are.items() if fingerprint not in were]
     gone = [name for fingerprint, name in were.items() if fingerprint not in are]
     if not new and not gone:
-        return ""
+        return _other_order(before, now)
     said = [f"was not taught by {', '.join(new)}"] if new else []
     said += [f"was taught by {', '.join(gone)}, whose weights are not given"] if gone else []
     return f"teacher: the training {' and '.join(said)}; give the teachers that it has, or another --run"
+
+
+def _other_order(before: Facts, now: Facts) -> str:
+    """Teachers that change places change names, and with them the helpers that learn from each."""
+    if [one["fingerprint"] for one in before] == [one["fingerprint"] for one in now]:
+        return ""
+    lies = {one["fingerprint"]: one["source"] for one in now}
+    order = ",".join(lies[one["fingerprint"]] for one in before)
+    return f"teacher: the training has its teachers in another order; give --teacher={order}"
