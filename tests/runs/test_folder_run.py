@@ -1,7 +1,9 @@
 """A folder of images, some of them spoilt, trains with one command; an image that vanishes later is named."""
 
+import dataclasses
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,9 @@ from PIL import Image
 
 from tfdistill import data
 from tfdistill.commands import evaluate, train, training
+from tfdistill.runs.folder import RunFolder, read_config
+from tfdistill.runs.prepared import Prepared
+from tfdistill.runs.run import Run
 
 HUES = {"red": (200, 40, 40), "green": (40, 200, 40)}
 
@@ -69,7 +74,7 @@ def test_a_folder_trains_with_one_command(folder, tmp_path, monkeypatch, capsys,
     assert error.endswith("the same command goes on without it")
 
 
-def test_a_folder_of_classes_is_parted_balanced_trained_and_scored_part_by_part(folder, tmp_path, capsys):
+def test_a_folder_of_classes_is_parted_balanced_trained_and_scored_part_by_part(folder, tmp_path, capsys, caplog):
     """The training folder of the fixture has no parts of its own: 24 images, one cut short."""
     where = [f"--runs_dir={tmp_path / 'runs'}", "--run=parted"]
     arguments = [
@@ -91,8 +96,22 @@ def test_a_folder_of_classes_is_parted_balanced_trained_and_scored_part_by_part(
     assert f"on {sum(examples.values())} test examples" in shown and "classes of resnet8, worst first" in shown
     assert f"{results['other_scores']['test']['resnet8/accuracy']:.2%}" in shown
     assert json.loads(file.read_text())["networks"] == classes["networks"]
+
+    # One image more: others change places, so that some that were trained on would be tested on.
+    shutil.copy(folder / "train" / "red" / "06.png", folder / "train" / "red" / "more.png")
     assert evaluate.main([*where, "--split=validation"]) == 0
-    assert " validation examples of image_folder" in capsys.readouterr().out
+    after = capsys.readouterr().out
+    note = "note: the folder's images are others than at the training"
+    assert " validation examples of image_folder" in after and note in after and note not in shown
+    parted = RunFolder(tmp_path / "runs" / "parted")
+    config = read_config(parted.path)
+    run = Run(config, parted)
+    with pytest.raises(ValueError, match=r"^split: images have come to the folder, left it or .* another --run$"):
+        run.open()
+    parted.close()
+    next_one = dataclasses.replace(config, run="next", networks=(f"resnet8:{parted.path}",))
+    Prepared(next_one, RunFolder(tmp_path / "runs" / "next"))
+    assert f"networks: {parted.path} was trained on other parts of a folder" in caplog.text
 
 
 def test_an_error_that_is_not_the_images_keeps_its_traceback(folder, tmp_path, monkeypatch):

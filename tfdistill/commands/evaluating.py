@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tfdistill.files import read_json, write_json
 from tfdistill.runs import class_tables, run_exports, scoring
 from tfdistill.runs.data import evaluation_batch_size
 from tfdistill.runs.folder import existing
+from tfdistill.runs.identity import other_parts
 from tfdistill.runs.trained import load_trained
 from tfdistill.standalone.calling import program
 
@@ -39,6 +40,8 @@ def evaluate(values: flags.FlagValues) -> int:
     print(f"{subject.title} on {len(split)} {values.split} examples of {dataset.name}")
     if subject.class_names and tuple(subject.class_names) != tuple(dataset.class_names):
         print("note: the classes have other names than those of the training, which may mean another order")
+    if other_parts(subject.parts, dataset.marks or subject.parts):
+        print("note: the folder's images are others than at the training, so these may be among those it learned from")
     print(f"\n{scoring.table(found)}")
     for network, matrix in class_tables.by_network(tables).items():
         print("\n" + "\n".join(class_tables.class_lines(network, matrix, dataset.class_names)))
@@ -66,6 +69,7 @@ class Subject:
         class_names: of its training; empty where unknown.
         dataset: the data set of its training, if it was loaded.
         reading: how its training was scored on image files, where that is known.
+        parts: by which the parts of its training's data were known; empty where no seed has parted it.
     """
 
     scorer: scoring.Scorer
@@ -75,6 +79,7 @@ class Subject:
     class_names: Sequence[str]
     dataset: data.Dataset | None = None
     reading: data.Reading | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 def trained_subject(values: flags.FlagValues) -> Subject:
@@ -93,6 +98,7 @@ def trained_subject(values: flags.FlagValues) -> Subject:
         trained.data.class_names,
         trained.data.dataset,
         run_exports.served_reading(trained.data),
+        trained.parts,
     )
 
 
@@ -111,7 +117,13 @@ def saved_subject(values: flags.FlagValues) -> Subject:
         raise ValueError(f"saved_model: {error}") from error
     facts = {"saved_model": str(path)} | {name: card[name] for name in ("run", "step") if name in card}
     return Subject(
-        scorer, str(path), facts, card.get("flags", {}), card.get("class_names", ()), reading=recorded_reading(card)
+        scorer,
+        str(path),
+        facts,
+        card.get("flags", {}),
+        card.get("class_names", ()),
+        reading=recorded_reading(card),
+        parts=card.get("data", {}).get("parts", {}),
     )
 
 

@@ -69,7 +69,11 @@ def _train(run: Run) -> int:
         unreadable = data.describe_unreadable([run.data.train, *run.data.monitors.values()])
         if not unreadable:
             raise
-        print(f"\n{program(COMMAND)}: error: {unreadable}; the same command goes on without it", file=sys.stderr)
+        # Of a parted folder, others would be in other parts without it.
+        remedy = (
+            "once it is back, the same command goes on" if run.config.split else "the same command goes on without it"
+        )
+        print(f"\n{program(COMMAND)}: error: {unreadable}; {remedy}", file=sys.stderr)
         return 1
     with command_line.one_line_errors(program(COMMAND)):
         return run.finish()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -148,12 +149,13 @@ def _labels_and_index(labels: np.ndarray, examples: int) -> tuple[np.ndarray, np
 
 
 class Loaded(NamedTuple):
-    """What a source of data gives: its parts, and the name of each class in the order of the labels."""
+    """What a source of data gives: its parts, the name of each class in the order of the labels, `Dataset.marks`."""
 
     train: Split
     test: Split
     class_names: tuple[str, ...]
     validation: Split | None = None
+    marks: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +171,7 @@ class Dataset:
         normalization: its default normalisation.
         augmentation: its default augmentation of training images.
         validation: the validation split, where the data has one; else a share of `train` may be held out.
+        marks: of data that was parted by a seed: for each part, by name, a hash of the names of its examples.
     """
 
     name: str
@@ -179,3 +182,4 @@ class Dataset:
     normalization: Normalization
     augmentation: Augmentation
     validation: Split | None = None
+    marks: Mapping[str, str] = field(default_factory=dict)

@@ -192,6 +192,7 @@ def load(
         normalization=normalization,
         augmentation=MIRROR if cropped else source.augmentation,
         validation=loaded.validation,
+        marks=loaded.marks,
     )
 
 

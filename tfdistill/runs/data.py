@@ -260,12 +260,13 @@ class RunData:
         return evaluation_batch_size(self.batch_size, replicas, self.image_shape)
 
     def facts(self) -> dict[str, Any]:
-        """What a model card says of the data: name, shape and numbers of examples."""
+        """What a model card says of the data: name, shape, numbers of examples, and what its parts are known by."""
         return {
             "name": self.name,
             "image_shape": list(self.image_shape),
             "train_examples": len(self.train),
             **{f"{name}_examples": len(split) for name, split in self.monitors.items()},
+            **({"parts": dict(self.dataset.marks)} if self.dataset.marks else {}),
         }
 
 

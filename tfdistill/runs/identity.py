@@ -11,18 +11,19 @@ from tfdistill.runs.best_epoch import present
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.continuing import Recipe, refusal, training_flags
 
-KEY, TEACHERS = "flags", "teachers"
+KEY, TEACHERS, PARTS = "flags", "teachers", "parts"
 Facts = Sequence[Mapping[str, Any]]
 
 
-def identity(config: RunConfig, teachers: Facts = ()) -> dict[str, Any]:
+def identity(config: RunConfig, teachers: Facts = (), parts: Mapping[str, str] | None = None) -> dict[str, Any]:
     """What a checkpoint's metadata says of the training it belongs to.
 
     Args:
         config: the run.
         teachers: what is known of each, its "name" and "fingerprint" among it.
+        parts: by which the parts of its data are known, see `Dataset.marks`; none where no seed has parted it.
     """
-    return {KEY: training_flags(config), TEACHERS: teachers}
+    return {KEY: training_flags(config), TEACHERS: teachers, **({PARTS: dict(parts)} if parts else {})}
 
 
 def misfit(
@@ -81,3 +82,36 @@ def _other_order(before: Facts, now: Facts) -> str:
     lies = {one["fingerprint"]: one["source"] for one in now}
     order = ",".join(lies[one["fingerprint"]] for one in before)
     return f"teacher: the training has its teachers in another order; give --teacher={order}"
+
+
+def other_parts(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Why a training cannot go on with this data; empty if it can.
+
+    Args:
+        before: the marks in the checkpoint.
+        now: those of the data.
+    """
+    if not before or dict(before) == dict(now):
+        return ""
+    return (
+        "split: images have come to the folder, left it or got other names since the training began, which moves others"
+        " between training and test; put the folder back as it was, or give another --run"
+    )
+
+
+def seen_by(source: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """A warning where what was trained on a parted folder may have been trained on images that this run tests on.
+
+    Args:
+        source: what was trained, such as the folder of a run.
+        before: the marks of its data.
+        now: those of this run's.
+
+    Returns:
+        One line; empty where both have the same test images, or one has no parts.
+    """
+    if not before or not now or before["test"] == now["test"]:
+        return ""
+    return (
+        f"{source} was trained on other parts of a folder, perhaps on images that this run tests on; see --split_seed"
+    )

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
+from absl import logging
 
 from tfdistill.networks.keras_applications import imagenet_weights
 from tfdistill.networks.specification import IMAGENET, Specification, specified
 from tfdistill.networks.weights import assign_weights, read_weights, weights_of
 from tfdistill.runs import checkpoints
+from tfdistill.runs.identity import PARTS, seen_by
 from tfdistill.runs.stored_flags import read_flags
 from tfdistill.tasks import Classification
 
 
-def load_initial_weights(built: Sequence[keras.Model], specifications: Sequence[Specification]) -> list[str]:
+def load_initial_weights(
+    built: Sequence[keras.Model], specifications: Sequence[Specification], marks: Mapping[str, str] | None = None
+) -> list[str]:
     """Gives each network the weights that its specification names; one without a source keeps its own.
 
     Args:
         built: the networks.
         specifications: what each of them is, and starts from.
+        marks: by which the parts of the data that they will be trained on are known, see `Dataset.marks`.
 
     Returns:
         what to tell the user, a line for each network that was given weights.
@@ -36,13 +41,13 @@ def load_initial_weights(built: Sequence[keras.Model], specifications: Sequence[
         if not specification.source:
             continue
         try:
-            told = _load(network, specification) + told
+            told = _load(network, specification, marks or {}) + told
         except (ValueError, checkpoints.CheckpointError) as error:
             raise ValueError(f"networks: {specification.text}: {error}") from error
     return told
 
 
-def _load(network: keras.Model, specification: Specification) -> list[str]:
+def _load(network: keras.Model, specification: Specification, marks: Mapping[str, str]) -> list[str]:
     architecture = specification.architecture
     if specification.source == IMAGENET:
         source = "Keras' ImageNet weights"
@@ -59,6 +64,8 @@ def _load(network: keras.Model, specification: Specification) -> list[str]:
             _check_architecture(path, chosen, architecture)
             arrays = _named_weights(found, chosen, network)
             source = f"{chosen} of {path}, step {found.step}"
+            if said := seen_by(str(path), found.metadata.get(PARTS, {}), marks):
+                logging.warning("networks: %s", said)
     return assign_weights(network, arrays, source=source) or [f"{network.name}: starts from {source}"]
 
 

@@ -68,7 +68,8 @@ class Prepared:
     def _start_from_given_weights(self) -> None:
         """Loads what `--networks` names, unless the run has a checkpoint to go on from."""
         if any(one.source for one in self.config.specifications) and self.is_fresh():
-            for line in load_initial_weights(self.distiller.networks, self.config.specifications):
+            networks, marks = self.distiller.networks, self.data.dataset.marks
+            for line in load_initial_weights(networks, self.config.specifications, marks):
                 print(line, flush=True)
 
     def is_fresh(self) -> bool:

@@ -15,7 +15,7 @@ from tfdistill.runs.best_epoch import BestEpoch, present
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.ending import Ending
 from tfdistill.runs.folder import RunFolder, flagfile
-from tfdistill.runs.identity import TEACHERS, identity, misfit, other_teachers
+from tfdistill.runs.identity import PARTS, TEACHERS, identity, misfit, other_parts, other_teachers
 from tfdistill.runs.interruption import Signals
 from tfdistill.runs.prepared import Prepared
 
@@ -45,7 +45,7 @@ class Run(Prepared):
             config.checkpoint_seconds,
             self.workers,
             self.signals,
-            identity(config, self.teachers),
+            identity(config, self.teachers, self.data.dataset.marks),
             self._beside,
         )
         self.best = BestEpoch(self.record) if config.export_epoch == "best" else None
@@ -79,14 +79,16 @@ class Run(Prepared):
         """Brings the networks, helpers, optimizers and records to the newest whole checkpoint, if there is one.
 
         Raises:
-            ValueError: the workers do not find the same one, or other teachers have taught it.
+            ValueError: the workers do not find the same one, other teachers have taught it, or its data was parted
+                otherwise.
         """
         unfit = misfit(self.config, self.distiller.state(), recipe=self.distiller.recipe)
         found = checkpoints.newest(self.folder.checkpoints, misfit=unfit)
         require_same_checkpoint(self.workers, self.folder, found)
         if found is None:
             return
-        if said := other_teachers(found.metadata.get(TEACHERS, ()), self.teachers):
+        said = other_teachers(found.metadata.get(TEACHERS, ()), self.teachers)
+        if said := said or other_parts(found.metadata.get(PARTS, {}), self.data.dataset.marks):
             raise ValueError(said)
         checkpoints.assign(self.distiller.state(), present(replicas.shared(found.arrays)))
         replicas.restore_own(self.distiller.state(), found.arrays, self.strategy, self.workers)

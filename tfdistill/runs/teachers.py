@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tfdistill.bounds import choose
 from tfdistill.devices.workers import Workers
@@ -21,6 +22,7 @@ from tfdistill.networks.names import teacher_names
 from tfdistill.runs.checkpoints import CheckpointError
 from tfdistill.runs.data import RunData
 from tfdistill.runs.folder import RunFolder
+from tfdistill.runs.identity import seen_by
 from tfdistill.runs.trained import Trained, load_trained
 from tfdistill.tasks import Classification
 
@@ -126,6 +128,8 @@ def _network_of_run(path: str, network: str, data: RunData | None) -> keras.Mode
         )
     if data is not None:
         _require_same_reading(path, trained, data)
+        if said := seen_by(path, trained.parts, data.dataset.marks):
+            logging.warning("teacher: %s", said)
     return choose(f"network of {path}", network, models) if network else next(iter(models.values()))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -18,7 +18,7 @@ from tfdistill.runs.best_epoch import KEY, ExportedEpoch, best_of, deliverable_o
 from tfdistill.runs.building import build_distiller, build_networks
 from tfdistill.runs.data import RunData
 from tfdistill.runs.folder import RunFolder, read_config
-from tfdistill.runs.identity import TEACHERS, misfit
+from tfdistill.runs.identity import PARTS, TEACHERS, misfit
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,7 @@ class Trained:
         epoch: the epoch whose weights these are.
         rows: the record of the epochs until then.
         teachers: what is known of those that taught it, as `identity` has it.
+        parts: by which the parts of its data were known, likewise.
     """
 
     data: RunData
@@ -38,6 +39,7 @@ class Trained:
     epoch: ExportedEpoch
     rows: Sequence[Mapping[str, Any]]
     teachers: Sequence[Mapping[str, Any]] = ()
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def step(self) -> int:
@@ -83,8 +85,9 @@ def load_trained(folder: RunFolder, export_epoch: str | None = None, *, like: Ru
             )
             raise ValueError(f"export_epoch: {folder.path} keeps no best epoch: {kept}")
     checkpoints.assign(state, {name: array for name, array in arrays.items() if name.startswith(owners)})
-    rows = found.metadata["rows"]
-    return Trained(data, networks, ExportedEpoch.of(rows, found.step, best), rows, found.metadata.get(TEACHERS, ()))
+    rows, known = found.metadata["rows"], found.metadata
+    epoch = ExportedEpoch.of(rows, found.step, best)
+    return Trained(data, networks, epoch, rows, known.get(TEACHERS, ()), known.get(PARTS, {}))
 
 
 def newest_checkpoint(

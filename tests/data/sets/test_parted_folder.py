@@ -69,10 +69,23 @@ def test_an_image_that_cannot_be_read_moves_no_other(folder, caplog):
     (folder / "bee" / "more" / "back").symlink_to(folder / "bee")
     after = loaded(folder, 0.7, 0.1, 0.2)
     assert shades(after.test) == shades(before.test)[1:]
+    assert after.marks == before.marks and set(after.marks) == {"training", "validation", "test"}
     assert shades(after.train) == shades(before.train) and shades(after.validation) == shades(before.validation)
     record = caplog.records[1]  # after the first load's, and before the same again
     assert "1 of 33 images cannot be read" in record.getMessage()
     assert record.getMessage().endswith(f"1 file is no image: {folder / 'labels.csv'}")
+
+
+def test_an_image_that_comes_or_goes_changes_the_marks_of_the_parts(folder, tmp_path):
+    before = loaded(folder, 0.8, 0.2).marks
+    assert (
+        loaded(folder, 0.6, 0.2, 0.2).marks["test"] == before["test"] != loaded(folder, 0.8, 0.2, seed=2).marks["test"]
+    )
+    folder.rename(tmp_path / "elsewhere")
+    assert loaded(tmp_path / "elsewhere", 0.8, 0.2).marks == before
+    write(tmp_path / "elsewhere" / "ant" / "99.png", 99)
+    assert all(mark != before[part] for part, mark in loaded(tmp_path / "elsewhere", 0.8, 0.2).marks.items())
+    assert not load("digits").marks
 
 
 def test_small_classes_and_copies_of_training_images_are_told_with_counts(folder, caplog):

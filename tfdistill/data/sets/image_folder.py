@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from tfdistill.data.sets.image_files import class_names_of, folders_in, images_o
 from tfdistill.data.transforms.readings import MAX_PIXELS, Reading, reading_of
 
 TEST_FOLDERS = ("test", "val", "validation")
+PARTS = ("training", "validation", "test")
 
 
 def load_image_folder(
@@ -88,21 +91,28 @@ def _parted(root: Path, image_size: int, reading: Reading, shares: Sequence[floa
     class_names = class_names_of(root)
     whole, beside = images_of(root, class_names, image_size, reading)
     places = parts_by_shares(whole.labels, shares, seed)
+    names = [path.removeprefix(str(root)) for path in whole.images]
+    titles = PARTS if len(places) == len(PARTS) else PARTS[::2]
+    marks = {title: _mark([names[one] for one in part]) for title, part in zip(titles, places, strict=True)}
     readable = without_unreadable(whole, str(root), [*loose_files(root), *beside])
     if without := _absent(readable, class_names):
         raise ValueError(f"{root} has no image that can be read of {some(without)}")
     # What cannot be read is missing from its part, and moves no other image into another part.
     left = set(readable.images)
     parts = [_numbered(whole.take(part[[path in left for path in whole.images[part]]])) for part in places]
-    _check_parts(root, parts, class_names, np.bincount(readable.labels))
+    _check_parts(root, dict(zip(titles, parts, strict=True)), class_names, np.bincount(readable.labels))
     train, *held = map(into_memory, parts)
-    return Loaded(train, held[-1], tuple(class_names), held[0] if len(held) == 2 else None)
+    return Loaded(train, held[-1], tuple(class_names), held[0] if len(held) == 2 else None, marks)
 
 
-def _check_parts(root: Path, parts: Sequence[Split], class_names: list[str], counts: np.ndarray) -> None:
+def _mark(names: Sequence[str]) -> str:
+    """By which a part is known: a hash of the names of its images, of which any that come or go change it."""
+    return hashlib.sha256(b"\0".join(map(os.fsencode, names))).hexdigest()[:16]
+
+
+def _check_parts(root: Path, parts: Mapping[str, Split], class_names: list[str], counts: np.ndarray) -> None:
     """Refuses parts that cannot be trained or scored on, and warns of those that say less than one expects."""
-    titles = ("training", "validation", "test") if len(parts) == 3 else ("training", "test")
-    without = {title: _absent(part, class_names) for title, part in zip(titles, parts, strict=True)}
+    without = {title: _absent(part, class_names) for title, part in parts.items()}
     numbers = dict(zip(class_names, counts, strict=True))
     for title, names in without.items():
         few = some([f"{name} ({numbers[name]} image{'s' if numbers[name] > 1 else ''} in all)" for name in names])
@@ -112,7 +122,7 @@ def _check_parts(root: Path, parts: Sequence[Split], class_names: list[str], cou
             raise ValueError(f"split: leaves no training image of {few}; add images, or give training a larger share")
         if names:
             logging.warning("%s: the %s part has no images of %s, so nothing is measured there", root, title, few)
-    if twice := files_in_two_parts([list(part.images) for part in parts]):
+    if twice := files_in_two_parts([list(part.images) for part in parts.values()]):
         logging.warning("%s: %s", root, twice)
 
 
