@@ -159,7 +159,7 @@ def test_steps_that_a_loss_scale_skips_shift_no_schedule_of_a_fit_that_goes_on()
 def test_averages_of_weights_that_two_updates_move_are_refused():
     class Twice(Supervised):
         def phases(self):
-            parts = [self._part(network.name, (network,)) for network in self.networks]
+            parts = [self.part(network) for network in self.networks]
             other = Update("other", (self.networks[0],), {"cross_entropy": 1.0})
             terms = parts[0][1]
             return (Phase(joint([*parts, (other, terms)])),)

@@ -30,7 +30,7 @@ def conformance():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_passes_and_is_left_as_it_was(method, conformance, tiny_network):
-    trained = conformance.Trained(method, tiny_network)
+    trained = conformance.Trained(method, "default", tiny_network)
     check_terms(trained.distiller, conformance.batches(3))
     after = trained.snapshot()
     assert after.keys() == trained.first.keys()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfdistill import networks
-from tfdistill.engine.distiller import network_state
+from tfdistill.engine.state import network_state
 from tfdistill.networks.specification import specified
 from tfdistill.networks.weights import weights_of
 from tfdistill.runs import checkpoints

@@ -159,3 +159,20 @@ def warn_of_lost_state(path: Any) -> None:
             "prepare(steps_per_epoch=..., epochs=...) before makes them",
             stacklevel=3,
         )
+
+
+def resolved_xla(xla: str | bool, run_eagerly: bool) -> bool:
+    """Whether XLA compiles, as `compile` was told; with "auto" where a GPU is used.
+
+    Raises:
+        ValueError: another value, or nothing that it could compile.
+    """
+    if xla in ("on", True):
+        if run_eagerly:
+            raise ValueError("run_eagerly: XLA compiles a graph, and there would be none; leave xla out")
+        return True
+    if xla in ("off", False):
+        return False
+    if xla == "auto":
+        return not run_eagerly and bool(tf.config.list_logical_devices("GPU"))
+    raise ValueError(f"xla: {xla!r} is none of 'auto', 'on', 'off'")

@@ -15,7 +15,7 @@ from tfdistill.engine.updates import Round
 from tfdistill.taps import Taps
 
 if TYPE_CHECKING:
-    from tfdistill.engine.distiller import Distiller
+    from tfdistill.engine.stateful import Stateful
 
 
 class Steps:
@@ -26,7 +26,7 @@ class Steps:
         xla: whether the forward and backward pass of a round is compiled.
     """
 
-    def __init__(self, distiller: Distiller, *, xla: bool) -> None:
+    def __init__(self, distiller: Stateful, *, xla: bool) -> None:
         self.distiller = distiller
         self._xla = xla
         self._compiled: dict[tuple[int, int], Callable] = {}
