@@ -8,6 +8,8 @@ from tfdistill import data
 from tfdistill.commands import command_line, evaluate, evaluating
 from tfdistill.data import Augmentation, Normalization, Split
 from tfdistill.runs import scoring
+from tfdistill.runs.config import RunConfig
+from tfdistill.runs.data import RunData
 
 EXAMPLES, CLASSES = 23, 4
 NORMALIZATION = Normalization(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
@@ -132,3 +134,13 @@ def test_data_that_was_loaded_is_not_loaded_again(split):
 def test_a_saved_model_that_does_not_say_its_data_needs_the_flag():
     with pytest.raises(ValueError, match="--dataset"):
         chosen(trained_on={})
+
+
+def test_what_a_training_held_out_can_be_scored_as_it_was():
+    config = RunConfig(validation_share=0.2, seed=3)
+    digits = data.load("digits")
+    found, expected = evaluating.held_out_as(config.to_dict(), digits), RunData(config, digits)
+    assert found.validation.index.tolist() == expected.monitors["validation"].index.tolist()
+    assert found.train.index.tolist() == expected.train.index.tolist() and found.test is digits.test
+    assert evaluating.held_out_as({**config.to_dict(), "dataset": "cifar10"}, digits) is digits
+    assert evaluating.held_out_as({}, digits) is digits

@@ -47,7 +47,7 @@ def evaluate_flags() -> Flags:
     define(values, "dataset", "", str, text, group=group, unset="the one of the training", value="NAME")
     unset = "where the data of the training lay, if that is the data set"
     define(values, "data_dir", "", str, "Folder of the data.", group=group, unset=unset, value="FOLDER")
-    text = "Part of the data set, as it comes or as the run's --split has made it."
+    text = "Part of the data set, as it comes or as --split or --validation_share of the training have made it."
     define(values, "split", "test", str, text, one_of(("test", "validation", "train")), group=group)
     text = "Height and width, in pixels, that images of many sizes are brought to."
     define(values, "image_size", 0, int, text, Number(0, 16_384), group=group, unset="those of the network")

@@ -30,7 +30,7 @@ def evaluate(values: flags.FlagValues) -> int:
     """Scores, prints a table, writes the file. Returns the exit status."""
     with command_line.one_line_errors(program(COMMAND)):
         subject = trained_subject(values) if values.run else saved_subject(values)
-        dataset = chosen_data(values, subject)
+        dataset = held_out_as(subject.trained_on, chosen_data(values, subject))
         subject.scorer.require_fitting(dataset)
         split = chosen_split(values, dataset)
     with command_line.memory_errors(program(COMMAND)):
@@ -193,6 +193,20 @@ def split_of(trained_on: Mapping[str, Any]) -> dict[str, Any]:
     seed = trained_on.get("split_seed")
     shares = tuple(trained_on.get("split") or ())
     return {"split": shares, "seed": trained_on.get("seed", 0) if seed is None else seed} if shares else {}
+
+
+def held_out_as(trained_on: Mapping[str, Any], dataset: data.Dataset) -> data.Dataset:
+    """The data set with what its training held out by --validation_share as its validation part, and not in training.
+
+    Args:
+        trained_on: the flags of the training; empty where unknown.
+        dataset: what is scored on; another one than that of the training stays as it is.
+    """
+    share, seed = trained_on.get("validation_share", 0.0), trained_on.get("seed", 0)
+    if not share or dataset.name != trained_on.get("dataset"):
+        return dataset
+    train, validation = data.hold_out(dataset.train, share, seed)
+    return dataclasses.replace(dataset, train=train, validation=validation)
 
 
 def chosen_split(values: flags.FlagValues, dataset: data.Dataset) -> data.Split:
