@@ -84,5 +84,14 @@ def test_what_cannot_be_loaded_is_refused():
         tfdistill.load_data("digit")
     with pytest.raises(ValueError, match=r"^batch_size must be at most the 1437 training examples, got 2000$"):
         tfdistill.load_data("digits", batch_size=2000)
+    for name, value in {
+        "batch_size": 0,
+        "validation_share": 2,
+        "seed": -1,
+        "image_size": 0,
+        "reading": "whole",
+    }.items():
+        with pytest.raises(ValueError, match=rf"^{name}: .* (not|none of) "):
+            tfdistill.load_data("digits", **{name: value})
     with pytest.raises(ValueError, match=r"^validation_share: split has a validation part already"):
         tfdistill.load_data("image_folder", split=(0.8, 0.1, 0.1), validation_share=0.1)

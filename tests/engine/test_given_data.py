@@ -30,6 +30,7 @@ def unbatched() -> tf.data.Dataset:
     [
         ((IMAGES,), "data: labels are missing; give fit(images, labels), or a data set of such pairs"),
         ((unbatched().batch(4).take(0),), "data: the data set is empty"),
+        ((IMAGES[:0], LABELS[:0]), "data: there are no examples to train on"),
         (
             (unbatched(),),
             "images: the networks take batches of shape (None, 4, 4, 3), not (4, 4, 3); these have no batch axis: "
@@ -44,6 +45,11 @@ def test_what_cannot_be_trained_on_is_one_line(distiller, given, line):
     with pytest.raises(ValueError) as refused:
         distiller.fit(*given, verbose=0)
     assert str(refused.value) == line and distiller.steps_trained == 0
+
+
+def test_nothing_is_no_score(distiller):
+    with pytest.raises(ValueError, match=r"^data: there are no examples to score$"):
+        distiller.evaluate(IMAGES[:0], LABELS[:0], verbose=0)
 
 
 def test_an_image_that_is_no_number_is_named(distiller):

@@ -1,5 +1,7 @@
 """What hands that know Keras write: Keras' own callbacks and arguments, each as it comes, or refused in one line."""
 
+import warnings
+
 import h5py
 import keras
 import numpy as np
@@ -320,6 +322,19 @@ def test_weights_files_hold_networks_helpers_and_optimizers_and_no_teacher(tmp_p
 def test_a_distiller_is_not_saved_as_a_model(tmp_path):
     with pytest.raises(NotImplementedError, match=r"^save: .*networks\[0\].save\(path\).*save_weights\(path\)$"):
         compiled("sgd").save(tmp_path / "whole.keras")
+    with pytest.raises(NotImplementedError, match=r"^export: .*export_network\(distiller\.networks\[0\]"):
+        compiled("sgd").export(tmp_path / "whole")
+
+
+def test_weights_of_other_networks_are_refused_and_change_nothing(tmp_path):
+    path = tmp_path / "one.weights.h5"
+    Supervised([network("one")]).save_weights(path)
+    pair = Supervised([network("one", seed=2), network("two")])
+    before = weights(pair)
+    with warnings.catch_warnings(), pytest.raises(ValueError, match=r"^load_weights: [^\n]*h5 does not fit [^\n]*$"):
+        warnings.simplefilter("error", UserWarning)  # Keras has one for every layer
+        pair.load_weights(path)
+    assert_same(weights(pair), before)
 
 
 def test_a_summary_tells_the_roles_and_what_moves():

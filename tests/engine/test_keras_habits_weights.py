@@ -161,3 +161,19 @@ def test_class_weights_need_labels_beside_the_images(arrays):
         ValueError, match=r"^class_weight: needs batches \(images, labels\); of dicts, 'weight' says it$"
     ):
         distiller.fit(data, class_weight=CLASS_WEIGHT, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("balanced", r"must be a dict, such as {0: 2.0, 3: 0.5}, not balanced"),
+        ({3: 2.0}, "3 is no class, the 3 classes are 0 to 2"),
+        ({"cat": 2.0}, r"cat is no class"),
+        ({0: -1.0}, r"that of class 0: must be a number in 0\.\..*, not -1"),
+    ],
+)
+def test_class_weights_that_keras_would_pass_over_are_refused(arrays, given, said):
+    distiller = Supervised([network("one")])
+    distiller.compile("sgd", run_eagerly=True)
+    with pytest.raises(ValueError, match=rf"^class_weight: {said}"):
+        distiller.fit(*arrays[:2], class_weight=given, verbose=0)

@@ -64,7 +64,10 @@ class OwnCall(keras.Model):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: "resnet20", "networks: number 2 must be a keras.Model, not 'resnet20'"),
+        (
+            lambda: "resnet20",
+            "networks: number 2 must be a keras.Model, not 'resnet20'; tfdistill.networks.build(NAME, ...) makes one",
+        ),
         (
             lambda: keras.Sequential([L.Flatten(), L.Dense(3)], name="b"),
             "networks: b is a Sequential that is not built; begin it with keras.Input(shape), and name its taps by "

@@ -150,12 +150,13 @@ def test_teachers_that_do_not_fit_are_refused_in_one_line():
         (linear("t", classes=3),): "teachers: one tells 2 classes apart, t 3; a teacher and the networks need the same",
         (linear("t", size=2),): r"teachers: one reads images \(1, 1, 2\), t \(1, 2, 2\)",
         (shared,): "teachers: shared shares dense.*/kernel with the network one, and a teacher is never moved",
-        ("runs/big",): "teachers: number 1 must be a keras.Model, not 'runs/big'",
+        ("runs/big",): "teachers: number 1 must be a keras.Model, not 'runs/big'; .*teacher.PATH. loads one",
     }.items():
         with pytest.raises(ValueError, match=f"^{said}[^\n]*$"):
             Taught([one], teachers=teachers)
-    with pytest.raises(ValueError, match=r"^teachers: must be models in a list"):
-        Taught([one], teachers=1)
+    for teachers in (1, "runs/big"):
+        with pytest.raises(ValueError, match=rf"^teachers: must be models in a list, not {teachers!r}"):
+            Taught([one], teachers=teachers)
     assert [model.name for model in Taught([one], teachers=linear("t")).teachers] == ["t"]
 
 

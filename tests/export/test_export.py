@@ -281,6 +281,10 @@ def test_wrong_folders_and_networks_are_refused(network, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is a file"):
         export(network, tmp_path / "file")
+    with pytest.raises(
+        ValueError, match=r"^network must be one keras.Model, such as distiller.networks\[0\]; it is None"
+    ):
+        export(None, tmp_path / "tiny")
     bare = keras.Model(network.input, network.output["logits"])
     with pytest.raises(ValueError, match="a dict with 'logits'"):
         export(bare, tmp_path / "tiny")
@@ -356,7 +360,7 @@ def test_load_for_scoring_takes_the_newest_version(exported, network, images, tm
 def test_load_for_scoring_refuses_other_paths(tmp_path):
     with pytest.raises(ValueError, match="holds none as a version"):
         load_for_scoring(tmp_path)
-    with pytest.raises(ValueError, match="is not a directory"):
+    with pytest.raises(ValueError, match="nowhere is no folder; give a SavedModel"):
         load_for_scoring(tmp_path / "nowhere")
     module = tf.Module()
     module.double = tf.function(lambda x: {"y": 2 * x}, input_signature=[tf.TensorSpec([None], name="x")])

@@ -173,3 +173,5 @@ def test_refuses_models_that_are_not_functional_on_images():
     for model in (_Subclassed(), flat):
         with pytest.raises(ValueError, match="must be functional with one input"):
             network_from(model, {"logits": "head"})
+    with pytest.raises(ValueError, match=r"^model must be a functional keras\.Model, got 'model.keras'$"):
+        network_from("model.keras")

@@ -133,9 +133,11 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 def test_existing_finds_a_run_or_names_the_nearest(folder):
     runs_dir = folder.path.parent
     assert run_folder.existing(runs_dir, "mine").path == folder.path
-    for name in ("mien", "", "nowhere"):
+    for name in ("mien", "nowhere"):
         with pytest.raises(ValueError, match=r"run: .*nearest: mine"):
             run_folder.existing(runs_dir, name)
+    with pytest.raises(ValueError, match=r"^run: is not given; give one of those in .*, such as --run=mine$"):
+        run_folder.existing(runs_dir, "")
     with pytest.raises(ValueError, match="--runs_dir"):
         run_folder.existing(runs_dir / "absent", "mine")
 

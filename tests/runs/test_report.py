@@ -41,9 +41,9 @@ ROWS = [
 ]
 
 
-def results(exports=None, other_scores=None, exported=None):
+def results(exports=None, other_scores=None, exported=None, dataset="digits"):
     return report.results_of(
-        RunConfig(run="mine"),
+        RunConfig(run="mine", dataset=dataset),
         NETWORKS,
         ROWS,
         scored_on="validation",
@@ -110,7 +110,9 @@ def test_the_table_has_a_line_per_network_and_says_where_things_lie():
     below = "\n".join(rest)
     assert "runs/mine/results.json" in below and "tensorboard --logdir=runs/mine/logs" in below
     assert f"{Path('out/mine').resolve()}:/models:ro " in below
-    assert "python launch/predict.py out/mine/first" in below
+    assert rest[-1] == "predict  python launch/predict.py out/mine/first", "asks for digits, which it knows"
+    other = report.final_table(results(exports, dataset="cifar10"), Path("runs/mine"))
+    assert other.splitlines()[-1] == "predict  python launch/predict.py out/mine/first IMAGE.jpg"
 
 
 def test_the_table_of_a_run_without_exports_offers_no_serving():

@@ -142,6 +142,10 @@ def test_what_is_no_teacher_is_refused_in_one_line(root, tmp_path):
     }.items():
         with pytest.raises(ValueError, match=rf"^teacher: [^\n]*{said}"):
             teacher(source)
+    with pytest.raises(
+        ValueError, match=r"^teacher: must be a keras.Model, a .keras file or the folder of a run, not 3$"
+    ):
+        teacher(3)
 
 
 def test_a_run_says_who_taught_it_and_keeps_nothing_else_of_them(root):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tensorflow as tf
 
+from tfdistill.bounds import Number, checked
 from tfdistill.data.dataset import Dataset, Split
 from tfdistill.data.pipeline import evaluation_batches, training_batches
 from tfdistill.data.selection import hold_out
@@ -63,15 +64,16 @@ class ReadyData:
         }
 
 
+@checked
 def load_data(
     name: str,
     *,
-    batch_size: int = 64,
-    validation_share: float = 0.0,
+    batch_size: Annotated[int, Number(1, 1_000_000)] = 64,
+    validation_share: Annotated[float, Number(0, 1, below=True)] = 0.0,
     augment: bool = True,
-    seed: int = 0,
+    seed: Annotated[int, Number(0, 2**63 - 1)] = 0,
     data_dir: str | Path | None = None,
-    image_size: int | None = None,
+    image_size: Annotated[int | None, Number(1, 16_384)] = None,
     reading: ReadingName = "auto",
     download: bool = False,
     split: Sequence[float] = (),

@@ -50,7 +50,7 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
     """
     held = round(share * len(split))
     if not 0 < share < 1 or not 0 < held < len(split):
-        raise ValueError(f"share must be above 0 and below 1 and leave examples in both parts, got {share}")
+        raise ValueError(f"validation share must be above 0 and below 1 and leave examples in both parts, got {share}")
     order = _stratified_order(split.labels, seed)
     return split.take(np.sort(order[held:])), split.take(np.sort(order[:held]))
 

@@ -93,13 +93,26 @@ def steps_in(x: Any, y: Any, batch_size: int | None, share: float) -> int | None
         if cardinality == 0:
             raise ValueError("data: the data set is empty")
         return cardinality if cardinality > 0 else None
+    steps = None
     if isinstance(x, keras.utils.PyDataset):
-        return x.num_batches
-    if hasattr(x, "shape"):
+        steps = x.num_batches
+    elif hasattr(x, "shape"):
         if y is None:
             raise ValueError("data: labels are missing; give fit(images, labels), or a data set of such pairs")
-        return math.ceil(math.floor(len(x) * share) / (batch_size or 32))
-    return None
+        steps = math.ceil(math.floor(len(x) * share) / (batch_size or 32))
+    if steps == 0:  # Keras would ask for the first of them for ever.
+        raise ValueError("data: there are no examples to train on")
+    return steps
+
+
+def require_scores(scores: Mapping[str, Any]) -> None:
+    """Refuses the scores that Keras gives for data without examples, which are none.
+
+    Raises:
+        ValueError: there are no scores.
+    """
+    if not scores:
+        raise ValueError("data: there are no examples to score")
 
 
 @contextlib.contextmanager

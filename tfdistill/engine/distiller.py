@@ -14,10 +14,11 @@ from tfdistill.engine.keras_habits import (
     check_callbacks,
     chosen_optimizers,
     listed,
+    require_class_weight,
     require_known,
-    require_labels_beside,
     resolved_xla,
     warn_of_lost_state,
+    whole_or_not_at_all,
 )
 from tfdistill.engine.network_checks import require_strategy
 from tfdistill.engine.scoring import Scoring
@@ -193,7 +194,7 @@ class Distiller(Scoring):
         return known_steps
 
     def _require_sound_data(self, x: Any, y: Any, keras_arguments: Mapping[str, Any]) -> None:
-        require_labels_beside(keras_arguments.get("class_weight"), x)
+        require_class_weight(keras_arguments.get("class_weight"), x, self.task.classes(self.networks[0]))
         self._require_sound(x, y, keras_arguments.get("sample_weight"))
         if isinstance(scored := keras_arguments.get("validation_data"), tuple) and len(scored) > 1:
             self._require_sound(scored[0], scored[1], scored[2] if len(scored) > 2 else None, "validation example")
@@ -237,6 +238,17 @@ class Distiller(Scoring):
             "weights of all with save_weights(path)"
         )
 
+    def export(self, *arguments: Any, **keywords: Any) -> None:
+        """Refused, as `save` is.
+
+        Raises:
+            NotImplementedError: always; says what exports a network.
+        """
+        raise NotImplementedError(
+            "export: a distiller is not exported as a model; export its networks, as in "
+            "tfdistill.export_network(distiller.networks[0], folder, mean=..., std=...)"
+        )
+
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **keywords: Any) -> None:
         """Reads what `save_weights` wrote: networks, helpers and, once they are made, the optimizers' state.
 
@@ -246,8 +258,12 @@ class Distiller(Scoring):
             filepath: ends in `.weights.h5`.
             skip_mismatch: whether to pass over what does not fit.
             keywords: others that Keras' own takes.
+
+        Raises:
+            ValueError: the file is of another method or other networks; nothing has changed then.
         """
-        super().load_weights(filepath, skip_mismatch=skip_mismatch, **keywords)
+        with whole_or_not_at_all(self.variables, filepath):
+            super().load_weights(filepath, skip_mismatch=skip_mismatch, **keywords)
         if not self.update_optimizers:
             warn_of_lost_state(filepath)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import h5py
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfdistill import optimizers
+from tfdistill.bounds import Number, check, shown
 from tfdistill.engine.optimizers_as_one import OptimizersAsOne, require_settable
 from tfdistill.engine.update_optimizers import Choice
 from tfdistill.engine.updates import Phase
@@ -135,14 +138,53 @@ def check_callbacks(
             one.mode = "max" if one.monitor.rsplit("/", 1)[-1] in rising else "min"
 
 
-def require_labels_beside(class_weight: Any, data: Any) -> None:
-    """Refuses weights of classes for a data set whose batches are dicts, in which Keras finds no labels.
+def require_class_weight(class_weight: Any, data: Any, classes: int) -> None:
+    """Refuses weights of classes that Keras would pass over, or fail at without a word of them.
+
+    Args:
+        class_weight: what `fit` was given.
+        data: whose batches must not be dicts, in which Keras finds no labels.
+        classes: how many the networks tell apart.
 
     Raises:
         ValueError: says what would be right.
     """
+    if class_weight is None:
+        return
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(f"class_weight: must be a dict, such as {{0: 2.0, 3: 0.5}}, not {shown(class_weight)}")
+    for label, weight in class_weight.items():
+        if isinstance(label, bool) or not isinstance(label, int | np.integer) or not 0 <= label < classes:
+            raise ValueError(f"class_weight: {shown(label)} is no class, the {classes} classes are 0 to {classes - 1}")
+        check(f"class_weight: that of class {label}", weight, float, Number(0))
     if class_weight and isinstance(data, tf.data.Dataset) and isinstance(data.element_spec, Mapping):
         raise ValueError("class_weight: needs batches (images, labels); of dicts, 'weight' says it")
+
+
+@contextlib.contextmanager
+def whole_or_not_at_all(variables: Sequence[keras.Variable], path: Any) -> Iterator[None]:
+    """Where Keras finds, half-way through, that a weights file does not fit, the variables are as they were before.
+
+    Args:
+        variables: what the block may change.
+        path: of the file.
+
+    Raises:
+        ValueError: the file does not fit; in one line, where Keras has a warning per layer and a list of objects.
+    """
+    before = [variable.numpy() for variable in variables]
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Skipping nested container", UserWarning)
+            yield
+    except ValueError as error:
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+        first = str(error).partition("\n")[0].partition(". Example")[0]
+        raise ValueError(
+            f"load_weights: {path} does not fit ({first}); it has to be of the same method, with the same networks in "
+            "the same order"
+        ) from error
 
 
 def warn_of_lost_state(path: Any) -> None:

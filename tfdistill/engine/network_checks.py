@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -64,8 +65,10 @@ def check_teachers(
     Raises:
         ValueError: in one line, the teacher and what would be right.
     """
-    if not isinstance(teachers, Sequence):
-        raise ArgumentError("teachers", f"must be models in a list, not {teachers!r:.80}")
+    if isinstance(teachers, str) or not isinstance(teachers, Sequence):
+        raise ArgumentError(
+            "teachers", f"must be models in a list, not {teachers!r:.80}{_remedy(teachers, 'teachers')}"
+        )
     _require_models(teachers, "teachers")
     for first, second in itertools.combinations((*networks, *before, *teachers), 2):
         if first is second:
@@ -108,8 +111,9 @@ def require_networks(networks: Sequence[Any], task: Task | None = None) -> None:
         ValueError: no list of models with names of their own, each a graph from images to what the task needs.
     """
     task = task or Classification()
-    if not isinstance(networks, Sequence) or not networks:
-        raise ArgumentError("networks", f"at least one is needed, in a list; not {networks!r:.80}")
+    if isinstance(networks, str) or not isinstance(networks, Sequence) or not networks:
+        said = f"at least one is needed, in a list; not {networks!r:.80}{_remedy(networks, 'networks')}"
+        raise ArgumentError("networks", said)
     _require_models(networks, "networks")
     _require_names(networks, task)
     for network in networks:
@@ -179,7 +183,19 @@ def require_unchanged(before: Mapping[str, list[int]], now: Mapping[str, list[in
 def _require_models(models: Sequence[Any], role: str) -> None:
     for place, model in enumerate(models, start=1):
         if not isinstance(model, keras.Model):
-            raise ArgumentError(role, f"number {place} must be a keras.Model, not {model!r:.80}")
+            said = f"number {place} must be a keras.Model, not {model!r:.80}{_remedy(model, role)}"
+            raise ArgumentError(role, said)
+
+
+def _remedy(given: Any, role: str) -> str:
+    """Who gives the name or path of a model hears what makes a model of it."""
+    if not isinstance(given, str | os.PathLike):
+        return ""
+    makers = {
+        "networks": "tfdistill.networks.build(NAME, ...) makes one",
+        "teachers": "tfdistill.teacher(PATH) loads one",
+    }
+    return f"; {makers[role]}"
 
 
 def _require_names(networks: Sequence[keras.Model], task: Task) -> None:

@@ -51,6 +51,7 @@ class Scoring(Stateful):
         self.guard.begin_scoring()
         with batches.one_line_errors():
             scores = super().evaluate(x, y, batch_size, verbose, return_dict=True, **keras_arguments)
+        batches.require_scores(scores)
         self.guard.look_at_scored()
         self.guard.tell_of_scores(scores)
         return scores if return_dict else [scores[name] for name in self.metrics_names]
@@ -96,6 +97,7 @@ class Scoring(Stateful):
                 scores = super().evaluate(x, y, return_dict=True, **keras_arguments)
         finally:
             self.test_function = of_networks
+        batches.require_scores(scores)
         self.guard.look_at_scored()
         self.guard.tell_of_scores(scores)
         self.teacher_scores = {name: float(scores[name]) for name in self.teacher_trackers}

@@ -25,6 +25,8 @@ def network_shapes(network: keras.Model) -> tuple[tuple[int, int, int], int]:
         ValueError: the network does not take one batch of images of a fixed size, or has no logits of shape
             [batch, classes].
     """
+    if not isinstance(network, keras.Model) or hasattr(network, "networks"):
+        raise ValueError(f"network must be one keras.Model, such as distiller.networks[0]; it is {network!r:.80}")
     shape = getattr(network, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
         raise ValueError(f"network must take one input [None, height, width, channels]; it takes {shape}")

@@ -53,6 +53,6 @@ def newest_saved_model(path: pathlib.Path) -> pathlib.Path:
         return path
     found = [folder for folder in versions(path).values() if is_saved_model(folder)]
     if not found:
-        reason = "holds none as a version" if path.is_dir() else "is not a directory"
-        raise ValueError(f"path must be a SavedModel or a network's folder of versions; {path} {reason}")
+        reason = "is no SavedModel and holds none as a version" if path.is_dir() else "is no folder"
+        raise ValueError(f"{path} {reason}; give a SavedModel, or a network's folder of versions")
     return found[-1]

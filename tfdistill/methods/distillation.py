@@ -60,7 +60,9 @@ class Distillation(LabelsAndTransfers):
         students = [networks] if isinstance(networks, keras.Model) else networks
         sources = [teachers] if isinstance(teachers, keras.Model) else teachers
         if not sources:
-            raise ArgumentError("teachers", "at least one is needed to learn from, such as a trained network")
+            raise ArgumentError(
+                "teachers", "at least one is needed to learn from: a trained network, a run or a .keras file"
+            )
         super().__init__(students, teachers=sources, task=task)
         self.label_weight = label_weight
         transfers = require_transfers(transfers) or [KD()]

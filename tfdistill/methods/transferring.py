@@ -54,7 +54,10 @@ def sources_of(distiller: Distiller) -> Sequence[tuple[keras.Model, Sequence[ker
     if distiller.teachers:
         return [(network, distiller.teachers) for network in distiller.networks]
     if len(distiller.networks) < 2:
-        raise ArgumentError("transfers", f"{distiller.networks[0].name} has no teacher and no peer to learn from")
+        raise ArgumentError(
+            "transfers",
+            f"{distiller.networks[0].name} has no teacher and no peer to learn from; give it one",
+        )
     return all_pairs(distiller.networks)
 
 

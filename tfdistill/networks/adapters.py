@@ -58,6 +58,8 @@ def network_from(model: keras.Model, taps: Mapping[str, str] | None = None, *, n
 
 
 def _require_single_image_input(model: keras.Model) -> None:
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"model must be a functional keras.Model, got {model!r:.80}")
     inputs = (getattr(model, "inputs", None) or []) if is_functional(model) else []
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
         raise ValueError(

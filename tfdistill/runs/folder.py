@@ -209,6 +209,8 @@ def existing(runs_dir: str | os.PathLike, name: str) -> RunFolder:
     names = sorted(path.parent.name for path in Path(runs_dir).glob("*/flags.json"))
     if not names:
         raise ValueError(f"run: there are no runs in {runs_dir}; give another --runs_dir")
+    if not name:
+        raise ArgumentError("run", f"is not given; give one of those in {runs_dir}, such as --run={names[0]}")
     raise ArgumentError("run", f"there is no {name!r} in {runs_dir}; nearest: {nearest(name, names)}")
 
 

@@ -49,6 +49,8 @@ def teacher(source: keras.Model | str | os.PathLike, *, name: str | None = None)
     Raises:
         ValueError: there is no such file or run, or what lies there is no model, gives probabilities, or holds code.
     """
+    if not isinstance(source, keras.Model | str | os.PathLike):
+        raise ValueError(f"teacher: must be a keras.Model, a .keras file or the folder of a run, not {source!r:.80}")
     try:
         model = source if isinstance(source, keras.Model) else _from_path(os.fspath(source), None)
         return _as_network(model, name)
@@ -74,7 +76,8 @@ def load_teachers(data: RunData, strategy: tf.distribute.Strategy) -> list[keras
             _require_fitting(model, data)
             found.append(model)
         except (ValueError, CheckpointError) as error:
-            raise ValueError(f"teacher: {_one_line(error)}") from error
+            said = _one_line(error)
+            raise ValueError(f"teacher: {said if text in said else f'{text}: {said}'}") from error
     names = teacher_names([one.name for one in found], [one.name for one in data.config.specifications])
     for model, name in zip(found, names, strict=True):
         model.name = name
