@@ -409,3 +409,15 @@ def test_a_batch_of_another_kind_is_refused():
 def test_a_method_must_state_its_phases():
     with pytest.raises(TypeError, match=r"^Distiller must say its phases\(\)$"):
         Distiller([linear("one")]).compile()
+
+
+def test_what_needs_compile_says_so():
+    distiller = DML([linear("one", 1), linear("two", 2)])
+    for needs, call in {
+        "fit": lambda: distiller.fit(batches(1)),
+        "prepare": lambda: distiller.prepare(steps_per_epoch=1, epochs=1),
+    }.items():
+        with pytest.raises(
+            ValueError, match=rf"^{needs}: call compile\(\) first; without arguments it takes the paper"
+        ):
+            call()

@@ -82,6 +82,7 @@ class Planned(Roles):
 
     @property
     def plan(self) -> tuple[Phase, ...]:
+        """The table without the updates that have nothing to move, by what is frozen when `compile` is called."""
         if self._plan is None:
             if self._table is None:
                 self._table = self.phases()
@@ -110,7 +111,12 @@ class Planned(Roles):
         Args:
             steps_per_epoch: what turns epochs of the schedules into steps.
             epochs: length of the run, for schedules that depend on it.
+
+        Raises:
+            ValueError: `compile` was not called, an optimizer does not fit, or what may move has changed since.
         """
+        if not self.compiled:
+            raise ValueError("prepare: call compile() first; without arguments it takes the paper's recipe")
         plan = self.plan
         require_unchanged(self._owned, owned_by_update(self._table or ()))
         if self.update_optimizers:

@@ -113,7 +113,7 @@ class FFL(Distiller):
         return {"logits": taps["ensemble"]["logits"]}
 
     def deliverables(self) -> dict[str, keras.Model]:
-        return {**super().deliverables(), "ensemble": self.fused}
+        return {**super().deliverables(), self.fused.name: self.fused}
 
     def phases(self) -> tuple[Phase, ...]:
         supervised, distilled = self.task.loss_name, ramped(self.weight * self.temperature**2, self.ramp_epochs)

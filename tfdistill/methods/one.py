@@ -98,7 +98,7 @@ class ONE(Distiller):
         return {"logits": taps["ensemble"]["logits"]}
 
     def deliverables(self) -> dict[str, keras.Model]:
-        return {**super().deliverables(), "ensemble": self.gated}
+        return {**super().deliverables(), self.gated.name: self.gated}
 
     def phases(self) -> tuple[Phase, ...]:
         supervised = self.task.loss_name

@@ -89,6 +89,8 @@ class Prepared:
 
     def score_teachers(self) -> None:
         """Scores them on what each epoch is scored on, and says so; before the first step."""
+        if not self.teachers:
+            return
         name = self.data.scored_on
         batches, steps = self.feeding.evaluation(name), self.feeding.evaluation_steps(name)
         scores = self.distiller.score_teachers(batches, steps=steps, verbose=0)
