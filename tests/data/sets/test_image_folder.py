@@ -28,7 +28,7 @@ def folder(tmp_path):
     for colour in COLOURS:
         for number in range(5):
             write_colour(tmp_path / "train" / colour / f"{number}.png", colour)
-        write_colour(tmp_path / "val" / colour / "one.png", colour)
+        write_colour(tmp_path / "val" / colour / "one.png", colour, size=9)  # no copy of a training image
     return tmp_path
 
 
@@ -122,12 +122,16 @@ def test_the_test_split_has_three_names(folder, name):
     assert len(load("image_folder", data_dir=folder, image_size=8).test) == 2
 
 
-def test_a_class_missing_from_the_test_split_is_warned_of(folder, caplog):
+def test_a_class_missing_from_the_test_split_is_warned_of_and_so_are_copies_of_training_images(folder, caplog):
     (folder / "val" / "green" / "one.png").unlink()
     (folder / "val" / "green").rmdir()
-    assert load("image_folder", data_dir=folder, image_size=8).test.labels.tolist() == [1]
-    (record,) = caplog.records
-    assert record.getMessage() == f"{folder / 'val'} has no images of green, so nothing is measured there"
+    shutil.copy(folder / "train" / "red" / "3.png", folder / "val" / "red" / "two.png")
+    assert load("image_folder", data_dir=folder, image_size=8).test.labels.tolist() == [1, 1]
+    assert [one.getMessage() for one in caplog.records] == [
+        f"{folder / 'val'} has no images of green, so nothing is measured there",
+        f"{folder}: 1 held-out image has the same bytes as a training image, so that its score is too good; it is "
+        f"{folder / 'val' / 'red' / 'two.png'}",
+    ]
 
 
 def test_large_images_stay_on_disk_and_small_ones_are_decoded_once(folder):

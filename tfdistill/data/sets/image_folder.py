@@ -80,6 +80,7 @@ def load_image_folder(
         raise ValueError(f"{test_folder} has no image that can be read")
     if without := _absent(test, class_names):
         logging.warning("%s has no images of %s, so nothing is measured there", test_folder, some(without))
+    _warn_of_copies(root, [train, test])
     return Loaded(into_memory(train), into_memory(test), tuple(class_names))
 
 
@@ -122,7 +123,11 @@ def _check_parts(root: Path, parts: Mapping[str, Split], class_names: list[str],
             raise ValueError(f"split: leaves no training image of {few}; add images, or give training a larger share")
         if names:
             logging.warning("%s: the %s part has no images of %s, so nothing is measured there", root, title, few)
-    if twice := files_in_two_parts([list(part.images) for part in parts.values()]):
+    _warn_of_copies(root, list(parts.values()))
+
+
+def _warn_of_copies(root: Path, parts: Sequence[Split]) -> None:
+    if twice := files_in_two_parts([list(part.images) for part in parts]):
         logging.warning("%s: %s", root, twice)
 
 
