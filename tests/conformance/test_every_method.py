@@ -41,7 +41,8 @@ OTHERS: dict[str, dict] = {
 }
 DEFAULT_CASES = [(method, "default") for method in sorted(METHODS)]
 OTHER_CASES = [(method, "other") for method in sorted(METHODS)]
-SETTINGS = OptimizerSettings(learning_rate=0.05, nesterov=True, weight_decay=1e-3)
+# Without decay nothing but a gradient moves a weight.
+SETTINGS = OptimizerSettings(learning_rate=0.05, nesterov=True)
 
 
 def batches(steps: int, *, twins: bool = False) -> list[dict[str, np.ndarray]]:
@@ -146,7 +147,6 @@ def test_one_step_moves_what_its_updates_own_and_no_bit_of_anything_else(trained
         trained.restore(trained.first)
         owned = {id(variable) for update in distiller.plan[phase].updates() for variable in update.variables()}
         before = {id(v): np.array(v.numpy()) for model in models for v in model.trainable_variables}
-        # Without decay nothing but a gradient moves a weight.
         trained.train(batches(1), phase)
         for model in models:
             for variable in model.trainable_variables:
