@@ -32,6 +32,14 @@ def refusal(*arguments: str) -> str:
     return message
 
 
+def test_what_is_added_is_given_once_but_may_override_a_flagfile(tmp_path):
+    said = "is given 2 times, and the last alone would count; give kd,map_distance once"
+    assert refusal("--also=kd", "--also", "map_distance") == f"also: {said}"
+    (tmp_path / "pair.flags").write_text("--also=kd\n--epochs=3\n")
+    given = config_of(f"--flagfile={tmp_path}/pair.flags", "--also=map_distance", "--epochs=5", "--epochs=6")
+    assert given.also == ("map_distance",) and given.epochs == 6
+
+
 def test_no_flags_give_the_defaults():
     assert config_of() == RunConfig()
 

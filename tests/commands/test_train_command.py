@@ -228,7 +228,11 @@ def test_tensorboard_has_accuracies_rates_speed_and_flags(run):
 def test_the_same_command_again_does_nothing(run, capsys):
     before = contents(run.folder)
     assert train.main(run.arguments) == 0
-    assert "is finished at step 2" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "is finished at step 2" in said.out and "note:" not in said.err
+    assert train.main([*run.arguments, "--data_dir=dogs"]) == 0
+    said = capsys.readouterr().err
+    assert "note: data_dir: the run is finished with none, and not with dogs: it was not looked at; give anoth" in said
     assert contents(run.folder) == before
 
 

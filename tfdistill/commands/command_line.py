@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import re
 import sys
@@ -34,6 +35,9 @@ from tfdistill.runs.hyperparameters import (
 from tfdistill.tables import aligned
 from tfdistill.transfers import TRANSFERS
 
+# Flags of what is added to a run: who gives one twice means both.
+ADDED = ("also", "teacher", "augmentation")
+
 
 def run_flags() -> Flags:
     """A flag per field of `RunConfig`, one per hyper-parameter of every method and transfer, `--list` and `--help`."""
@@ -62,9 +66,11 @@ def parse(values: Flags, arguments: Sequence[str]) -> None:
     """Parses `arguments` (without the program's name) into `values`.
 
     Raises:
-        ValueError: an unknown flag, a value of the wrong kind, a flagfile that cannot be read, or what is no flag.
+        ValueError: an unknown flag, a value of the wrong kind, a flagfile that cannot be read, what is no flag, or a
+            flag of `ADDED` that comes twice.
     """
     _require_utf8_folder()
+    _require_once(arguments)
     expanded = expand_flagfiles(arguments)
     for argument in expanded:
         _require_text(argument)
@@ -194,6 +200,22 @@ def _require_utf8_folder() -> None:
         raise ValueError(
             f"the working directory {folder!r} has a name that is not in UTF-8; rename it, or go to another"
         )
+
+
+def _require_once(arguments: Sequence[str]) -> None:
+    """Refuses `--also=kd --also=map_distance`: of two flags the last counts, and here both are meant.
+
+    A flag after a flagfile is not its second: that overrides what the file says.
+    """
+    given: dict[str, list[str]] = {}
+    for argument, following in itertools.pairwise((*arguments, "")):
+        flag, equals, value = argument.partition("=")
+        if flag.startswith("-") and (name := flag.lstrip("-")) in ADDED:
+            given.setdefault(name, []).append(value if equals else following)
+    for name, found in given.items():
+        if len(found) > 1:
+            said = f"is given {len(found)} times, and the last alone would count; give {shown(','.join(found))} once"
+            raise ValueError(f"{name}: {said}")
 
 
 def _require_text(argument: str) -> None:

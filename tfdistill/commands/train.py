@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from tfdistill.runs.config import RunConfig
 from tfdistill.runs.folder import RunFolder
 from tfdistill.runs.interruption import Interrupted, Signals
 from tfdistill.runs.mending import mend
-from tfdistill.standalone.calling import program
+from tfdistill.runs.stored_flags import read_run_config
+from tfdistill.standalone.calling import program, words
 
 COMMAND = "train"
 
@@ -81,5 +83,33 @@ def mend_finished(config: RunConfig, folder: RunFolder) -> None:
         folder.tidy()
         folder.close()
     mend(Path(config.export_dir) / config.run_name)
+    for line in otherwise_read(config, folder):
+        print(f"{program(COMMAND)}: note: {line}", file=sys.stderr)
     step = (folder.finished() or {}).get("step")
     print(f"{folder.path} is finished at step {step}; results: {folder.results}")
+
+
+def otherwise_read(config: RunConfig, folder: RunFolder) -> list[str]:
+    """What a finished run has read from or written to elsewhere than this command says, a line each.
+
+    Such a flag is none that a run could not go on with: data and teachers may have moved. But a finished run does not
+    look at them, and the runs of two folders of images have one name where --run gives none.
+    """
+    was = read_run_config(folder.flags) if folder.flags.exists() else config
+    said = {
+        "data_dir": "it was not looked at; give another --run to train on it",
+        "teacher": "it was not looked at; give another --run to learn from it",
+        "export_dir": f"nothing was written there; {' '.join(words('export'))} --run={config.run_name} does that",
+    }
+    found = []
+    for name, consequence in said.items():
+        before, now = (_texts(getattr(one, name)) for one in (was, config))
+        same = [os.path.abspath(text) for text in before] == [os.path.abspath(text) for text in now]
+        if not same and (name != "export_dir" or config.export):
+            written = [",".join(texts) or "none" for texts in (before, now)]
+            found.append(f"{name}: the run is finished with {written[0]}, and not with {written[1]}: {consequence}")
+    return found
+
+
+def _texts(value: str | Sequence[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
