@@ -208,6 +208,8 @@ def test_another_optimizer_has_pytorchs_defaults_and_the_protocols_schedule():
     ("values", "message"),
     [
         ({"optimizer": "adam", "momentum": 0.9}, "momentum: is for --optimizer=sgd, not adam; leave it out"),
+        ({"schedule": "cosine", "factor": 0.5}, "factor: is for --schedule=step, not cosine; leave it out"),
+        ({"label_noise_seed": 3}, "label_noise_seed: is for --label_noise; leave it out"),
         ({"optimizer": "adamw", "nesterov": False}, "nesterov: is for --optimizer=sgd, not adamw; leave it out"),
         ({"optimizer": "adamm"}, "optimizer: 'adamm' is none of sgd, adam, adamw; nearest: adam"),
         ({"split": (0.8, 0.2)}, "split: is for --dataset=image_folder; digits has its own parts, leave it out"),

@@ -12,7 +12,8 @@ REPOSITORY = PACKAGE.parent
 
 def configs() -> Path:
     """The folder of flagfiles."""
-    return REPOSITORY / "configs" if (REPOSITORY / "setup.py").is_file() else PACKAGE / "configs"
+    inside = PACKAGE / "configs"
+    return inside if inside.is_dir() else REPOSITORY / "configs"
 
 
 def flagfile(name: str) -> Path | None:

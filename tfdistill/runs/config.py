@@ -47,6 +47,8 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
             choose("protocol", self.protocol, PROTOCOLS)
         _check_split(self)
         _check_augmentation(self)
+        if self.label_noise_seed is not None and not self.label_noise:
+            raise ValueError("label_noise_seed: is for --label_noise; leave it out")
         if not self.networks:
             raise ValueError("networks: at least one is needed, such as --networks=resnet20")
         if len(self.networks) > MOST_NETWORKS:
@@ -126,6 +128,8 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
             if name in said and settings.kind != "sgd":
                 raise ValueError(f"{name}: is for --optimizer=sgd, not {settings.kind}; leave it out")
         settings = dataclasses.replace(settings, **said)
+        if "factor" in said and settings.schedule != "step":
+            raise ValueError(f"factor: is for --schedule=step, not {settings.schedule}; leave it out")
         return dataclasses.replace(protocol, settings=settings, batch_size=self.batch_size or protocol.batch_size)
 
     def to_dict(self) -> dict[str, Any]:
