@@ -206,7 +206,7 @@ def test_the_folder_has_flags_versions_epochs_and_a_checkpoint(run):
     }
     with open(run.folder / "epochs.csv", newline="") as file:
         (row,) = csv.DictReader(file)
-    assert (row["epoch"], row["step"], float(row["learning_rate/resnet8"])) == ("1", "2", pytest.approx(0.001))
+    assert (row["epoch"], row["step"], float(row["learning_rate/resnet8"])) == ("1", "2", pytest.approx(0.01))
     assert float(row["val_resnet8/accuracy"]) == run.results["networks"][0]["last"]["accuracy"]
     assert checkpoints.newest(run.folder / "checkpoints").step == 2
 

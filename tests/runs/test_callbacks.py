@@ -206,8 +206,8 @@ def test_the_record_has_a_row_per_epoch(whole):
     first, second = run.record.rows
     assert (first["epoch"], first["step"], second["epoch"], second["step"]) == (1, 4, 2, 8)
     assert run.written == [1, 2]
-    # The rate of the next step: at the end of the first epoch it has dropped.
-    assert [row["learning_rate/two"] for row in (first, second)] == pytest.approx([0.01, 0.01])
+    # The rate that the epoch's steps had: for the second epoch it has dropped.
+    assert [row["learning_rate/two"] for row in (first, second)] == pytest.approx([0.1, 0.01])
     for name in ("one/loss", "two/mutual", "one/accuracy", "val_one/top5", "val_ensemble/accuracy"):
         assert np.isfinite(first[name])
     assert first["images_per_second"] > 0

@@ -10,7 +10,9 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from tfdistill import optimizers
 from tfdistill.devices import replicas
 from tfdistill.devices.workers import Workers
 from tfdistill.engine.logged import LOSS
@@ -182,5 +184,16 @@ def measured(logs: Mapping[str, Any] | None) -> dict[str, float]:
 
 
 def learning_rates(model: keras.Model) -> dict[str, float]:
-    """The present learning rate of each update's optimizer."""
-    return {name: float(optimizer.learning_rate.numpy()) for name, optimizer in model.update_optimizers.items()}
+    """The learning rate of each update's last step.
+
+    A Keras optimizer's own `learning_rate` is that of the next step, which at the end of an epoch may be another's.
+    """
+    return {name: _rate_of_last_step(optimizer) for name, optimizer in model.update_optimizers.items()}
+
+
+def _rate_of_last_step(optimizer: keras.optimizers.Optimizer) -> float:
+    rule = optimizers.rules_of(optimizer)[0]
+    schedule = rule._learning_rate
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return float(rule.learning_rate.numpy())
+    return float(schedule(tf.maximum(tf.convert_to_tensor(rule.iterations) - 1, 0)))
