@@ -59,7 +59,7 @@ def overview() -> str:
         [
             f"usage: {caller} COMMAND [--flag=value ...]",
             "",
-            "Networks that teach each other, in TensorFlow and Keras.",
+            "Knowledge distillation: networks learn from trained teachers, or teach each other.",
             "",
             *aligned(list(COMMANDS.items()), indent="  "),
             "",

@@ -85,6 +85,8 @@ def _copy(one: OneForAll) -> Choice:
             return type(one).from_config(one.get_config())
         return keras.optimizers.get(dict(one) if isinstance(one, Mapping) else one)
     except Exception as error:  # whatever a config holds
+        if isinstance(one, str):
+            raise ValueError(f"optimizer: Keras has no {one!r}; give a name such as 'adam', or an optimizer") from error
         reason = " ".join(str(error).split())
         raise ValueError(
             f"optimizer: {one!r:.80} cannot be made anew for every update ({reason:.80}); give "

@@ -29,11 +29,11 @@ def load_for_scoring(path: str | pathlib.Path) -> Callable[[np.ndarray], np.ndar
     try:
         loaded = tf.saved_model.load(str(folder))
     except Exception as error:
-        raise ValueError(f"path {folder} holds a SavedModel that does not load: {first_line(error)}") from error
+        raise ValueError(f"{folder} holds a SavedModel that does not load: {first_line(error)}") from error
     signature = loaded.signatures.get(RAW_SIGNATURE)
     inputs = signature.structured_input_signature[1] if signature else {}
     if "images" not in inputs or "logits" not in signature.structured_outputs:
-        raise ValueError(f"path {folder} holds a SavedModel without a signature from 'images' to 'logits'")
+        raise ValueError(f"{folder} holds a SavedModel without a signature from 'images' to 'logits'")
     shape = inputs["images"].shape
 
     def score(images: np.ndarray) -> np.ndarray:
