@@ -157,6 +157,15 @@ def test_where_an_update_moves_several_learners_their_terms_are_summed_and_their
         np.testing.assert_allclose(gradient, (own - other) / 2, rtol=1e-5)
 
 
+class Nothing(Transfer):
+    """One that forgets what it has to give."""
+
+    paper = "none"
+
+    def lesson(self, pairing):
+        return None
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -164,6 +173,10 @@ def test_where_an_update_moves_several_learners_their_terms_are_summed_and_their
         (
             lambda tiny: Distillation(tiny.network("a"), tiny.network("b"), [KD]),
             "transfers: number 1 must be a transfer",
+        ),
+        (
+            lambda tiny: Mutual(peers(tiny), [Nothing("none", 1.0)]),
+            r"transfers: lesson\(\) of 'none' gave None, no Lesson$",
         ),
         (lambda tiny: Mutual(peers(tiny), KD()), r"transfers: must be a list, such as \[KD\(\)\], not "),
         (lambda tiny: Mutual(peers(tiny)[:1]), "networks: learning from each other takes two or more, not 1"),

@@ -124,7 +124,8 @@ class NetworkFlags:
     teacher: tuple[str, ...] = flag(
         (),
         "Models that the networks learn from and that nothing moves, comma-separated: a run's folder, such as "
-        "runs/NAME, whose newest checkpoint counts (runs/NAME:NETWORK says which network of it), or a .keras file.",
+        "runs/NAME, whose newest checkpoint counts (runs/NAME:NETWORK says which network of it), or a .keras file. "
+        "A teacher sees the images as the networks do; with --normalization=none they are in 0..1.",
         unset="none",
         value="PATH,PATH",
         changes_training=False,  # what they are is told by their weights' fingerprints, wherever they lie

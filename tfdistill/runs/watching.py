@@ -166,7 +166,7 @@ class Progress(keras.callbacks.Callback):
             per_step = speed / self.record.batch_size
             timing = f"{per_step:.3g} steps/s, {speed:.0f} images/s, {_duration(left)} left"
         place = f"epoch {self._epoch + 1}/{self.run_epochs} step {step}/{self.total_steps}"
-        self._print(f"{place}: {shown}  {timing}", lasting=lasting)
+        self._print(f"{place}: {shown}  {timing}".rstrip(), lasting=lasting)
 
     def _print(self, line: str, *, lasting: bool) -> None:
         """Writes a line in place of the one that was drawn before; the next one replaces it unless it is lasting."""

@@ -97,7 +97,10 @@ def courses(
             for source in sources:
                 begin = (prefix or _prefix)(transfer, learner, source)
                 pairing = Pairing(learner, source, begin, seeds, _seed(seed, place) + index)
-                lessons[source.name] = transfer.lesson(pairing)
+                lesson = transfer.lesson(pairing)
+                if not isinstance(lesson, Lesson):
+                    raise ArgumentError("transfers", f"lesson() of {transfer.name!r} gave {lesson!r:.80}, no Lesson")
+                lessons[source.name] = lesson
             made.append(Course(transfer, learner, tuple(sources), lessons))
     return tuple(made)
 
