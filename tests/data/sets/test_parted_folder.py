@@ -134,9 +134,25 @@ def with_a_split(folder):
     (folder / "bee").rename(folder / "val")
 
 
+def training_alone(folder):
+    for path in list(folder.iterdir()):
+        (folder / "train").mkdir(exist_ok=True)
+        path.rename(folder / "train" / path.name)
+
+
 @pytest.mark.parametrize(
     ("spoil", "shares", "message"),
     [
+        (
+            training_alone,
+            (0.8, 0.2),
+            "data_dir: .* has train/ alone, with the classes in it; give --data_dir=.*/train$",
+        ),
+        (
+            training_alone,
+            (),
+            "folder test or val .* found train; to part the training images give --data_dir=.*/train and",
+        ),
         (None, (0.8, 0.1), "split: the shares must add up to 1, 0.8,0.1 add up to 0.9"),
         (None, (1.0,), "split: must be two shares .training, test. or three .* not '1'; such as 0.8,0.1,0.1"),
         (None, (1.2, -0.2), "split: every share must be above 0 and below 1, not 1.2,-0.2"),

@@ -89,6 +89,8 @@ def _parted(root: Path, image_size: int, reading: Reading, shares: Sequence[floa
     present = folders_in(root)
     if "train" in present and (own := [name for name in TEST_FOLDERS if name in present]):
         raise ValueError(f"split: {root} has a split of its own, train/ and {own[0]}/; leave --split out")
+    if present == ["train"]:
+        raise ValueError(f"data_dir: {root} has train/ alone, with the classes in it; give --data_dir={root / 'train'}")
     class_names = class_names_of(root)
     whole, beside = images_of(root, class_names, image_size, reading)
     places = parts_by_shares(whole.labels, shares, seed)
@@ -152,6 +154,8 @@ def _split_folder(root: Path, names: tuple[str, ...]) -> Path:
         if name in present:
             return root / name
     without_split = "; classes without a split need one, such as --split=0.8,0.1,0.1" if len(present) > 1 else ""
+    if present == ["train"]:
+        without_split = f"; to part the training images give --data_dir={root / 'train'} and a --split"
     raise ValueError(
         f"{root} needs a folder {' or '.join(names)}; found {some(present) or 'no folders'}{without_split}"
     )
