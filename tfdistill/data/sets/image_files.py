@@ -34,7 +34,7 @@ def class_names_of(folder: Path) -> list[str]:
     names = folders_in(folder)
     if not names:
         inside = "" if folder.name != "train" else f"{folder.name}/"
-        raise ValueError(f"{folder} has no class folders; image_folder needs {inside}<class>/<image>")
+        raise ValueError(f"data_dir: {folder} has no class folders; image_folder needs {inside}<class>/<image>")
     if len(names) == 1:
         raise ValueError(f"data_dir: {folder} has one class folder only, {names[0]}; a classifier needs two or more")
     return names
@@ -44,7 +44,7 @@ def images_of(folder: Path, class_names: list[str], image_size: int, reading: Re
     """The images in the class folders, unread, and names of the other files."""
     present = folders_in(folder)
     if not present:
-        raise ValueError(f"{folder} has no class folders; image_folder needs {folder.name}/<class>/<image>")
+        raise ValueError(f"data_dir: {folder} has no class folders; image_folder needs {folder.name}/<class>/<image>")
     paths: list[str] = []
     labels: list[int] = []
     others: list[str] = []
@@ -81,7 +81,7 @@ def _images(folder: Path) -> tuple[list[str], list[str]]:
                 elif entry.is_file():
                     (images if _is_image(entry.path) else others).append(entry.path)
     if not images:
-        raise ValueError(f"class folder {folder} has no images (such as .jpg, .png or .webp)")
+        raise ValueError(f"data_dir: class folder {folder} has no images, such as .jpg, .png or .webp")
     return sorted(images), [shown_path(path) for path in sorted(others)]
 
 

@@ -58,26 +58,28 @@ def load_image_folder(
             class is no UTF-8, or `shares` are given for a folder that has a split, or not for one that has none.
     """
     if root is None:
-        raise ValueError("image_folder needs data_dir, the folder that holds train/ and test/, or classes and a split")
+        raise ValueError("data_dir: image_folder needs one, which holds train/ and test/, or classes and a split")
     if image_size is None or image_size < 1:
-        raise ValueError(f"image_folder needs an image_size of 1 or more pixels, got {image_size}")
+        raise ValueError("image_size: image_folder needs one, such as 32 pixels, to which its images are brought")
     chosen = reading_of(reading, image_size, max_pixels)
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise DataUnavailable(f"data_dir {root} is no folder; image_folder needs one that holds train/ and test/")
+        raise DataUnavailable(
+            f"data_dir: {root} is no folder; image_folder needs one with train/ and test/, or classes"
+        )
     if shares:
         return _parted(root, image_size, chosen, shares, seed)
     train_folder, test_folder = _split_folder(root, ("train",)), _split_folder(root, TEST_FOLDERS)
     class_names = class_names_of(train_folder)
     unknown = sorted(set(folders_in(test_folder)) - set(class_names))
     if unknown:
-        raise ValueError(f"{test_folder} has classes that {train_folder} lacks: {some(unknown)}")
+        raise ValueError(f"data_dir: {test_folder} has classes that {train_folder} lacks: {some(unknown)}")
     train = _read_split(train_folder, class_names, image_size, chosen)
     test = _read_split(test_folder, class_names, image_size, chosen)
     if without := _absent(train, class_names):
-        raise ValueError(f"{train_folder} has no image that can be read of {some(without)}")
+        raise ValueError(f"data_dir: {train_folder} has no image that can be read of {some(without)}")
     if not len(test):
-        raise ValueError(f"{test_folder} has no image that can be read")
+        raise ValueError(f"data_dir: {test_folder} has no image that can be read")
     if without := _absent(test, class_names):
         logging.warning("%s has no images of %s, so nothing is measured there", test_folder, some(without))
     _warn_of_copies(root, [train, test])
@@ -99,7 +101,7 @@ def _parted(root: Path, image_size: int, reading: Reading, shares: Sequence[floa
     marks = {title: _mark([names[one] for one in part]) for title, part in zip(titles, places, strict=True)}
     readable = without_unreadable(whole, str(root), [*loose_files(root), *beside])
     if without := _absent(readable, class_names):
-        raise ValueError(f"{root} has no image that can be read of {some(without)}")
+        raise ValueError(f"data_dir: {root} has no image that can be read of {some(without)}")
     # What cannot be read is missing from its part, and moves no other image into another part.
     left = set(readable.images)
     parts = [_numbered(whole.take(part[[path in left for path in whole.images[part]]])) for part in places]
@@ -157,5 +159,5 @@ def _split_folder(root: Path, names: tuple[str, ...]) -> Path:
     if present == ["train"]:
         without_split = f"; to part the training images give --data_dir={root / 'train'} and a --split"
     raise ValueError(
-        f"{root} needs a folder {' or '.join(names)}; found {some(present) or 'no folders'}{without_split}"
+        f"data_dir: {root} needs a folder {' or '.join(names)}; found {some(present) or 'no folders'}{without_split}"
     )
