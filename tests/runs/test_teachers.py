@@ -193,7 +193,10 @@ def test_a_teacher_that_a_run_cannot_use_is_refused_in_one_line(root, tmp_path, 
         ("--method=dml", "--networks=resnet8,resnet8", f"--teacher={root}/runs/big"): (
             "teacher: method dml has no use for one; --method=distillation, --method=taught has, and any method with "
         ),
-        ("--method=taught", f"--teacher={tmp_path}/tiny.keras"): "teacher: tiny tells 4 classes apart, digits has 10",
+        (
+            "--method=taught",
+            f"--teacher={tmp_path}/tiny.keras",
+        ): "tiny.keras: tiny tells 4 classes apart, digits has 10\n",
         ("--method=taught", f"--teacher={root}/runs/big", "--normalization=none"): "give both the same --normalization",
     }.items():
         assert command(tmp_path, *flags) == 2
