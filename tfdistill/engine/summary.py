@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import keras
 
+from tfdistill.engine.planned import Planned
 from tfdistill.engine.updates import Phase, Update, Weight
 from tfdistill.networks.graphs import count_parameters
 from tfdistill.tables import aligned
 
-if TYPE_CHECKING:
-    from tfdistill.engine.distiller import Distiller
 
-
-def summary_lines(distiller: Distiller) -> Iterator[str]:
+def summary_lines(distiller: Planned) -> Iterator[str]:
     """The lines of `Distiller.summary`.
 
     Args:

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .calling import program
+from .calling import PREDICT, program
 from .image_files import Unreadable, converted, image_files, read, shown
-from .predict import COMMAND
 
 LABELS_FILE = "assets/labels.txt"
 CARD_FILE = "model_card.json"
@@ -157,7 +156,7 @@ def predict_files(network: Network, paths: list[Path], batch_size: int) -> int:
     def report(path: Path, why: object) -> None:
         nonlocal bad
         bad += 1
-        print(f"{program(COMMAND)}: {shown(path)}: {why}", file=sys.stderr, flush=True)
+        print(f"{program(PREDICT)}: {shown(path)}: {why}", file=sys.stderr, flush=True)
 
     def passed_over(path: Path, why: str) -> None:
         if why:
@@ -180,7 +179,7 @@ def predict_files(network: Network, paths: list[Path], batch_size: int) -> int:
     print(f"{good} image(s), {bad} that cannot be read", flush=True)
     if others:
         print(
-            f"{program(COMMAND)}: {len(others)} file(s) without an image's extension are passed over", file=sys.stderr
+            f"{program(PREDICT)}: {len(others)} file(s) without an image's extension are passed over", file=sys.stderr
         )
     return bad + (good + bad == 0)
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = "tfdistill"
+PREDICT = "predict"
 
 
 def program(command: str) -> str:

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import process
-from .calling import program
+from .calling import PREDICT, program
 
-COMMAND = "predict"
 DESCRIPTION = """Asks an exported network, with TensorFlow and nothing of tfdistill.
 
     %(prog)s saved_models/quickstart/resnet14              test digits of scikit-learn
@@ -36,7 +35,7 @@ def newest_version(folder: Path) -> Path:
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     """The parsed arguments; a wrong one ends the process with status 2."""
     layout = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog=program(COMMAND), description=DESCRIPTION, formatter_class=layout)
+    parser = argparse.ArgumentParser(prog=program(PREDICT), description=DESCRIPTION, formatter_class=layout)
     parser.add_argument("folder", type=Path, help="a SavedModel, or a folder with its versions")
     parser.add_argument("files", type=Path, nargs="*", help="image files and folders; without any, test digits")
     parser.add_argument("--count", type=int, default=10, help="how many digits (default: %(default)s)")
@@ -58,12 +57,12 @@ def main(arguments: Sequence[str]) -> int:
     options = options_of(arguments)
     try:
         version = newest_version(options.folder)
-        with process.quiet_imports(COMMAND):
+        with process.quiet_imports(PREDICT):
             from . import asking
         return asking.ask(version, options)
     except BrokenPipeError:
         raise
     except Exception as error:
         said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        print(f"{program(COMMAND)}: error: {said}", file=sys.stderr)
+        print(f"{program(PREDICT)}: error: {said}", file=sys.stderr)
         return 2
