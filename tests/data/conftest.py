@@ -1,10 +1,14 @@
 """What the tests of data share."""
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
+
+from tfdistill.data import checking, reading
 
 
 def _peak() -> int:
@@ -25,3 +29,28 @@ def peak_growth() -> Callable[[Callable[[], object]], int]:
         return _peak() - before
 
     return measured
+
+
+def _traced_once(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+    """The function of one encoded image, whose graph is made once for the same further arguments."""
+
+    @functools.cache
+    def traced(*further: object) -> Callable[[tf.Tensor], tf.Tensor]:
+        with tf.init_scope():
+            made = tf.function(lambda content: function(content, *further), autograph=False)
+            return made.get_concrete_function(tf.TensorSpec([], tf.string))
+
+    return lambda content, *further: traced(*further)(content)
+
+
+_DECODERS = [
+    (module, name, _traced_once(getattr(module, name)))
+    for module, name in ((checking, "try_decoding"), (reading, "readable"), (reading, "evaluated"))
+]
+
+
+@pytest.fixture
+def decoders_traced_once(monkeypatch):
+    """Every load decodes by the product's own functions, whose graphs the tests share: each takes half a second."""
+    for module, name, traced in _DECODERS:
+        monkeypatch.setattr(module, name, traced)

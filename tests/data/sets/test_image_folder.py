@@ -10,6 +10,7 @@ from PIL import Image
 
 from tfdistill.data import NORMALIZATIONS, DataUnavailable, evaluation_batches, load, training_batches
 
+pytestmark = pytest.mark.usefixtures("decoders_traced_once")
 COLOURS = {"red": (200, 10, 20), "green": (10, 180, 30)}
 
 

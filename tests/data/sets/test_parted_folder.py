@@ -10,6 +10,7 @@ from PIL import Image
 from tfdistill.data import hold_out, load
 from tfdistill.data.selection import parts_by_shares
 
+pytestmark = pytest.mark.usefixtures("decoders_traced_once")
 COUNTS = {"ant": 20, "bee": 10, "cat": 3}
 
 
