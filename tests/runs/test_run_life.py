@@ -132,6 +132,18 @@ def refused(command: Command, capsys, *flags: str) -> str:
 # What a stopped process leaves behind.
 
 
+def test_a_run_that_stops_within_an_epoch_goes_on_with_the_whole_epochs_sums(half, undisturbed):
+    assert half("--steps=6") == 0 and half() == 0
+    assert_same_weights(half, undisturbed)
+    rows = [row_of_epoch_2(one.folder) for one in (half, undisturbed)]
+    assert rows[0] == rows[1] and "resnet8/cross_entropy" in rows[0]
+
+
+def row_of_epoch_2(folder: Path) -> dict[str, str]:
+    row = list(csv.DictReader((folder / "epochs.csv").read_text().splitlines()))[1]
+    return {name: value for name, value in row.items() if name != "images_per_second"}
+
+
 def test_a_run_with_no_step_left_comes_to_its_end(half):
     before, newest = half.results(), checkpoints.newest(half.folder / "checkpoints")
     (half.folder / "results.json").unlink()

@@ -98,6 +98,7 @@ class Checkpoints(keras.callbacks.Callback):
         signals: of the process; from the first step on they are patient, before it there is nothing to save.
         identity: what the checkpoints say of the training that they belong to.
         beside: what else a checkpoint keeps, asked when it is written: arrays and metadata.
+        cut_off_at: a step within an epoch that the run is to stop at.
     """
 
     def __init__(
@@ -109,9 +110,11 @@ class Checkpoints(keras.callbacks.Callback):
         signals: Signals | None = None,
         identity: Mapping[str, Any] | None = None,
         beside: Callable[[], tuple[Mapping[str, np.ndarray], Mapping[str, Any]]] = lambda: ({}, {}),
+        cut_off_at: int | None = None,
     ) -> None:
         super().__init__()
-        self.beside = beside
+        self.beside, self.cut_off_at = beside, cut_off_at
+        self._held: tuple[int, dict[str, np.ndarray]] | None = None
         self.folder, self.record, self.seconds = folder, record, seconds
         self.workers, self.signals, self.identity = workers or Workers(), signals or Signals(), dict(identity or {})
         self._saved_at = time.monotonic()
@@ -119,6 +122,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.signals.patient = True
+        if self.model.steps_trained == self.cut_off_at:
+            self.hold()
         self._save_and_stop_if_agreed()
 
     def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -127,9 +132,19 @@ class Checkpoints(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._save_and_stop_if_agreed()
 
+    def hold(self) -> None:
+        """Keeps the state of this step for its checkpoints, however late they are written.
+
+        A run that stops within an epoch is scored there. That ends the epoch's sums, and averages what replicas keep
+        for themselves; a longer run that goes on from there must not see it.
+        """
+        self._held = self.model.steps_trained, self.model.snapshot()
+
     def save(self) -> None:
         """Writes a checkpoint of the step that the run is at."""
-        arrays = self.model.snapshot()
+        step, arrays = self._held or (None, {})
+        if step != self.model.steps_trained:
+            arrays = self.model.snapshot()
         if self.workers.is_chief:
             more_arrays, more = self.beside()
             metadata = {**self.record.state(), **self.identity, **more}

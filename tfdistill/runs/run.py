@@ -47,6 +47,7 @@ class Run(Prepared):
             self.signals,
             identity(config, self.teachers, self.data.dataset.marks),
             self._beside,
+            self.timetable.cut_off_at,
         )
         self.best = BestEpoch(self.record) if config.export_epoch == "best" else None
         # Keras tells a callback its model when `fit` begins; a run that has no step left to train saves without one.
@@ -179,6 +180,8 @@ class Run(Prepared):
         epoch = self.timetable.unrecorded_epoch(self.distiller.steps_trained, self.record.rows)
         if not epoch:
             return
+        if self.distiller.steps_trained == self.timetable.cut_off_at:
+            self.checkpoints.hold()
         logs = dict(self.record.logs)
         if epoch in self.timetable.scored_epochs:
             scores = self.scores(self.data.scored_on)

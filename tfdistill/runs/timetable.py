@@ -55,6 +55,11 @@ class Timetable:
         return min(self.stop or self.planned_steps, self.planned_steps)
 
     @property
+    def cut_off_at(self) -> int | None:
+        """The step that the training stops at, where that is within an epoch."""
+        return self.total_steps if self.is_within_epoch(self.total_steps) else None
+
+    @property
     def scored_epochs(self) -> list[int]:
         """Every so many epochs, and the last that is trained, from 1."""
         last = self.epochs_begun(self.total_steps)
