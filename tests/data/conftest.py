@@ -51,6 +51,13 @@ _DECODERS = [
 
 @pytest.fixture
 def decoders_traced_once(monkeypatch):
-    """Every load decodes by the product's own functions, whose graphs the tests share: each takes half a second."""
+    """Every load decodes by the product's own functions, whose graphs the tests share: each takes half a second.
+
+    TensorFlow's graph optimizer, which would look through them again for every load, is off: what is found, refused and
+    counted depends on no operation's speed.
+    """
     for module, name, traced in _DECODERS:
         monkeypatch.setattr(module, name, traced)
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
