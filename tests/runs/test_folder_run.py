@@ -139,7 +139,6 @@ CIFAR100_COPY = Path(os.environ.get("TFDS_DATA_DIR", "nowhere")) / "cifar100"
 
 
 @pytest.mark.skipif(not CIFAR100_COPY.is_dir(), reason="TFDS_DATA_DIR holds no prepared cifar100")
-@pytest.mark.usefixtures("plain_decoding")
 def test_real_images_in_folders_train_and_export_with_one_command(tmp_path):
     cifar = data.load("cifar100")
     for part, split, count in (("train", cifar.train, 16), ("test", cifar.test, 8)):
