@@ -47,7 +47,7 @@ setup(
         "Pillow>=11,<14",
     ],
     extras_require={
-        "test": ["pytest>=8,<10"],
+        "test": ["pytest>=8,<10", "pytest-xdist>=3.8,<4"],
         "dev": ["ruff>=0.14,<0.18", "mypy>=1.18,<3"],
         # For benchmarks/speed.py alone, which measures against it.
         "peer": ["torch==2.13.0"],

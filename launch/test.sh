@@ -18,4 +18,7 @@ bash "$root/launch/environment.sh"
 "$python" -m ruff format --check --quiet "$root" || { echo "test.sh: ruff format would change files; run it" >&2; exit 1; }
 (cd "$root" && "$python" -m mypy)
 "$python" -c 'import tfdistill'
+# The whole suite takes two processes, of up to 4 GB each: most of it is tracing, which keeps one core busy. A file's tests
+# stay in one process, where they share what they have traced.
+if [ "$#" -eq 0 ]; then set -- --numprocesses=2 --dist=loadfile; fi
 "$python" -m pytest --rootdir="$root" -c "$root/pyproject.toml" --durations=15 "$@"

@@ -90,7 +90,7 @@ def test_an_optimizer_by_its_name_in_the_place_where_keras_has_it():
         ({"jit_compile": True}, "compile: jit_compile is not taken: xla='on', 'off' or 'auto' says it; leave it out"),
         ({"run_eagerly": True, "xla": "on"}, "run_eagerly: XLA compiles a graph, .*; leave xla out"),
     ],
-    ids=str,
+    ids=lambda one: "-".join(one) if isinstance(one, dict) else "",
 )
 def test_what_compile_cannot_take_is_refused_in_one_line(arguments, message):
     with pytest.raises(ValueError, match=f"^{message}") as error:
