@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -69,14 +71,9 @@ class Scoring(Stateful):
         names = [f"{owner}/{table}" for owner in self.scored for table in self.task.table_names]
         with self._scope():
             totals = {name: logged.Total([self.classes] * 2, name.replace("/", "_")) for name in names}
-        as_usual = self.test_function
-        self.test_function = loops.evaluation(
-            self, lambda data: self._steps.score_and_count(data, totals), logged.results_of(self.evaluation_trackers)
-        )
-        try:
+        counting = functools.partial(self._steps.score_and_count, totals=totals)
+        with self._scoring_by(counting, self.evaluation_trackers):
             scores = self.evaluate(x, y, return_dict=True, **keras_arguments)
-        finally:
-            self.test_function = as_usual
         return scores, {name: total.numpy() for name, total in logged.results_of(totals)().items()}
 
     def score_teachers(self, x: Any = None, y: Any = None, **keras_arguments: Any) -> dict[str, float]:
@@ -88,15 +85,8 @@ class Scoring(Stateful):
         if not self.teachers:
             return {}
         self.guard.look_at_teachers()
-        of_networks = self.test_function
-        self.test_function = loops.evaluation(
-            self, self._steps.score_teachers, logged.results_of(self.teacher_trackers)
-        )
-        try:
-            with batches.one_line_errors():
-                scores = super().evaluate(x, y, return_dict=True, **keras_arguments)
-        finally:
-            self.test_function = of_networks
+        with self._scoring_by(self._steps.score_teachers, self.teacher_trackers), batches.one_line_errors():
+            scores = super().evaluate(x, y, return_dict=True, **keras_arguments)
         batches.require_scores(scores)
         self.guard.look_at_scored()
         self.guard.tell_of_scores(scores)
@@ -122,6 +112,16 @@ class Scoring(Stateful):
         """As `make_train_function`; see `loops.evaluation`."""
         if self.test_function is None or force:
             self.test_function = loops.evaluation(self, self.test_step, logged.results_of(self.evaluation_trackers))
+
+    @contextlib.contextmanager
+    def _scoring_by(self, step: Callable[[Any], None], trackers: Mapping[str, keras.metrics.Metric]) -> Iterator[None]:
+        """Within the block Keras' evaluation runs `step` on every batch, and reads `trackers`."""
+        as_usual = self.test_function
+        self.test_function = loops.evaluation(self, step, logged.results_of(trackers))
+        try:
+            yield
+        finally:
+            self.test_function = as_usual
 
     def _require_sound(self, images: Any, labels: Any, weights: Any, place: str = "example") -> None:
         """Refuses arrays that hold what is no number or no class; a data set is looked at while it is read."""

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
-from tfdistill import losses
-from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import Phase, Update, joint
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, require_peers
-from tfdistill.taps import Batch, Taps, Terms
+from tfdistill.methods.one_target import OneTarget
+from tfdistill.taps import Batch, Taps
 from tfdistill.tasks import Task
 
 
-class EnsembleKD(Distiller):
+class EnsembleKD(OneTarget):
     """Networks learn from the labels and from their ensemble, the mean of their logits.
 
     `L_k = CE(y, z_k) + weight · T² · KL(p_e(T) ‖ p_k(T))` with `z_e = 1/K · Σ_j z_j`; all networks are updated from the
@@ -58,20 +55,5 @@ class EnsembleKD(Distiller):
         require_peers(networks)
         self.weight, self.temperature = weight, temperature
 
-    def phases(self) -> tuple[Phase, ...]:
-        weights = {self.task.loss_name: 1.0, "distillation": self.weight * self.temperature**2}
-        parts = [
-            (Update(network.name, (network,), weights), functools.partial(self._terms, network.name))
-            for network in self.networks
-        ]
-        return (Phase(joint(parts, self._teacher)),)
-
-    def _teacher(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Taps]:
-        return {"teacher": {"logits": tf.stop_gradient(self.ensemble(taps)["logits"])}}
-
-    def _terms(self, learner: str, batch: Batch, taps: Mapping[str, Taps]) -> Terms:
-        own, teacher = taps[learner], taps["teacher"]
-        return {
-            self.task.loss_name: self.task.loss(batch, own),
-            "distillation": losses.kl_divergence(teacher["logits"], own["logits"], self.temperature),
-        }
+    def target_logits(self, batch: Batch, taps: Mapping[str, Taps]) -> tf.Tensor:
+        return tf.stop_gradient(self.ensemble(taps)["logits"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -10,16 +9,15 @@ import keras
 import tensorflow as tf
 
 from tfdistill import losses
-from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import Phase, Update, joint
 from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, require_peers
-from tfdistill.taps import Batch, Taps, Terms
+from tfdistill.methods.one_target import OneTarget
+from tfdistill.taps import Batch, Taps
 from tfdistill.tasks import Task
 
 ITERATIONS = 30
 
 
-class KDCL(Distiller):
+class KDCL(OneTarget):
     """Networks learn from the labels and from one teacher, made of all their logits and the labels.
 
     `L_k = CE(y, z_k) + weight · T² · KL(p_t(T) ‖ p_k(T))`, with `z_t` as `target` says; all networks are updated from
@@ -74,24 +72,9 @@ class KDCL(Distiller):
         self.target = choose("target", target, TARGETS)
         self.weight, self.temperature = weight, temperature
 
-    def phases(self) -> tuple[Phase, ...]:
-        weights = {self.task.loss_name: 1.0, "distillation": self.weight * self.temperature**2}
-        parts = [
-            (Update(network.name, (network,), weights), functools.partial(self._terms, network.name))
-            for network in self.networks
-        ]
-        return (Phase(joint(parts, self._teacher)),)
-
-    def _teacher(self, batch: Batch, taps: Mapping[str, Taps]) -> dict[str, Taps]:
+    def target_logits(self, batch: Batch, taps: Mapping[str, Taps]) -> tf.Tensor:
         logits = tf.stack([tf.cast(taps[network.name]["logits"], tf.float32) for network in self.networks])
-        return {"teacher": {"logits": self.target(tf.stop_gradient(logits), batch["labels"])}}
-
-    def _terms(self, learner: str, batch: Batch, taps: Mapping[str, Taps]) -> Terms:
-        own, teacher = taps[learner], taps["teacher"]
-        return {
-            self.task.loss_name: self.task.loss(batch, own),
-            "distillation": losses.kl_divergence(teacher["logits"], own["logits"], self.temperature),
-        }
+        return self.target(tf.stop_gradient(logits), batch["labels"])
 
 
 def mean_logits(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
