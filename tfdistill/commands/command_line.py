@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -55,6 +56,17 @@ def run_flags() -> Flags:
     define(values, "list", False, bool, "Print methods, transfers, networks and data sets, and exit.", group="Help")
     define_help(values)
     return values
+
+
+def require_file(flag: str, text: str) -> None:
+    """Refuses what no file can be written to.
+
+    Raises:
+        ValueError: names the flag.
+    """
+    file = Path(text)
+    if not file.name or (file.exists() and not file.is_file()) or not file.absolute().parent.is_dir():
+        raise ValueError(f"{flag}: must be a file in a folder that exists, not {shown(text)}")
 
 
 def define_help(values: Flags) -> None:

@@ -76,9 +76,8 @@ def check(values: Flags) -> None:
         raise ValueError("export_epoch: is for --run; a SavedModel has the weights of one epoch, leave it out")
     if values.dataset:
         data.source_of(values.dataset)
-    for name in ("json", "confusion"):
-        file = Path(str(values[name].value))
-        if file.name and ((file.exists() and not file.is_file()) or not file.absolute().parent.is_dir()):
-            raise ValueError(f"{name}: must be a file in a folder that exists, not {shown(values[name].value)}")
+    for name, text in (("json", values.json), ("confusion", values.confusion)):
+        if text:
+            command_line.require_file(name, text)
     if values.confusion and Path(values.confusion).suffix not in (".csv", ".json"):
         raise ValueError(f"confusion: must be a file that ends with .csv or .json, not {shown(values.confusion)}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from tfdistill.bounds import Filled, Number, shown
+from tfdistill.bounds import Filled, Number
 from tfdistill.commands import command_line
 from tfdistill.commands.flag_kinds import Flags, define
 from tfdistill.commands.usage import usage
@@ -25,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
         if values["list"].value:
             print(command_line.listing())
             return 0
-        check(values)
+        command_line.require_file("out", values.out)
         config = command_line.run_config(values)
     # Imported now, because all that is answered above needs no TensorFlow.
     from tfdistill.commands import picture
@@ -43,14 +42,3 @@ def preview_flags() -> Flags:
     text = "Training step, from 0, whose batch is shown."
     define(values, "step", 0, int, text, Number(0, 1_000_000_000_000), group=group, unset="the first")
     return values
-
-
-def check(values: Flags) -> None:
-    """Refuses flags of the picture that no data is needed to refuse.
-
-    Raises:
-        ValueError: names the flag.
-    """
-    out = Path(values.out)
-    if not out.name or (out.exists() and not out.is_file()) or not out.absolute().parent.is_dir():
-        raise ValueError(f"out: must be a file in a folder that exists, not {shown(values.out)}")
