@@ -208,7 +208,7 @@ def test_only_commands_and_scripts_import_a_run():
 
 
 # Written in two parts, so that this file does not mention them either.
-@pytest.mark.parametrize("machine_path", ["/" + "work/", "/" + "tmp/w"])
+@pytest.mark.parametrize("machine_path", ["/" + "work/", "/" + "tmp/w", "/" + "tmp/pytest"])
 def test_no_file_mentions_a_path_of_one_machine(machine_path):
     paths = project_files()
     assert Path(__file__).resolve() in paths
