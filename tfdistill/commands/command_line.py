@@ -15,6 +15,7 @@ from typing import Any
 from absl import flags
 
 from tfdistill.bounds import nearest, require_one_of, shown
+from tfdistill.columns import aligned
 from tfdistill.commands.flag_kinds import Flags, define
 from tfdistill.commands.flagfiles import expand_flagfiles
 from tfdistill.commands.usage import chosen_owners
@@ -33,7 +34,6 @@ from tfdistill.runs.hyperparameters import (
     hyperparameters_of_transfer,
     takes_teachers,
 )
-from tfdistill.tables import aligned
 from tfdistill.transfers import TRANSFERS
 
 # Flags of what is added to a run: who gives one twice means both.

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill import data, networks
+from tfdistill.columns import aligned
 from tfdistill.commands import bundled
 from tfdistill.commands.flagfiles import expand_flagfiles
 from tfdistill.engine.distiller import Distiller
@@ -24,7 +25,6 @@ from tfdistill.runs.building import build_distiller
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
 from tfdistill.runs.hyperparameters import flag_of, hyperparameters, method_declared, takes_teachers
-from tfdistill.tables import aligned
 from tfdistill.transfers import TRANSFERS
 
 # Columns of the page, how far a section is indented, and an update within it.

@@ -8,20 +8,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfdistill.commands import bundled
+from tfdistill.tables import read_table, row_arguments
 
 # Files in files, and files in all. What includes another a few times at every level would grow without end.
 DEEPEST, MOST = 20, 1_000
 LARGEST_BYTES = 1_000_000
+TABLE = ".toml"
 
 
 def expand_flagfiles(arguments: Sequence[str]) -> list[str]:
     """Replaces each `--flagfile=PATH` by the flags in the file, one a line; `#` begins a comment line.
 
     A flagfile in a flagfile is looked for beside it, then in the working directory, so that a configuration works from
-    anywhere. Where no such file is, the name may be one of those in `configs/`: `--flagfile=ie_dml`.
+    anywhere. Where no such file is, the name may be one of those in `configs/`: `--flagfile=ie_dml`. `TABLE.toml:ROW`
+    is the row of a table file.
 
     Raises:
-        ValueError: a file that is not there, is no text, includes itself, or includes too many others.
+        ValueError: a file that is not there, is no text, includes itself, or includes too many others; or a table file
+            that is wrong, lacks the row, or has it as one that cannot be run yet.
     """
     return _Expansion().of(arguments, Path(), ())
 
@@ -39,8 +43,8 @@ class _Expansion:
             if name not in ("--flagfile", "-flagfile"):
                 expanded.append(argument)
                 continue
-            path = _path(folder, value if equals else next(remaining, ""))
-            place = path.resolve()
+            path, row = _found(folder, value if equals else next(remaining, ""))
+            place = path.resolve() if not row else Path(f"{path.resolve()}:{row}")
             if place in inside:
                 raise ValueError(f"flagfile: {path} includes itself")
             if len(inside) == DEEPEST:
@@ -50,8 +54,22 @@ class _Expansion:
                 raise ValueError(
                     f"flagfile: {inside[0] if inside else path} and the like include more than {MOST} files"
                 )
-            expanded += self.of(_lines(path), path.parent, (*inside, place))
+            lines = row_arguments(path, row) if row else _lines(path)
+            expanded += self.of(lines, path.parent, (*inside, place))
         return expanded
+
+
+def _found(folder: Path, text: str) -> tuple[Path, str]:
+    """The file that a flagfile's name means, and the row where it is a table's."""
+    name, colon, row = text.rpartition(":")
+    if colon and (name.endswith(TABLE) or bundled.table(name)):
+        path = _path(folder, name if name.endswith(TABLE) else f"{name}{TABLE}")
+    else:
+        path, row = _path(folder, text), ""
+    if path.suffix == TABLE and not row:
+        first = next(iter(read_table(path).rows))
+        raise ValueError(f"flagfile: {path} is a table; give one of its rows, such as {path}:{first}")
+    return path, row
 
 
 def _path(folder: Path, text: str) -> Path:

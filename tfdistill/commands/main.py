@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 
 from tfdistill.bounds import nearest
+from tfdistill.columns import aligned
 from tfdistill.commands import starting
 from tfdistill.standalone import process
 from tfdistill.standalone.calling import program
-from tfdistill.tables import aligned
 
 COMMANDS = {
     "train": "Train networks by one of the methods, score them and export them.",

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 
+from tfdistill.columns import aligned
 from tfdistill.engine.planned import Planned
 from tfdistill.engine.updates import Phase, Update, Weight
 from tfdistill.networks.graphs import count_parameters
-from tfdistill.tables import aligned
 
 
 def summary_lines(distiller: Planned) -> Iterator[str]:

@@ -9,12 +9,12 @@ from typing import Any
 
 import keras
 
+from tfdistill.columns import aligned
 from tfdistill.devices import runtime
 from tfdistill.networks.graphs import trainable_parameters
 from tfdistill.runs.best_epoch import ExportedEpoch
 from tfdistill.runs.config import RunConfig
 from tfdistill.standalone.calling import words
-from tfdistill.tables import aligned
 from tfdistill.tasks import Classification, Task
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill import data
+from tfdistill.columns import aligned
 from tfdistill.export import load_for_scoring
-from tfdistill.tables import aligned
 from tfdistill.taps import Taps
 from tfdistill.tasks import Classification
 

@@ -1,6 +1,6 @@
 """Columns of text."""
 
-from tfdistill.tables import aligned
+from tfdistill.columns import aligned
 
 
 def test_cells_stand_under_each_other_and_numbers_end_there():

@@ -1,0 +1,121 @@
+"""A table file becomes rows with their flags, and whatever is wrong in one is a line with the file and the row."""
+
+import pytest
+
+from tfdistill.tables import read_table
+from tfdistill.tables.reading import TableError
+
+GOOD = """
+title = "Two methods"
+baseline = "alone"
+seeds = [1, 2]
+[flags]
+epochs = 3
+flagfile = "base.flags"
+[rows.alone]
+flags = { method = "supervised" }
+[rows.dml]
+title = "DML"
+flags = { method = "dml", dml.temperature = 3, networks = ["resnet8", "resnet14"], xla = "off", export = false }
+paper = { networks = [70.1, 71], mean = 70.55, ensemble = 72 }
+"""
+GRID = """
+baseline = "temperature1_also-"
+[flags]
+method = "distillation"
+[grid]
+kd.temperature = [1, 2.5]
+loss = [{ label = "KL", flags = { also = "kd" } }, { label = "∞", flags = { also = "kd" }, needs = "the limit" }]
+[grid_titles]
+kd.temperature = "τ"
+[grid_paper]
+test = [[70, 71], [72, 73]]
+"""
+
+
+def written(folder, text):
+    path = folder / "made.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_row_has_the_tables_flags_and_its_own_a_flagfile_first(tmp_path):
+    table = read_table(written(tmp_path, GOOD))
+    dml = table.rows["dml"]
+    own = ("--method=dml", "--dml.temperature=3", "--networks=resnet8,resnet14", "--xla=off", "--export=false")
+    assert dml.arguments == ("--flagfile=base.flags", "--epochs=3", *own)
+    assert (dml.paper.networks, dml.paper.mean, dml.paper.ensemble) == ((70.1, 71.0), 70.55, 72.0)
+    assert (dml.title, dml.baseline, dml.place, table.seeds) == ("DML", ("alone",), ("made", "dml"), (1, 2))
+    assert table.rows["alone"].title == "alone"
+
+
+def test_a_grid_is_a_row_for_every_combination(tmp_path):
+    table = read_table(written(tmp_path, GRID.replace('baseline = "temperature1_also-"\n', "")))
+    assert list(table.rows) == [f"temperature{value}_loss{loss}" for value in ("1", "2.5") for loss in ("KL", "inf")]
+    last = table.rows["temperature2.5_lossinf"]
+    assert last.arguments == ("--method=distillation", "--kd.temperature=2.5", "--also=kd")
+    assert (last.paper.networks, last.needs, last.title) == ((73.0,), "the limit", "τ 2.5, loss ∞")
+    assert last.cell == {"kd.temperature": "2.5", "loss": "∞"}
+    assert table.grid.rows["1", "KL"] == "temperature1_lossKL"
+    assert table.grid.axes[0].values == (1.0, 2.5) and table.grid.axes[1].values == ()
+
+
+def test_a_row_may_be_anothers_runs_with_figures_of_its_own(tmp_path):
+    written(tmp_path, GOOD).rename(tmp_path / "first.toml")
+    path = written(tmp_path, '[rows.again]\nsame_as = "first:dml"\ntitle = "once more"\npaper = { mean = 5 }')
+    row = read_table(path).rows["again"]
+    assert row.arguments == read_table(tmp_path / "first.toml").rows["dml"].arguments
+    assert (row.name, row.title, row.place, row.paper.mean) == ("again", "once more", ("first", "dml"), 5.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("seeds = [1, 2]", "seeds = [1, 1]", "seeds: must be different whole numbers from 0"),
+        ("seeds = [1, 2]", 'metric = "acuracy"', "metric: must be one of accuracy, error, mAP, not acuracy"),
+        (
+            'baseline = "alone"',
+            'baseline = "alnoe"',
+            "alone: baseline: alnoe is no row of the table; nearest: alone",
+        ),
+        ("mean = 70.55", 'mean = "70.55"', "row dml: paper.mean: must be a number in 0..100, not 70.55"),
+        ("mean = 70.55", "mean = nan", "row dml: paper.mean: must be a number in 0..100, not nan"),
+        ("mean = 70.55", "men = 70.55", "row dml: paper: 'men' is no figure; nearest: mean"),
+        ('title = "DML"', "title = 5", "row dml: title: must be text, not 5"),
+        ('title = "DML"', 'titel = "DML"', "row dml: titel: is no key here; nearest: title"),
+        ("[rows.dml]", "[rows.alone]", "is no TOML: Cannot declare ('rows', 'alone') twice"),
+        ("[rows.alone]", '[rows."a b"]', "rows: a name has letters, digits"),
+        ("epochs = 3", "seed = 3", "flags.seed: is the command's to say"),
+        ("epochs = 3", "epochs = inf", "flags.epochs: must be text, a number, true, false or a list, not inf"),
+        ("[rows.dml]", '[rows.dml]\nsame_as = "made:alone"', "row dml: flags: the row has those of same_as"),
+        ("[rows.dml]", '[rows.x]\nsame_as = "made:alone"\n[rows.dml]', "row x: same_as: must be TABLE:ROW of another"),
+        ("[rows.dml]", '[rows.x]\nsame_as = "nix:alone"\n[rows.dml]', "nix.toml: cannot be read: No such file"),
+        ('title = "Two methods"', "title = ", "is no TOML: Invalid value (at line 2, column 9)"),
+    ],
+)
+def test_what_no_table_can_have_is_one_line_with_file_and_row(tmp_path, before, after, said):
+    assert before in GOOD
+    path = written(tmp_path, GOOD.replace(before, after))
+    with pytest.raises(TableError) as caught:
+        read_table(path)
+    assert str(path) in str(caught.value) and said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("[[70, 71], [72, 73]]", "[[70, 71]]", "grid_paper: test: must have 2 figures along kd.temperature"),
+        ("[[70, 71], [72, 73]]", '[[70, 71], [72, "x"]]', "grid_paper: paper.networks: must be a number in 0..100"),
+        ("[1, 2.5]", "[1, 1]", "grid: kd.temperature: has a value twice in 1, 1"),
+        ("[1, 2.5]", "[]", "grid: kd.temperature: must be a list of values"),
+        ("[1, 2.5]", "[1]\nx = [1]", "grid: must have one axis or two, not 3"),
+        ('label = "KL", ', "", "grid: loss: a value of several flags needs a label"),
+        ('kd.temperature = "τ"', 'kd.temprature = "τ"', "grid_titles: 'kd.temprature' is no axis"),
+    ],
+)
+def test_a_wrong_grid_is_one_line(tmp_path, before, after, said):
+    text = GRID.replace('baseline = "temperature1_also-"\n', "")
+    assert before in text
+    with pytest.raises(TableError) as caught:
+        read_table(written(tmp_path, text.replace(before, after)))
+    assert said in str(caught.value) and "\n" not in str(caught.value)
