@@ -45,6 +45,8 @@ setup(
         "h5py>=3.11,<4",
         "safetensors>=0.6,<0.9",
         "Pillow>=11,<14",
+        # For pictures of tables, imported when one is drawn.
+        "matplotlib>=3.9,<4",
     ],
     extras_require={
         "test": ["pytest>=8,<10", "pytest-xdist>=3.8,<4"],
