@@ -272,6 +272,28 @@ def test_a_flagfile_that_is_none_is_named(tmp_path):
     assert refusal(f"--flagfile={'n' * 5000}").startswith("flagfile: there is no file 'nnn")
 
 
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("epoch = 3", "epoch: is no flag; nearest: epochs"),
+        ("epochs = true", "epochs: must be a whole number in"),
+        ("nesterov = 3", "nesterov: must be true or false, not 3"),
+        ('flagfile = "bse.flags"', "flagfile: there is no file 'bse.flags'"),
+        ('data_dir = "a\\u0007b"', "run_note: 'a\\x07b' has a control character"),
+    ],
+)
+def test_a_flag_that_is_wrong_in_a_table_or_a_flagfile_is_told_with_the_file_and_row(flag, said, tmp_path):
+    (tmp_path / "base.flags").write_text("--batch_size=x\n")
+    table = tmp_path / "made.toml"
+    table.write_text(
+        f'[rows.good]\nflags.epochs = 2\n[rows.bad]\nflags = {{ {flag} }}\n[rows.base]\nflags.flagfile="base.flags"'
+    )
+    assert refusal("--seed=2", f"--flagfile={table}:bad", "--epochs=5").startswith(f"{table}: row bad: {said}")
+    assert config_of(f"--flagfile={table}:good").epochs == 2
+    assert refusal(f"--flagfile={table}:good", "--batch_size=x").startswith("batch_size: ")  # the command line's own
+    assert refusal(f"--flagfile={table}:base").startswith(f"{tmp_path / 'base.flags'}: batch_size: ")
+
+
 def test_flagfiles_that_include_without_end_are_named(tmp_path):
     for depth in range(30):
         (tmp_path / f"{depth}.flags").write_text(f"--flagfile={depth + 1}.flags\n" * 2)

@@ -3,7 +3,7 @@
 import pytest
 
 from tfdistill.tables import read_table
-from tfdistill.tables.reading import TableError
+from tfdistill.tables.values import TableError
 
 GOOD = """
 title = "Two methods"
@@ -17,7 +17,7 @@ flags = { method = "supervised" }
 [rows.dml]
 title = "DML"
 flags = { method = "dml", dml.temperature = 3, networks = ["resnet8", "resnet14"], xla = "off", export = false }
-paper = { networks = [70.1, 71], mean = 70.55, ensemble = 72 }
+paper = { networks = [70.1, 71], mean = 70.55, ensemble = 72, teacher = 75, others = { l1 = 0.5 } }
 """
 GRID = """
 baseline = "temperature1_also-"
@@ -45,6 +45,7 @@ def test_a_row_has_the_tables_flags_and_its_own_a_flagfile_first(tmp_path):
     own = ("--method=dml", "--dml.temperature=3", "--networks=resnet8,resnet14", "--xla=off", "--export=false")
     assert dml.arguments == ("--flagfile=base.flags", "--epochs=3", *own)
     assert (dml.paper.networks, dml.paper.mean, dml.paper.ensemble) == ((70.1, 71.0), 70.55, 72.0)
+    assert (dml.paper.teacher, dml.paper.others) == (75.0, {"l1": 0.5})
     assert (dml.title, dml.baseline, dml.place, table.seeds) == ("DML", ("alone",), ("made", "dml"), (1, 2))
     assert table.rows["alone"].title == "alone"
 
@@ -89,6 +90,13 @@ def test_a_row_may_be_anothers_runs_with_figures_of_its_own(tmp_path):
         ("epochs = 3", "epochs = inf", "flags.epochs: must be text, a number, true, false or a list, not inf"),
         ("[rows.dml]", '[rows.dml]\nsame_as = "made:alone"', "row dml: flags: the row has those of same_as"),
         ("[rows.dml]", '[rows.x]\nsame_as = "made:alone"\n[rows.dml]', "row x: same_as: must be TABLE:ROW of another"),
+        (
+            "[rows.dml]",
+            '[rows.x]\nsame_as = "../made:alone"\n[rows.dml]',
+            "row x: same_as: must be TABLE:ROW of another",
+        ),
+        ("l1 = 0.5", "l1 = 101", "row dml: paper.others.l1: must be a number in 0..100, not 101"),
+        ("others = { l1 = 0.5 }", "others = 3", "row dml: paper.others: must be figures by name, not 3"),
         ("[rows.dml]", '[rows.x]\nsame_as = "nix:alone"\n[rows.dml]', "nix.toml: cannot be read: No such file"),
         ('title = "Two methods"', "title = ", "is no TOML: Invalid value (at line 2, column 9)"),
     ],

@@ -17,7 +17,7 @@ from absl import flags
 from tfdistill.bounds import nearest, require_one_of, shown
 from tfdistill.columns import aligned
 from tfdistill.commands.flag_kinds import Flags, define
-from tfdistill.commands.flagfiles import expand_flagfiles
+from tfdistill.commands.flagfiles import Expanded, expanded
 from tfdistill.commands.usage import chosen_owners
 from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN, TFDS_SUMMARY
 from tfdistill.declared import Declared, declared
@@ -83,15 +83,17 @@ def parse(values: Flags, arguments: Sequence[str]) -> None:
     """
     _require_utf8_folder()
     _require_once(arguments)
-    expanded = expand_flagfiles(arguments)
-    for argument in expanded:
-        _require_text(argument)
+    given = expanded(arguments)
+    for one in given:
+        _require_text(one)
     try:
-        _, *rest = values(["", *expanded])
+        _, *rest = values(["", *(one.argument for one in given)])
     except flags.Error as error:
-        raise ValueError(_in_our_words(" ".join(str(error).split()), values)) from error
+        said = _in_our_words(" ".join(str(error).split()), values)
+        raise ValueError(f"{_place_of(error, given, values)}{said}") from error
     if rest:
-        raise ValueError(f"{rest[0]!r} is no flag; flags begin with --, such as --run=first")
+        place = next((one.place for one in given if one.argument == rest[0]), "")
+        raise ValueError(f"{place}{rest[0]!r} is no flag; flags begin with --, such as --run=first")
 
 
 def run_config(values: Flags) -> RunConfig:
@@ -230,17 +232,29 @@ def _require_once(arguments: Sequence[str]) -> None:
             raise ValueError(f"{name}: {said}")
 
 
-def _require_text(argument: str) -> None:
+def _require_text(one: Expanded) -> None:
     """Refuses what no file or text can be called, or what TensorFlow, which wants UTF-8, could not open."""
+    argument = one.argument
     name, _, value = argument.removeprefix("--").partition("=")
     if re.search("[\0-\x1f\x7f]", argument):
-        raise ValueError(f"{shown(name)}: {shown(value)} has a control character")
+        raise ValueError(f"{one.place}{shown(name)}: {shown(value)} has a control character")
     if any("\ud800" <= character <= "\udfff" for character in argument):
         written = os.fsencode(argument).decode("latin-1")
         raise ValueError(
-            f"{shown(name)}: must be text in UTF-8, not {shown(value)} ({written!r}, read as Latin-1); "
+            f"{one.place}{shown(name)}: must be text in UTF-8, not {shown(value)} ({written!r}, read as Latin-1); "
             "rename it, or call it by another path"
         )
+
+
+def _place_of(error: flags.Error, given: Sequence[Expanded], values: Flags) -> str:
+    """Where the fault stands that parsing everything at once has found: in the file that has it when parsed alone."""
+    for place, group in itertools.groupby(given, key=lambda one: one.place):
+        try:
+            values(["", *(one.argument for one in group)])
+        except flags.Error as again:
+            if str(again) == str(error):
+                return place
+    return ""
 
 
 def _in_our_words(message: str, values: Flags) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfdistill.commands import bundled
-from tfdistill.tables import read_table, row_arguments
+from tfdistill.tables import Row, Table, read_table, row_arguments
 
 # Files in files, and files in all. What includes another a few times at every level would grow without end.
 DEEPEST, MOST = 20, 1_000
@@ -16,7 +16,26 @@ LARGEST_BYTES = 1_000_000
 TABLE = ".toml"
 
 
+@dataclass(frozen=True)
+class Expanded:
+    """One argument, and where it stands.
+
+    Attributes:
+        argument: such as "--epochs=3".
+        place: what comes in front of a message on it: the innermost file, "FILE: " or "TABLE.toml: row ROW: "; empty
+            for what the command line itself has.
+    """
+
+    argument: str
+    place: str = ""
+
+
 def expand_flagfiles(arguments: Sequence[str]) -> list[str]:
+    """`expanded` without the places."""
+    return [one.argument for one in expanded(arguments)]
+
+
+def expanded(arguments: Sequence[str]) -> list[Expanded]:
     """Replaces each `--flagfile=PATH` by the flags in the file, one a line; `#` begins a comment line.
 
     A flagfile in a flagfile is looked for beside it, then in the working directory, so that a configuration works from
@@ -27,36 +46,53 @@ def expand_flagfiles(arguments: Sequence[str]) -> list[str]:
         ValueError: a file that is not there, is no text, includes itself, or includes too many others; or a table file
             that is wrong, lacks the row, or has it as one that cannot be run yet.
     """
-    return _Expansion().of(arguments, Path(), ())
+    return _Expansion().of(arguments, Path(), (), "")
+
+
+def row_flags(table: Table, row: Row) -> list[Expanded]:
+    """The arguments of a table's row, its flagfiles replaced.
+
+    Raises:
+        ValueError: as `expanded`.
+    """
+    file = Path(f"{table.path.resolve()}:{row.name}")
+    return _Expansion().of(row.arguments, table.path.parent, (file,), _place(table.path, row.name))
 
 
 @dataclass
 class _Expansion:
     read: list[Path] = field(default_factory=list)
 
-    def of(self, arguments: Sequence[str], folder: Path, inside: tuple[Path, ...]) -> list[str]:
-        """The arguments of a file that lies in `folder` and is read inside of others, expanded."""
-        expanded: list[str] = []
+    def of(self, arguments: Sequence[str], folder: Path, inside: tuple[Path, ...], place: str) -> list[Expanded]:
+        """The arguments that stand at `place`, of a file in `folder` that is read inside of others, expanded."""
+        found: list[Expanded] = []
         remaining = iter(arguments)
         for argument in remaining:
             name, equals, value = argument.partition("=")
             if name not in ("--flagfile", "-flagfile"):
-                expanded.append(argument)
+                found.append(Expanded(argument, place))
                 continue
-            path, row = _found(folder, value if equals else next(remaining, ""))
-            place = path.resolve() if not row else Path(f"{path.resolve()}:{row}")
-            if place in inside:
+            try:
+                path, row = _found(folder, value if equals else next(remaining, ""))
+            except ValueError as error:
+                raise ValueError(f"{place}{error}") from None
+            file = path.resolve() if not row else Path(f"{path.resolve()}:{row}")
+            if file in inside:
                 raise ValueError(f"flagfile: {path} includes itself")
             if len(inside) == DEEPEST:
                 raise ValueError(f"flagfile: {path} is the {DEEPEST + 1}st in each other; {DEEPEST} at most")
-            self.read.append(place)
+            self.read.append(file)
             if len(self.read) > MOST:
                 raise ValueError(
                     f"flagfile: {inside[0] if inside else path} and the like include more than {MOST} files"
                 )
             lines = row_arguments(path, row) if row else _lines(path)
-            expanded += self.of(lines, path.parent, (*inside, place))
-        return expanded
+            found += self.of(lines, path.parent, (*inside, file), _place(path, row))
+        return found
+
+
+def _place(path: Path, row: str) -> str:
+    return f"{path}: row {row}: " if row else f"{path}: "
 
 
 def _found(folder: Path, text: str) -> tuple[Path, str]:

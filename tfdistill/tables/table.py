@@ -23,6 +23,9 @@ class Figures:
         ensemble_std: its deviation.
         top5: by the same metric, one per network.
         training: on the training images, one per network.
+        teacher: the teacher's, where the row has a trained one.
+        others: by name, what else the row has and no run here is compared with, such as distances between maps; in
+            0..100, and not always percent.
     """
 
     networks: tuple[float, ...] = ()
@@ -33,6 +36,8 @@ class Figures:
     ensemble_std: float | None = None
     top5: tuple[float, ...] = ()
     training: tuple[float, ...] = ()
+    teacher: float | None = None
+    others: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
