@@ -16,7 +16,7 @@ from tfdistill import lazy
 def register() -> None:
     """Imports the modules whose layers networks and helpers are saved with."""
     from tfdistill.helpers import factors  # noqa: F401
-    from tfdistill.networks import convolutions, layers  # noqa: F401
+    from tfdistill.networks import convolutions, layers, own_images  # noqa: F401
 
 
 @contextlib.contextmanager

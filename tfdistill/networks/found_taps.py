@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import keras
 
-from tfdistill.networks.graphs import flat_graph, outputs_by_layer
+from tfdistill.networks.graphs import flat_graph, outputs_by_layer, sources_of
 
 # They change the size of a map and compute nothing of it.
 RESHAPING = (keras.layers.ZeroPadding2D, keras.layers.Cropping2D)
@@ -26,7 +26,7 @@ def found_taps(model: keras.Model) -> dict[str, str]:
         ValueError: it has several outputs, and none is called "logits".
     """
     graph = flat_graph(model)
-    logits = _logits_of(graph)
+    logits = logits_of(graph)
     taps = {"logits": logits}
     before = list(_chain(logits))
     classifier = next((place for place, one in enumerate(before) if one._keras_history.operation.weights), None)
@@ -42,7 +42,7 @@ def found_taps(model: keras.Model) -> dict[str, str]:
     return {tap: name for tap, name in names.items() if tap == "logits" or len(calls[name]) == len(calls[name][0]) == 1}
 
 
-def _logits_of(graph: keras.Model) -> keras.KerasTensor:
+def logits_of(graph: keras.Model) -> keras.KerasTensor:
     outputs = graph.output
     if isinstance(outputs, dict) and "logits" in outputs:
         return outputs["logits"]
@@ -52,14 +52,9 @@ def _logits_of(graph: keras.Model) -> keras.KerasTensor:
     return tensors[0]
 
 
-def _sources(tensor: keras.KerasTensor) -> list[keras.KerasTensor]:
-    operation, node, _ = tensor._keras_history
-    return operation._inbound_nodes[node].input_tensors
-
-
 def _chain(tensor: keras.KerasTensor) -> Iterator[keras.KerasTensor]:
     """The tensor, and what was before it as long as each was made of one other; the input is left out."""
-    while sources := _sources(tensor):
+    while sources := sources_of(tensor):
         yield tensor
         if len(sources) != 1:
             return

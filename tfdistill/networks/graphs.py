@@ -74,6 +74,12 @@ def outputs_by_layer(model: keras.Model) -> dict[str, list[list[keras.KerasTenso
     return found
 
 
+def sources_of(tensor: keras.KerasTensor) -> list[keras.KerasTensor]:
+    """The symbolic tensors that the layer read which gave this one."""
+    operation, node, _ = tensor._keras_history
+    return operation._inbound_nodes[node].input_tensors
+
+
 def _function_of(model: Any) -> Any:
     """The Keras function that holds the graph; None where there is none, or a `call` beside it."""
     if isinstance(model, keras.Sequential):

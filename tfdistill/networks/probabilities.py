@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.networks.graphs import sources_of
+
 Weights = list[tuple[keras.Variable, tf.Tensor]]
 
 EXAMPLES = 8
@@ -41,7 +43,10 @@ def require_logits(images: keras.KerasTensor, logits: keras.KerasTensor, what: s
             raise ValueError(f"{what}: layer {operation.name!r} applies a {kind}; {_remedy(operation, source)}")
         if weights:
             return
-    if len(_sources(last)) > 1 and _kind(_run_on_random(images, logits, _present_weights(images, logits))) == "softmax":
+    if (
+        len(sources_of(last)) > 1
+        and _kind(_run_on_random(images, logits, _present_weights(images, logits))) == "softmax"
+    ):
         joining = last._keras_history.operation.name
         raise ValueError(f"{what}: layer {joining!r} gives probabilities, rows that sum to 1; give logits")
 
@@ -49,16 +54,11 @@ def require_logits(images: keras.KerasTensor, logits: keras.KerasTensor, what: s
 def _chain(tensor: keras.KerasTensor) -> Iterator[tuple[Any, keras.KerasTensor]]:
     """The operations before `tensor`, last first, each with what it reads, as long as each reads one tensor."""
     for _ in range(LONGEST):
-        operation, sources = tensor._keras_history.operation, _sources(tensor)
+        operation, sources = tensor._keras_history.operation, sources_of(tensor)
         if len(sources) != 1:
             return
         (tensor,) = sources
         yield operation, tensor
-
-
-def _sources(tensor: keras.KerasTensor) -> list[keras.KerasTensor]:
-    operation, node_index, _ = tensor._keras_history
-    return operation._inbound_nodes[node_index].input_tensors
 
 
 def _random_weights(weights: Sequence[keras.Variable]) -> Weights:

@@ -1,0 +1,160 @@
+"""A `.keras` file of any functional or Sequential model as a network: to teach, or to learn."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import keras
+
+from tfdistill.networks.adapters import network_from
+from tfdistill.networks.answers import TwoLogits
+from tfdistill.networks.found_taps import found_taps, logits_of
+from tfdistill.networks.graphs import flat_graph, is_functional, sources_of
+from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
+from tfdistill.networks.layers import linear_classifier
+from tfdistill.networks.without_probabilities import without_probabilities
+
+SUFFIX = ".keras"
+LONGEST_REASON = 200
+
+
+def load_file(path: str | os.PathLike, *, trust_code: bool = False) -> keras.Model:
+    """The model in a `.keras` file.
+
+    Args:
+        path: the file.
+        trust_code: whether code in it, that of Lambda layers, may run.
+
+    Raises:
+        ValueError: there is no such file, it is none of Keras', holds code that may not run, or does not load.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    if path.suffix != SUFFIX or not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is no .keras file")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=not trust_code)
+    except Exception as error:  # whatever Keras and the layers in the file raise
+        if "safe_mode" in str(error) and not trust_code:
+            raise ValueError(
+                f"{path} holds code, such as a Lambda layer's, which is not run; if you trust who made the file, give "
+                "trust_code"
+            ) from error
+        reason = " ".join(str(error).split())[:LONGEST_REASON]
+        raise ValueError(f"{path} cannot be loaded by Keras: {reason}") from error
+
+
+def network_of_file(
+    path: str | os.PathLike,
+    *,
+    taps: Mapping[str, str] | None = None,
+    trust_code: bool = False,
+    name: str | None = None,
+) -> tuple[keras.Model, list[str]]:
+    """The network in a `.keras` file: its taps found, the softmax or sigmoid at its end taken off.
+
+    Args:
+        path: the file, with a functional model or a Sequential.
+        taps: from a tap to the name of the layer whose output it is; they go before those that are found.
+        trust_code: whether code in the file may run.
+        name: of the network; the model's own if not given.
+
+    Returns:
+        the network, and what there is to tell of it.
+
+    Raises:
+        ValueError: as `load_file` and `network_from`.
+    """
+    model = load_file(path, trust_code=trust_code)
+    if not is_functional(model):
+        raise ValueError(
+            f"{path} holds a {type(model).__name__} that is no graph of layers; save a functional keras.Model, or a "
+            "Sequential that begins with keras.Input(shape)"
+        )
+    model, told = without_probabilities(model)
+    return _tapped(model, taps or {}, name), [told] if told else []
+
+
+def _tapped(model: keras.Model, taps: Mapping[str, str], name: str | None) -> keras.Model:
+    named = isinstance(model.output, dict) and "logits" in model.output
+    if named and not taps:
+        network = model if name in (None, model.name) else keras.Model(model.input, model.output, name=name)
+        return flat_graph(network)
+    known = found_taps(model)
+    if named:
+        known |= {tap: tensor._keras_history.operation.name for tap, tensor in model.output.items()}
+    known |= taps
+    logits = known.pop("logits")  # the last, as of every network
+    return network_from(model, {**known, "logits": logits}, name=name)
+
+
+def learner_of_file(
+    path: str | os.PathLike,
+    *,
+    classes: int,
+    image_shape: Sequence[int],
+    seed: int | None = None,
+    taps: Mapping[str, str] | None = None,
+    trust_code: bool = False,
+    name: str | None = None,
+) -> keras.Model:
+    """The network in a `.keras` file with its weights, to be trained on.
+
+    A classifier for another number of classes is replaced by a new one, PyTorch's default with a bias from zero.
+
+    Args:
+        path: the file.
+        classes: how many classes it is to tell apart.
+        image_shape: (height, width, channels) of the images that it is to read; a model of free height and width takes
+            any.
+        seed: of a new classifier; None draws a new one.
+        taps: as for `network_of_file`.
+        trust_code: likewise.
+        name: of the network.
+
+    Returns:
+        the network; its attribute `starts_from` says what it starts from, in one line.
+
+    Raises:
+        ValueError: it reads other images, or it has another number of classes and no Dense layer that gives them.
+    """
+    network, told = network_of_file(path, taps=taps, trust_code=trust_code, name=name)
+    own = tuple(network.inputs[0].shape[1:])
+    if any(there not in (None, wanted) for there, wanted in zip(own, image_shape, strict=True)):
+        sizes = ["×".join("any" if one is None else str(one) for one in shape) for shape in (own, image_shape)]
+        raise ValueError(f"it reads images of {sizes[0]}, not {sizes[1]}")
+    theirs = logits_of(network).shape[-1]
+    said = [f"{network.name}: starts from {path}", *told]
+    if theirs != classes:
+        network = _with_new_classifier(network, classes, seed)
+        said[0] += f" without its classifier for {theirs} classes; the one for {classes} classes is new"
+    if None in own:
+        images = keras.Input(tuple(image_shape), name="images")
+        network = flat_graph(keras.Model(images, network(images), name=network.name))
+    network.starts_from = "; ".join(said)
+    return network
+
+
+def _with_new_classifier(network: keras.Model, classes: int, seed: int | None) -> keras.Model:
+    tensor = network.output["logits"]
+    while isinstance(layer := tensor._keras_history.operation, keras.layers.Activation | TwoLogits):
+        (tensor,) = sources_of(tensor)
+    embedding = sources_of(tensor)[0]
+    if not isinstance(layer, keras.layers.Dense) or len(embedding.shape) != 2:
+        raise ValueError(
+            f"it tells {tensor.shape[-1]} classes apart, not {classes}, and its last layer {layer.name!r} is no Dense "
+            "layer for which a new one could stand"
+        )
+    logits = linear_classifier(embedding, classes, seeds=LayerSeeds(seed, ZERO_BIAS))
+    taps = {tap: logits if tap == "logits" else one for tap, one in network.output.items()}
+    return keras.Model(network.input, taps, name=network.name)
+
+
+def name_of_file(path: str | os.PathLike) -> str:
+    """What a network from a file is called: the file's name without its ending, in letters for folders and logs."""
+    return re.sub(r"[^\w.-]+", "_", Path(path).name.removesuffix(SUFFIX)) or "network"
