@@ -42,6 +42,7 @@ setup(
         "tensorboard>=2.20,<2.22",
         "scikit-learn>=1.6,<2",
         "numpy>=2.1,<3",
+        "scipy>=1.15,<2",
         "h5py>=3.11,<4",
         "safetensors>=0.6,<0.9",
         "Pillow>=11,<14",

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+# Flags that say which run it is and where things lie or are left; they change neither scores nor the time of a step.
+OF_A_RUN_ALONE = (
+    "seed",
+    "run",
+    "runs_dir",
+    "data_dir",
+    "download",
+    "checkpoint_seconds",
+    "log_every",
+    "export",
+    "export_dir",
+    "export_bad_images",
+)
 
 
 @dataclass(frozen=True)
@@ -58,3 +73,8 @@ class Outcome:
     scores: Scores | None = None
     flags: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The flags that the runs of a row have in common, as JSON has them: without `OF_A_RUN_ALONE`."""
+        return json.loads(json.dumps({name: self.flags[name] for name in self.flags if name not in OF_A_RUN_ALONE}))
