@@ -279,7 +279,7 @@ def test_a_flagfile_that_is_none_is_named(tmp_path):
         ("epochs = true", "epochs: must be a whole number in"),
         ("nesterov = 3", "nesterov: must be true or false, not 3"),
         ('flagfile = "bse.flags"', "flagfile: there is no file 'bse.flags'"),
-        ('data_dir = "a\\u0007b"', "run_note: 'a\\x07b' has a control character"),
+        ('data_dir = "a\\u0007b"', "data_dir: 'a\\x07b' has a control character"),
     ],
 )
 def test_a_flag_that_is_wrong_in_a_table_or_a_flagfile_is_told_with_the_file_and_row(flag, said, tmp_path):
