@@ -67,6 +67,9 @@ def test_a_row_may_be_anothers_runs_with_figures_of_its_own(tmp_path):
     row = read_table(path).rows["again"]
     assert row.arguments == read_table(tmp_path / "first.toml").rows["dml"].arguments
     assert (row.name, row.title, row.place, row.paper.mean) == ("again", "once more", ("first", "dml"), 5.0)
+    assert not row.needs
+    path.write_text('needs = "a ruler"\n' + path.read_text())
+    assert read_table(path).rows["again"].needs == "a ruler"
 
 
 @pytest.mark.parametrize(

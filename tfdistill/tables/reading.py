@@ -154,7 +154,7 @@ class _Reader:
             title=told.get("title", other.title),
             paper=figures(told["paper"], place) if "paper" in told else other.paper,
             baseline=self._baseline(told, place),
-            needs=told.get("needs", other.needs),
+            needs=told.get("needs", self.values.get("needs", other.needs)),
             note=told.get("note", other.note),
             cell={},
         )
