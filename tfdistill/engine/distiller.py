@@ -103,6 +103,8 @@ class Distiller(Scoring):
             optimizer=None, jit_compile=False, run_eagerly=run_eagerly, steps_per_execution=steps_per_execution
         )
         self._steps = Steps(self, xla=compiled)
+        with self._scope():
+            self._teachers.fold()
         self._plan = None  # what is frozen may have changed
         chosen = chosen_optimizers(optimizers, optimizer, self.plan)
         names = [update.name for phase in self.plan for update in phase.updates()]
@@ -140,6 +142,7 @@ class Distiller(Scoring):
         called = listed(callbacks)
         check_callbacks(called, self.optimizer, self.plan, self.task.rising)
         self._require_sound_data(x, y, keras_arguments)
+        self._teachers.refresh()
         if not self.teacher_scores:
             self._score_teachers_on(keras_arguments)
         self.phases_trained.clear()

@@ -39,7 +39,7 @@ class Roles(keras.Model):
         self.built = True
 
     @property
-    def teachers(self) -> Sequence[keras.Model]:
+    def teachers(self) -> Teachers:
         """The models that the networks learn from and that nothing moves."""
         return self._teachers
 
@@ -70,7 +70,8 @@ class Roles(keras.Model):
 
     def call_all(self, images: tf.Tensor, call: CallModel) -> dict[str, Taps]:
         """What the losses of a round see: the taps of every network and of every teacher, by its name."""
-        return {**self.call_networks(images, call), **{one.name: call(one, images) for one in self.teachers}}
+        taught = {name: call(model, images) for name, model in self._teachers.called.items()}
+        return {**self.call_networks(images, call), **taught}
 
     def call(self, images: tf.Tensor, training: bool = False) -> dict[str, Taps]:
         """The taps of every network, by its name; no teacher is called."""

@@ -85,6 +85,7 @@ class Scoring(Stateful):
         if not self.teachers:
             return {}
         self.guard.look_at_teachers()
+        self._teachers.refresh()
         with self._scoring_by(self._steps.score_teachers, self.teacher_trackers), batches.one_line_errors():
             scores = super().evaluate(x, y, return_dict=True, **keras_arguments)
         batches.require_scores(scores)

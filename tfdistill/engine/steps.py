@@ -67,7 +67,7 @@ class Steps:
         return {name: taps[name] if name in names else self.distiller.ensemble(taps) for name in self.distiller.scored}
 
     def _outputs_of_teachers(self, images: tf.Tensor) -> dict[str, Taps]:
-        return {teacher.name: teacher(images, training=False) for teacher in self.distiller.teachers}
+        return {name: model(images, training=False) for name, model in self.distiller.teachers.called.items()}
 
     def _score(
         self,

@@ -37,6 +37,22 @@ def flat_graph(model: keras.Model) -> keras.Model:
     return keras.Model(images, _run(model, images, opened), name=model.name)
 
 
+def nodes_of(model: keras.Model) -> list[Any]:
+    """The calls of operations in a functional model, each with its `operation`, `arguments` and `outputs`."""
+    return [node for nodes in _function_of(model)._nodes_by_depth.values() for node in nodes if not node.is_input]
+
+
+def run_through(model: keras.Model, images: Any, call: Callable[..., Any]) -> Any:
+    """The outputs of a functional model with one input, where `call(operation, ...)` stands in for every operation.
+
+    Args:
+        model: functional, with one input.
+        images: what it is given.
+        call: gets each operation in an order in which its inputs are there, and its arguments; returns its outputs.
+    """
+    return _function_of(model)._run_through_graph([images], call_fn=call)
+
+
 def closed_models(model: keras.Model) -> Iterator[keras.Model]:
     """The models that are layers of a model, at any depth."""
     for layer in getattr(model, "layers", ()):
