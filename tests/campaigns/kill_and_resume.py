@@ -37,7 +37,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from killed_at import PLACES  # noqa: E402
 
 RANDOM = "random moment"
-TIMES = ("images_per_second", "seconds", "created")
+TIMES = ("images_per_second", "seconds", "created", "seal")  # the seal is a checksum over the others
 NAMES = ("run", "runs_dir", "export_dir")  # of a run, which differ between two
 REMAINS = re.compile(r"\.export-.*|\..+\.[0-9]+|.*\.(writing|replaced)|\.models\.config-.*")
 FLAGS = [

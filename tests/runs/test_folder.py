@@ -125,6 +125,18 @@ def test_finished_reads_the_results(folder):
     assert folder.finished() == {"step": 3, "planned_steps": 4}
 
 
+def test_a_run_that_was_killed_while_it_grew_is_not_finished(tmp_path):
+    short, long = (
+        RunConfig(networks=("resnet8",), epochs=epochs, schedule="constant", export=False) for epochs in (2, 4)
+    )
+    grown = RunFolder(tmp_path)
+    files.write_json(grown.results, {"step": 8, "planned_steps": 8, "flags": short.to_dict()})
+    grown.write_flags(short, {})
+    assert grown.is_finished(short) and not grown.is_finished(long)
+    grown.write_flags(long, {})
+    assert not grown.is_finished(long), "the flags are of the start that was killed, the results of the one before"
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"run: .*flags.json"):
         run_folder.read_config(tmp_path)

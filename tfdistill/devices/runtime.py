@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib import metadata
 
 import keras
 import tensorflow as tf
@@ -14,6 +13,7 @@ from tfdistill import startup
 from tfdistill.bounds import choose
 from tfdistill.devices.cluster import EXAMPLE, cluster_of_environment, connect
 from tfdistill.devices.names import PRECISIONS, STRATEGIES, Strategy
+from tfdistill.devices.packages import package_versions
 
 
 def make_strategy(name: Strategy = "auto", replicas: int = 0) -> tf.distribute.Strategy:
@@ -86,16 +86,9 @@ def set_determinism(seed: int) -> None:
 
 def versions() -> dict[str, str]:
     """What the run's numbers depend on besides the flags: packages, Python, machine, devices, oneDNN, TF32."""
-    packages = ("tfdistill", "tensorflow", "keras", "numpy", "tensorflow-datasets")
-    found = {}
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed as a package"
     devices = [device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices()]
     return {
-        **found,
+        **package_versions(),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "devices": ", ".join(devices),

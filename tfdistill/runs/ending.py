@@ -14,6 +14,7 @@ from tfdistill.runs.best_epoch import BestEpoch, ExportedEpoch
 from tfdistill.runs.callbacks import Record, measured
 from tfdistill.runs.interruption import Signals
 from tfdistill.runs.prepared import Prepared
+from tfdistill.runs.sealing import sealed
 from tfdistill.runs.watching import TensorBoard
 from tfdistill.standalone.calling import program
 
@@ -110,7 +111,7 @@ class Ending:
                 **({"failed_exports": dict(exports.failures)} if exports.failures else {}),
             },
         )
-        write_json(self.run.folder.results, results)
+        write_json(self.run.folder.results, sealed(results, self.run.folder.path))
         return report.final_table(results, self.run.folder.path, self.run.distiller.task)
 
     def _export(self) -> run_exports.Exports:

@@ -165,10 +165,15 @@ class RunFolder:
         if (
             done is None
             or (config.export and (done.get("failed_exports") or not done.get("exports")))
-            or (self.flags.exists() and grows(_flags_in(self.flags), config))
+            or self._grows(done, config)
         ):
             return False
         return done["step"] >= (config.steps or done["planned_steps"])
+
+    def _grows(self, done: Mapping[str, Any], config: RunConfig) -> bool:
+        """Whether the run is to be longer than its results are of; flags.json may be of a start after them."""
+        flags = done.get("flags") or (_flags_in(self.flags) if self.flags.exists() else None)
+        return isinstance(flags, dict) and grows(flags, config)
 
     def write_epochs(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Writes epochs.csv, a row per epoch; columns that some epochs lack stay empty there."""
