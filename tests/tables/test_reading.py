@@ -72,6 +72,56 @@ def test_a_row_may_be_anothers_runs_with_figures_of_its_own(tmp_path):
     assert read_table(path).rows["again"].needs == "a ruler"
 
 
+CHAIN = """
+teacher = "large"
+[rows.large]
+teacher = ""
+[rows.middle]
+[rows.small]
+teacher = ["middle", "large"]
+"""
+
+
+def test_a_rows_teachers_are_rows_of_this_table_or_another(tmp_path):
+    (tmp_path / "first.toml").write_text(CHAIN.replace("[rows.middle]", '[rows.middle]\nneeds = "the limit"'))
+    first = read_table(tmp_path / "first.toml").rows
+    assert first["large"].teachers == () and first["middle"].teachers == (("first", "large"),)
+    assert first["small"].teachers == (("first", "middle"), ("first", "large"))
+    assert (first["large"].needs, first["small"].needs) == ("", "its teacher, middle: the limit")
+    text = '[rows.big]\nsame_as = "first:large"\n[rows.a]\nteacher = "first:small"\n[rows.b]\nteacher = "big"'
+    rows = read_table(written(tmp_path, text)).rows
+    assert rows["a"].teachers == (("first", "small"),) and rows["b"].teachers == (("first", "large"),)
+    assert rows["a"].needs == "its teacher, small: its teacher, middle: the limit"
+
+
+def test_a_grids_value_has_a_teacher_and_a_baseline_of_its_own(tmp_path):
+    told = '[{ label = "0.2", teacher = "a", baseline = "b", flags = { label_noise = 0.2 } }, { label = "0.4" }]'
+    path = written(tmp_path, f'teacher = "b"\n[rows]\na.teacher = ""\nb.teacher = ""\n[grid]\nnoise = {told}')
+    table = read_table(path)
+    first, second = table.rows["noise0.2"], table.rows["noise0.4"]
+    assert (first.teachers, first.baseline) == ((("made", "a"),), ("b",))
+    assert (second.teachers, second.baseline) == ((("made", "b"),), ())
+    assert table.grid.axes[0].values == (0.2, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('teacher = ""', 'teacher = "small"', "row middle: teacher: large would teach itself"),
+        ('teacher = ""', 'teacher = "large"', "row large: teacher: large would teach itself"),
+        ('"middle", ', '"midle", ', "row small: teacher: midle is no row of the table; nearest: middle"),
+        ('"middle", ', '"nix:middle", ', "row small: teacher: "),
+        ('"middle", ', "5, ", "row small: teacher: must be a text or a list of texts"),
+        ("[rows.middle]", '[rows.middle]\nsame_as = "x:y"\nteacher = "large"', "teacher: the row has those of same_as"),
+    ],
+)
+def test_a_teacher_that_is_no_row_or_its_own_is_one_line(tmp_path, before, after, said):
+    assert before in CHAIN
+    with pytest.raises(TableError) as caught:
+        read_table(written(tmp_path, CHAIN.replace(before, after, 1)))
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [

@@ -13,11 +13,12 @@ from tfdistill.bounds import nearest, shown
 from tfdistill.tables.arguments import arguments, written
 from tfdistill.tables.figures import figures
 from tfdistill.tables.table import Axis, Figures, Grid, Row
-from tfdistill.tables.values import Place, flattened
+from tfdistill.tables.values import Place, flattened, named_rows
 
 # A grid of more is a slip of the keyboard.
 MOST_CELLS = 10_000
-VALUE_KEYS = {"label": str, "flags": dict, "needs": str}
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
+VALUE_KEYS = {"label": str, "flags": dict, "needs": str, "teacher": (str, list), "baseline": (str, list)}
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,13 @@ class Value:
         label: what rows, pictures and commands call it.
         flags: by name.
         needs: the part that is not built; empty where the value can be run.
+        rows: by "teacher" and "baseline", the rows that are its cells', where they are not the table's.
     """
 
     label: str
     flags: Mapping[str, Any] = field(default_factory=dict)
     needs: str = ""
+    rows: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_grid(values: Mapping[str, Any], place: Place) -> tuple[Grid, dict[str, Row]]:
@@ -60,10 +63,11 @@ def read_grid(values: Mapping[str, Any], place: Place) -> tuple[Grid, dict[str, 
             title=", ".join(f"{axis.title} {one.label}" for axis, one in zip(axes, cell, strict=True)),
             arguments=(*shared, *(flag for one in cell for flag in arguments(one.flags, place.of("grid")))),
             paper=_figures(values.get("grid_paper", {}), axes, index, place.of("grid_paper")),
-            baseline=place.texts("baseline", values.get("baseline", [])),
+            baseline=place.texts("baseline", _rows("baseline", cell, values)),
             needs=next((one.needs for one in cell if one.needs), values.get("needs", "")),
             place=(place.path.stem, name),
             cell={axis.name: one.label for axis, one in zip(axes, cell, strict=True)},
+            teachers=named_rows("teacher", _rows("teacher", cell, values), place),
         )
         cells[tuple(one.label for one in cell)] = name
     return Grid(axes, cells), rows
@@ -92,7 +96,13 @@ def _value(axis: str, told: Any, place: Place) -> Value:
     told = place.known(told, VALUE_KEYS)
     if not told.get("label"):
         raise place.error(axis, "a value of several flags needs a label")
-    return Value(told["label"], told.get("flags", {}), told.get("needs", ""))
+    rows = {key: told[key] for key in ("teacher", "baseline") if key in told}
+    return Value(told["label"], told.get("flags", {}), told.get("needs", ""), rows)
+
+
+def _rows(key: str, cell: Sequence[Value], values: Mapping[str, Any]) -> Any:
+    """What the first value that says something of it says, else the table."""
+    return next((one.rows[key] for one in cell if key in one.rows), values.get(key, []))
 
 
 def _titles(told: Mapping[str, Any], axes: Mapping[str, Any], place: Place) -> dict[str, str]:
@@ -106,8 +116,7 @@ def _titles(told: Mapping[str, Any], axes: Mapping[str, Any], place: Place) -> d
 
 
 def _axis(name: str, title: str, along: Sequence[Value]) -> Axis:
-    values = [one.flags.get(name) for one in along]
-    numbers = tuple(float(one) for one in values if isinstance(one, int | float) and not isinstance(one, bool))
+    numbers = tuple(float(one.label) for one in along if NUMBER.fullmatch(one.label))
     return Axis(name, title, tuple(one.label for one in along), numbers if len(numbers) == len(along) else ())
 
 

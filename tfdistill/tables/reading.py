@@ -13,7 +13,7 @@ from tfdistill.tables.arguments import arguments
 from tfdistill.tables.figures import figures
 from tfdistill.tables.grids import read_grid
 from tfdistill.tables.table import Metric, Row, Table
-from tfdistill.tables.values import Place, TableError, read_toml
+from tfdistill.tables.values import Place, TableError, named_rows, read_toml
 
 NAME = re.compile(r"\w[\w.+-]*")
 TABLE_KEYS = {
@@ -25,6 +25,7 @@ TABLE_KEYS = {
     "paper_runs": int,
     "flags": dict,
     "baseline": (str, list),
+    "teacher": (str, list),
     "needs": str,
     "rows": dict,
     "grid": dict,
@@ -36,6 +37,7 @@ ROW_KEYS = {
     "flags": dict,
     "paper": dict,
     "baseline": (str, list),
+    "teacher": (str, list),
     "needs": str,
     "note": str,
     "same_as": str,
@@ -101,6 +103,7 @@ class _Reader:
             raise place.error("rows", "there is none; give [rows.NAME] with its flags, or a [grid]")
         for row in rows.values():
             self._check_baseline(row, rows)
+        rows = {name: self._taught(row, rows) for name, row in rows.items()}
         return Table(
             name=place.path.stem,
             path=place.path,
@@ -132,22 +135,15 @@ class _Reader:
             needs=told.get("needs", values.get("needs", "")),
             note=told.get("note", ""),
             place=(place.path.stem, name),
+            teachers=named_rows("teacher", (told if "teacher" in told else values).get("teacher", []), place),
         )
 
     def _same_as(self, name: str, told: Mapping[str, Any], place: Place) -> Row:
         """A row whose runs are another table's: its figures and title are its own."""
-        if "flags" in told:
-            raise place.error("flags", "the row has those of same_as; leave one of them out")
-        file, _, row = told["same_as"].rpartition(":")
-        path = place.path.parent / (file if file.endswith(".toml") else f"{file}.toml")
-        if not file or Path(file).name != file or path in (place.path, *self.inside):
-            raise place.error("same_as", f"must be TABLE:ROW of another table here, not {shown(told['same_as'])}")
-        try:
-            if path not in self.others:
-                self.others[path] = _Reader(path, (*self.inside, place.path)).table()
-            other = chosen(self.others[path], row)
-        except TableError as error:
-            raise place.error("same_as", str(error)) from None
+        for key in ("flags", "teacher"):
+            if key in told:
+                raise place.error(key, "the row has those of same_as; leave one of them out")
+        other = self._of_another("same_as", told["same_as"], place)
         return dataclasses.replace(
             other,
             name=name,
@@ -158,6 +154,37 @@ class _Reader:
             note=told.get("note", other.note),
             cell={},
         )
+
+    def _of_another(self, key: str, text: str, place: Place) -> Row:
+        """The row of another table that `key` calls TABLE:ROW."""
+        file, _, row = text.rpartition(":")
+        path = place.path.parent / (file if file.endswith(".toml") else f"{file}.toml")
+        if not file or Path(file).name != file or path in (place.path, *self.inside):
+            raise place.error(key, f"must be TABLE:ROW of another table here, not {shown(text)}")
+        try:
+            if path not in self.others:
+                self.others[path] = _Reader(path, (*self.inside, place.path)).table()
+            return chosen(self.others[path], row)
+        except TableError as error:
+            raise place.error(key, str(error)) from None
+
+    def _taught(self, row: Row, rows: Mapping[str, Row], inside: tuple[str, ...] = ()) -> Row:
+        """The row with its teachers found; it needs what they need. `inside` are the rows that it teaches."""
+        table, place = self.place.path.stem, self.place.of(f"row {row.name}")
+        if row.place[0] != table:  # another table's, which has found them
+            return row
+        teachers = []
+        for file, name in row.teachers:
+            if file != table:
+                teachers.append(self._of_another("teacher", f"{file}:{name}", place))
+            elif name in (row.name, *inside):
+                raise place.error("teacher", f"{name} would teach itself")
+            elif name not in rows:
+                raise place.error("teacher", f"{shown(name)} is no row of the table; nearest: {nearest(name, rows)}")
+            else:
+                teachers.append(self._taught(rows[name], rows, (row.name, *inside)))
+        needs = row.needs or next((f"its teacher, {one.name}: {one.needs}" for one in teachers if one.needs), "")
+        return dataclasses.replace(row, teachers=tuple(one.place for one in teachers), needs=needs)
 
     def _baseline(self, told: Mapping[str, Any], place: Place) -> tuple[str, ...]:
         return place.texts("baseline", (told if "baseline" in told else self.values).get("baseline", []))

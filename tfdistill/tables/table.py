@@ -54,6 +54,8 @@ class Row:
         note: a reading of the paper, or what a figure means; may be empty.
         place: of the row whose runs these are: (table, row), another's where both papers' rows are the same runs.
         cell: by axis of the grid, the label of the row's value; empty for a row that is no cell.
+        teachers: of the rows whose runs with the same seed teach it, the `place` of each; empty where none does, or
+            where `arguments` name the teacher.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Row:
     note: str = ""
     place: tuple[str, str] = ("", "")
     cell: Mapping[str, str] = field(default_factory=dict)
+    teachers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Axis:
         name: a flag, or a word where each value is several flags.
         title: what pictures write beside it.
         labels: of the values, in their order.
-        values: where every value is a number, these; else empty.
+        values: where every value, or its label, is a number, these; else empty.
     """
 
     name: str

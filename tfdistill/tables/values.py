@@ -89,6 +89,16 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise TableError(f"{path}: is no TOML: it is no text in UTF-8, or nested too deeply") from None
 
 
+def named_rows(key: str, told: Any, place: Place) -> tuple[tuple[str, str], ...]:
+    """Rows of this table, as "ROW", or of others, as "TABLE:ROW": (table, row) each.
+
+    Raises:
+        TableError: it is no text and no list of texts.
+    """
+    parts = [text.rpartition(":") for text in place.texts(key, told)]
+    return tuple((table.removesuffix(".toml") or place.path.stem, row) for table, _, row in parts)
+
+
 def flattened(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     """`{"dml": {"temperature": 3}}`, which is what TOML makes of `dml.temperature = 3`, by the flag's name."""
     for name, value in values.items():
