@@ -6,6 +6,7 @@ from tfdistill import lazy
 
 if TYPE_CHECKING:
     from tfdistill.losses.adversarial import discriminator_loss, generator_loss
+    from tfdistill.losses.decoupled import decoupled_divergences, virtual_teacher_divergence
     from tfdistill.losses.features import (
         EXPLORATION_METRICS,
         INHERITANCE_METRICS,
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
         partial_l2_distance,
         reconstruction,
     )
+    from tfdistill.losses.logit_matching import (
+        high_temperature_limit,
+        low_temperature_limit,
+        smooth_l1,
+        squared_error,
+        standardized,
+    )
     from tfdistill.losses.logits import cross_entropy, kl_divergence, top_k_correct
+    from tfdistill.losses.relations import inter_class_distance, intra_class_distance
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 
@@ -25,13 +34,22 @@ __all__ = [
     "INHERITANCE_METRICS",
     "cosine_similarity",
     "cross_entropy",
+    "decoupled_divergences",
     "discriminator_loss",
     "distance",
     "generator_loss",
+    "high_temperature_limit",
+    "inter_class_distance",
+    "intra_class_distance",
     "kl_divergence",
     "linear_cka",
+    "low_temperature_limit",
     "normalized_distance",
     "partial_l2_distance",
     "reconstruction",
+    "smooth_l1",
+    "squared_error",
+    "standardized",
     "top_k_correct",
+    "virtual_teacher_divergence",
 ]

@@ -6,11 +6,9 @@ averages, and who may move is decided by which models an update owns.
 
 from __future__ import annotations
 
-import math
-
 import tensorflow as tf
 
-from tfdistill.losses.shapes import as_float32, require_rank, require_same_shape
+from tfdistill.losses.shapes import as_float32, paired_logits, require_rank, require_same_shape, require_temperature
 
 
 def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -48,7 +46,9 @@ def kl_divergence(source_logits: tf.Tensor, learner_logits: tf.Tensor, temperatu
     It is NOT multiplied by temperature squared: its gradient shrinks with 1 / temperature^2, and a method
     whose paper compensates for that says so in its own weight. Nothing is detached here: a gradient flows to
     both arguments, and an update takes it only for the models that it owns. Both logarithms come from
-    `log_softmax`, so finite logits of any size give finite values.
+    `log_softmax`, so finite logits of any size give finite values. At temperatures in the hundreds the value is a
+    difference of nearly equal numbers, and keeps few of float32's digits; its gradient keeps more. See
+    `high_temperature_limit`.
 
     Args:
         source_logits: [batch, classes], any float type, the prediction that is imitated.
@@ -64,11 +64,8 @@ def kl_divergence(source_logits: tf.Tensor, learner_logits: tf.Tensor, temperatu
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network"; Zhang et al., "Deep Mutual
         Learning", at temperature 1.
     """
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature must be a finite number above 0, got {temperature}")
-    source_logits, learner_logits = as_float32(source_logits), as_float32(learner_logits)
-    require_rank("source_logits", source_logits, 2, "[batch, classes]")
-    require_same_shape("source_logits", source_logits, "learner_logits", learner_logits)
+    require_temperature(temperature)
+    source_logits, learner_logits = paired_logits(source_logits, learner_logits)
     log_source = tf.nn.log_softmax(source_logits / temperature)
     log_learner = tf.nn.log_softmax(learner_logits / temperature)
     return tf.reduce_sum(tf.exp(log_source) * (log_source - log_learner), axis=-1)

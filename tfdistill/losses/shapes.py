@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
 
@@ -51,3 +53,33 @@ def require_rank(name: str, tensor: tf.Tensor, rank: int, meaning: str) -> None:
     """
     if tensor.shape.rank not in (None, rank):
         raise ValueError(f"{name} must be {meaning}, got shape {tensor.shape}")
+
+
+def paired_logits(source_logits: tf.Tensor, learner_logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return both logits as float32, once they are known to belong together.
+
+    Args:
+        source_logits: [batch, classes], any float type.
+        learner_logits: the same shape.
+
+    Raises:
+        ValueError: if the shapes differ or are not [batch, classes].
+    """
+    source_logits, learner_logits = as_float32(source_logits), as_float32(learner_logits)
+    require_rank("source_logits", source_logits, 2, "[batch, classes]")
+    require_same_shape("source_logits", source_logits, "learner_logits", learner_logits)
+    return source_logits, learner_logits
+
+
+def require_temperature(temperature: float, name: str = "temperature") -> None:
+    """Raise unless a temperature is finite and above 0.
+
+    Args:
+        temperature: what logits are divided by.
+        name: the argument's name, for the message.
+
+    Raises:
+        ValueError: if it is out of range.
+    """
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"{name} must be a finite number above 0, got {temperature}")
