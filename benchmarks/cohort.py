@@ -20,9 +20,11 @@ from collections.abc import Mapping, Sequence
 import tfdistill.startup  # noqa: F401  (before TensorFlow)
 
 import tensorflow as tf
-from cost import markdown, step_seconds
+from cost import step_seconds
 from operations import OPERATIONS
 from tfdistill_worker import build, forward
+
+from tfdistill.columns import markdown
 
 ALONE = "alone"
 CASES = ("supervised", "dml_joint", "dml", "afd")

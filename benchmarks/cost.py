@@ -35,8 +35,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill import networks
+from tfdistill.columns import markdown
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Phase
+from tfdistill.files import between
 from tfdistill.methods import METHODS
 from tfdistill.optimizers import OptimizerSettings
 
@@ -77,22 +79,6 @@ def main() -> int:
     if arguments.list or arguments.write:
         PAGE.write_text(listed, encoding="utf-8")
     return 0
-
-
-def between(page: str, begins: str, ends: str, new: str) -> str:
-    """The page with something else between two of its lines."""
-    before, found, rest = page.partition(begins)
-    _, mark, after = rest.partition(ends)
-    if not found or not mark:
-        raise ValueError(f"the page must have the lines {begins.strip()!r} and {ends.strip()!r}")
-    return f"{before}{begins}{new}{ends}{after}"
-
-
-def markdown(headings: Iterable[str], rows: Iterable[Iterable[str]], numbers: int = 0) -> str:
-    """A table whose last `numbers` columns are right-aligned."""
-    headings = tuple(headings)
-    rules = ["---:" if index >= len(headings) - numbers else "---" for index in range(len(headings))]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (headings, rules, *rows))
 
 
 # --- the list of methods

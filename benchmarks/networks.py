@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill import networks
+from tfdistill.files import between
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "networks.md"
 TABLE_BEGINS, TABLE_ENDS = "<!-- benchmarks/networks.py writes from here -->\n", "<!-- to here -->\n"
@@ -179,11 +180,7 @@ def times_in(page: str) -> dict[str, str]:
 
 def with_table(page: str, new: str) -> str:
     """The page with another table between its marks."""
-    before, _, rest = page.partition(TABLE_BEGINS)
-    _, mark, after = rest.partition(TABLE_ENDS)
-    if not mark:
-        raise ValueError(f"the page must have the lines {TABLE_BEGINS.strip()!r} and {TABLE_ENDS.strip()!r}")
-    return f"{before}{TABLE_BEGINS}{new}{TABLE_ENDS}{after}"
+    return between(page, TABLE_BEGINS, TABLE_ENDS, new)
 
 
 def main() -> int:

@@ -19,10 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from cost import build, markdown
+from cost import build
 from scaling_worker import summed
 from workers import Worker, WorkerError, tasks
 
+from tfdistill.columns import markdown
 from tfdistill.methods import METHODS
 
 WORKERS = 2

@@ -1,8 +1,8 @@
-"""Text in columns, for every table that a terminal is shown."""
+"""Text in columns, for every table that a terminal is shown, and tables of Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = (), indent: str = "") -> list[str]:
@@ -22,3 +22,10 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = (), indent: 
         ]
         lines.append(f"{indent}{'  '.join(cells)}".rstrip())
     return lines
+
+
+def markdown(headings: Iterable[str], rows: Iterable[Iterable[str]], numbers: int = 0) -> str:
+    """A table whose last `numbers` columns are right-aligned."""
+    headings = tuple(headings)
+    rules = ["---:" if index >= len(headings) - numbers else "---" for index in range(len(headings))]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (headings, rules, *rows))

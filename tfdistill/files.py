@@ -72,6 +72,25 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     return values
 
 
+def between(page: str, begins: str, ends: str, new: str) -> str:
+    """A page with something else between two of its lines.
+
+    Args:
+        page: its text.
+        begins: the line before, which stays, with its end.
+        ends: the line after, likewise.
+        new: what stands there from now on.
+
+    Raises:
+        ValueError: the page lacks one of the lines, or has them the other way round.
+    """
+    before, found, rest = page.partition(begins)
+    _, mark, after = rest.partition(ends)
+    if not found or not mark:
+        raise ValueError(f"the page must have the lines {begins.strip()!r} and {ends.strip()!r}")
+    return f"{before}{begins}{new}{ends}{after}"
+
+
 def sweep(folder: Path) -> None:
     """Removes what writers that were killed have left aside in `folder`; those of living processes stay."""
     for path in folder.glob(".*"):

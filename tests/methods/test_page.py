@@ -31,13 +31,6 @@ def test_the_costs_are_of_methods_that_there_are(cost):
     assert len(set(named)) == len(named)
 
 
-def test_what_is_between_two_lines_is_replaced(cost):
-    assert cost.between("a\n<\nold\n>\nb\n", "<\n", ">\n", "new\n") == "a\n<\nnew\n>\nb\n"
-    for page in ("a\n>\n", "a\n<\n", ">\n<\n"):
-        with pytest.raises(ValueError, match="must have the lines '<' and '>'"):
-            cost.between(page, "<\n", ">\n", "new\n")
-
-
 def test_helpers_are_counted_by_kind_and_updates_by_group(cost):
     afd = cost.build("afd", ("resnet8", "resnet8"))
     assert cost.builds(afd) == "2 × discriminator"
