@@ -35,7 +35,18 @@ if TYPE_CHECKING:
         add_transfers,
     )
     from tfdistill.runs.teachers import teacher
-    from tfdistill.transfers import KD, TRANSFERS, MapDistance, Transfer
+    from tfdistill.transfers import (
+        DIST,
+        DKD,
+        KD,
+        MSE,
+        TRANSFERS,
+        KDLimit,
+        MapDistance,
+        SmoothL1,
+        Transfer,
+        VirtualTeacher,
+    )
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 
@@ -45,22 +56,28 @@ __all__ = [
     "AFD",
     "CLILR",
     "DCM",
+    "DIST",
+    "DKD",
     "DML",
     "FFL",
     "IEDML",
     "KD",
     "KDCL",
     "METHODS",
+    "MSE",
     "ONE",
     "TRANSFERS",
     "Alignment",
     "Distillation",
     "Distiller",
     "EnsembleKD",
+    "KDLimit",
     "MapDistance",
     "Mutual",
+    "SmoothL1",
     "Supervised",
     "Transfer",
+    "VirtualTeacher",
     "add_transfers",
     "data",
     "export",

@@ -67,16 +67,14 @@ def test_flags_stand_in_groups_and_those_of_a_method_are_shown_for_it():
     assert titles == [*(group.__doc__ for group in GROUPS), "Help"]
     assert not any(line.startswith("  --dml.") for line in lines)
     text = " ".join(lines)
-    assert "--help --method=NAME prints the flags of a method too: dml, afd," in text
+    assert "--help --method=NAME prints the flags of a method too: supervised, dml, afd," in text
     assert text.endswith(f"--help --also=NAME prints those of a transfer: {', '.join(TRANSFERS)}.")
     command_line.parse(values, ["--method=dml", "--also=kd"])
     lines = usage("train.py", values).splitlines()
     assert {"Method dml", "Transfer kd"} <= set(lines)
     text = " ".join(lines)
-    assert "  --dml.update=alternating|joint" in lines and "flags of a method too: afd," in text
+    assert "  --dml.update=alternating|joint" in lines and "flags of a method too: supervised, afd," in text
     assert f"of a transfer: {', '.join(name for name in TRANSFERS if name != 'kd')}." in text
-    command_line.parse(values, ["--method=supervised", "--also="])
-    assert "supervised has no flags of its own." in usage("train.py", values).splitlines()
 
 
 def test_a_method_that_is_none_is_refused():

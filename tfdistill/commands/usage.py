@@ -61,7 +61,9 @@ def entry(name: str, one: Description, meaning: str, width: int) -> list[str]:
 
 def chosen_owners(values: Flags) -> set[str]:
     """The method and the transfers that the command line names."""
-    return {_method(values), *(values["also"].value or ())} if "method" in values else set()
+    if "method" not in values:
+        return set()
+    return {*([_method(values)] if values["method"].present else []), *(values["also"].value or ())}
 
 
 def meanings(values: Flags) -> Mapping[str, str]:
@@ -91,7 +93,7 @@ def _of_others(values: Flags, width: int) -> list[str]:
     """How to see the flags of methods and transfers that are not chosen."""
     having = {name.partition(".")[0] for name in values.descriptions if "." in name}
     chosen = chosen_owners(values)
-    texts = [] if chosen & having or not values["method"].present else [f"{_method(values)} has no flags of its own."]
+    texts = []
     methods, transfers = (", ".join(one for one in names if one in having - chosen) for names in (METHODS, TRANSFERS))
     if methods:
         texts.append(f"--help --method=NAME prints the flags of a method too: {methods}.")

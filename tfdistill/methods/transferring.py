@@ -40,7 +40,9 @@ def add_transfers(distiller: Distiller, transfers: Sequence[Transfer], *, seed: 
     Raises:
         ValueError: there is nobody to learn from, a transfer that does not fit two networks, or a name that is taken.
     """
-    given = courses(transfers, sources_of(distiller), seed=seed)
+    needed = any(transfer.needs_source for transfer in transfers)
+    groups = sources_of(distiller) if needed else [(network, ()) for network in distiller.networks]
+    given = courses(transfers, groups, seed=seed)
     models = [model for course in given for model in course.models()]
     distiller.amend(lambda table: with_courses(table, given, distiller.call_model), models)
 

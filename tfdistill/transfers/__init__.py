@@ -8,10 +8,17 @@ from tfdistill import lazy
 
 if TYPE_CHECKING:
     from tfdistill.transfers.course import Course, courses
+    from tfdistill.transfers.dist import DIST
+    from tfdistill.transfers.dkd import DKD
     from tfdistill.transfers.inheritance import Inheritance
     from tfdistill.transfers.kd import KD
+    from tfdistill.transfers.kd_limit import KDLimit
+    from tfdistill.transfers.logit_transfer import LogitTransfer
     from tfdistill.transfers.map_distance import MapDistance
+    from tfdistill.transfers.mse import MSE
+    from tfdistill.transfers.smooth_l1 import SmoothL1
     from tfdistill.transfers.transfer import Lesson, Pairing, Preparation, Transfer
+    from tfdistill.transfers.virtual_teacher import VirtualTeacher
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 
@@ -19,19 +26,32 @@ TRANSFERS: lazy.Lookup[type[Transfer]] = lazy.Lookup(
     __name__,
     {
         "kd": "KD",
+        "kd_limit": "KDLimit",
+        "mse": "MSE",
+        "smooth_l1": "SmoothL1",
+        "dkd": "DKD",
+        "dist": "DIST",
+        "virtual_teacher": "VirtualTeacher",
         "map_distance": "MapDistance",
     },
 )
 
 __all__ = [
+    "DIST",
+    "DKD",
     "KD",
+    "MSE",
     "TRANSFERS",
     "Course",
     "Inheritance",
+    "KDLimit",
     "Lesson",
+    "LogitTransfer",
     "MapDistance",
     "Pairing",
     "Preparation",
+    "SmoothL1",
     "Transfer",
+    "VirtualTeacher",
     "courses",
 ]

@@ -79,7 +79,8 @@ def courses(
 
     Args:
         transfers: with names of their own.
-        groups: each learner with the sources that it learns from, as `topology` makes them.
+        groups: each learner with the sources that it learns from, as `topology` makes them; a transfer that needs no
+            source has the learner in their place.
         seed: of the helpers' weights and whatever else is drawn.
         prefix: how the names of helpers begin; learner, source and transfer are named if it is not given.
 
@@ -94,6 +95,7 @@ def courses(
         seeds = LayerSeeds(_seed(seed, place))
         for index, (learner, sources) in enumerate(groups):
             lessons = {}
+            sources = sources if transfer.needs_source else (learner,)
             for source in sources:
                 begin = (prefix or _prefix)(transfer, learner, source)
                 pairing = Pairing(learner, source, begin, seeds, _seed(seed, place) + index)

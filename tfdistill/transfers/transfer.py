@@ -90,6 +90,8 @@ class Transfer(ABC):
 
     paper: ClassVar[str]
     """Where it comes from."""
+    needs_source: ClassVar[bool] = True
+    """Whether there has to be somebody to learn from; if not, the learner stands in the source's place."""
 
     def __init__(self, name: str, weight: Weight) -> None:
         self.name, self.weight = name, weight
