@@ -1,5 +1,6 @@
 """What the tests share: two logical CPU devices, and tiny networks."""
 
+import functools
 import gc
 import importlib.util
 import os
@@ -74,6 +75,20 @@ def predict() -> ModuleType:
     from tfdistill.standalone import predict
 
     return predict
+
+
+@pytest.fixture(scope="session")
+def config_of():
+    """The run that a flagfile, or a table's row as TABLE.toml:ROW, describes."""
+    from tfdistill.commands import command_line
+
+    @functools.cache
+    def described(flagfile):
+        values = command_line.run_flags()
+        command_line.parse(values, [f"--flagfile={flagfile}"])
+        return command_line.run_config(values)
+
+    return described
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ def broken_links(page: str, text: str) -> list[str]:
 def missing_files(text: str) -> list[str]:
     # Names with a placeholder, such as tests/methods/test_<method>.py, are no paths.
     names = re.findall(
-        r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|sh)|(?:[\w.-]+/)+[\w.-]+\.flags|(?:[\w.-]+/)+)`", without_code(text)
+        r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|sh)|(?:[\w.-]+/)+[\w.-]+\.(?:flags|toml)|(?:[\w.-]+/)+)`", without_code(text)
     )
     return [name for name in names if not any((REPOSITORY / root / name).exists() for root in ROOTS)]
 

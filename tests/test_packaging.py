@@ -17,7 +17,11 @@ def modules(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py"))
 
 
-def test_a_build_has_every_module_and_every_flagfile(tmp_path):
+def names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+
+
+def test_a_build_has_every_module_every_flagfile_and_every_table(tmp_path):
     source = tmp_path / "source"  # setuptools writes beside what it builds
     for name in ("tfdistill", "configs"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -30,8 +34,8 @@ def test_a_build_has_every_module_and_every_flagfile(tmp_path):
     package = tmp_path / "built" / "tfdistill"
     assert modules(package) == modules(ROOT / "tfdistill")
     assert (package / "py.typed").is_file()
-    flagfiles = {path.relative_to(package / "configs") for path in (package / "configs").rglob("*.flags")}
-    assert flagfiles == {path.relative_to(ROOT / "configs") for path in (ROOT / "configs").rglob("*.flags")}
+    assert names(package / "configs") == names(ROOT / "configs")
+    assert {"ie_dml.flags", "afd_table3.toml"} < names(package / "configs")
 
 
 def test_a_folder_of_the_packages_name_is_not_taken_for_the_package(tmp_path):

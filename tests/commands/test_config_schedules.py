@@ -7,13 +7,20 @@ from pathlib import Path
 import pytest
 
 from tfdistill import networks
-from tfdistill.commands import command_line
 from tfdistill.methods import AFD, FFL, METHODS
 from tfdistill.runs.building import method_of
 from tfdistill.runs.config import RunConfig
+from tfdistill.tables import read_table
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-RUNNABLE = sorted(path for path in CONFIGS.rglob("*.flags") if path.parent.name != "base")
+FLAGFILES = [
+    path for path in CONFIGS.rglob("*.flags") if path.parent.name != "base" and path.name != "your_images.flags"
+]
+TABLES = [path for paper in ("afd_table*", "dcm_table*", "ie_kd_table4") for path in CONFIGS.glob(f"{paper}.toml")]
+# As --flagfile has them, below configs/.
+RUNS = sorted(str(path.relative_to(CONFIGS)) for path in FLAGFILES) + sorted(
+    f"{path.name}:{row.name}" for path in TABLES for row in read_table(path).rows.values() if not row.needs
+)
 
 AFD_CIFAR = (300, 128, 0.1, 0.1, (150, 225))
 DCM_WIDE = (200, 128, 0.1, 0.2, (59, 119, 159))
@@ -22,18 +29,18 @@ DCM_DENSENET = (300, 64, 0.1, 0.1, (150, 225))
 DCM_IMAGENET = (90, 256, 0.1, 0.1, (30, 60))
 DML = (200, 64, 0.1, 0.1, (60, 120, 180))
 IE_KD = (160, 128, 0.1, 0.1, (80, 120))
-# Folder and file, and the epochs, the batch, the rate, its factor, and the epochs at which it drops.
+# Flagfile or row, and the epochs, the batch, the rate, its factor, and the epochs at which it drops.
 PROTOCOLS = {
-    r"afd_table[1-5]/.*|afd|one|alignment|cl_ilr|ensemble_kd|ffl|kdcl|supervised": AFD_CIFAR,
-    r"afd_table6/.*": (30, 256, 0.01, 0.1, (10, 20)),
-    r"dcm_table1/\w*_densenet_.*|dcm_table4/\w*densenet_40_12|dcm_table5/.*|dcm_table6/\w*densenet.*": DCM_DENSENET,
-    r"dcm_table7/.*": DCM_DENSENET,
-    r"dcm_table[16]/(dcm|dml|independent|ds)_resnet164.*": DCM_RESNET,
-    r"dcm_table2/\w+_mobilenet_v2": (150, 256, 0.05, 0.1, "cosine"),
-    r"dcm_table2/.*": DCM_IMAGENET,
-    r"dcm_table[1346]/.*|dcm": DCM_WIDE,
-    r"ie_kd_table4/(dml|independent)_.*": DML,
-    r"ie_kd_table4/ie_dml_.*|ie_dml": IE_KD,
+    r"afd_table[1-5]:.*|afd|one|alignment|cl_ilr|ensemble_kd|ffl|kdcl|supervised": AFD_CIFAR,
+    r"afd_table6:.*": (30, 256, 0.01, 0.1, (10, 20)),
+    r"dcm_table1:\w*_densenet_.*|dcm_table4:\w*densenet_40_12|dcm_table5:.*|dcm_table6:\w*densenet.*": DCM_DENSENET,
+    r"dcm_table7:.*": DCM_DENSENET,
+    r"dcm_table[16]:(dcm|dml|independent|ds)_resnet164.*": DCM_RESNET,
+    r"dcm_table2:\w+_mobilenet_v2": (150, 256, 0.05, 0.1, "cosine"),
+    r"dcm_table2:.*": DCM_IMAGENET,
+    r"dcm_table[1346]:.*|dcm": DCM_WIDE,
+    r"ie_kd_table4:(dml|independent)_.*": DML,
+    r"ie_kd_table4:ie_dml_.*|ie_dml": IE_KD,
     r"dml|mutual": DML,
     r"kd|distillation": IE_KD,
     # A half and three quarters of the run, as IE-KD's 80 and 120 of 160 epochs.
@@ -44,9 +51,9 @@ PROTOCOLS = {
 # epochs on ImageNet do not get there. In one epoch of ie_cifar's 160 they are at their shares of 160.
 ADAM = ("adam", 2e-5, 0.1, (75, 150))
 HELPERS = {
-    r"afd_table[1-5]/(afd|adversarial_only)_.*|afd": {"features": ADAM, "discriminators": ADAM},
-    r"afd_table2/decay_only_.*": {"features": ADAM},
-    r"afd_table6/afd_.*": dict.fromkeys(("features", "discriminators"), ("adam", 2e-5, 0.1, ())),
+    r"afd_table[1-5]:(afd|adversarial_only)_.*|afd": {"features": ADAM, "discriminators": ADAM},
+    r"afd_table2:decay_only_.*": {"features": ADAM},
+    r"afd_table6:afd_.*": dict.fromkeys(("features", "discriminators"), ("adam", 2e-5, 0.1, ())),
     r"small/afd_.*": dict.fromkeys(("features", "discriminators"), ("adam", 2e-5, 0.1, (75 / 160, 150 / 160))),
     # FFL's second optimizer has the networks' rate and schedule.
     r"ffl": {"fusion": ("sgd", 0.1, 0.1, (150, 225))},
@@ -54,14 +61,8 @@ HELPERS = {
 }
 
 
-def config_of(path):
-    values = command_line.run_flags()
-    command_line.parse(values, [f"--flagfile={path}"])
-    return command_line.run_config(values)
-
-
-def row_of(table, path, default=None):
-    stem = str(path.relative_to(CONFIGS).with_suffix(""))
+def row_of(table, run, default=None):
+    stem = run.replace(".toml:", ":").removesuffix(".flags")
     return next((row for pattern, row in table.items() if re.fullmatch(pattern, stem)), default)
 
 
@@ -88,20 +89,17 @@ def drops(settings, epochs):
     return tuple(milestone for milestone in settings.milestones if milestone < epochs)
 
 
-OF_PAPERS = [path for path in RUNNABLE if path.name != "your_images.flags"]
-
-
-@pytest.mark.parametrize("path", OF_PAPERS, ids=lambda path: str(path.relative_to(CONFIGS)))
-def test_rates_drop_when_the_paper_says(path, distillers):
-    config = config_of(path)
-    epochs, batch, rate, factor, milestones = row_of(PROTOCOLS, path)
+@pytest.mark.parametrize("run", RUNS)
+def test_rates_drop_when_the_paper_says(run, config_of, distillers):
+    config = config_of(CONFIGS / run)
+    epochs, batch, rate, factor, milestones = row_of(PROTOCOLS, run)
     protocol = config.chosen_protocol()
     assert (protocol.epochs, protocol.batch_size) == (epochs, batch)
     groups = config.optimizers(distillers(config).recipe)
     own = groups.pop("networks")
     assert (own.kind, own.learning_rate, own.factor) == ("sgd", rate, factor)
     assert (milestones == "cosine" and own.schedule == "cosine") or drops(own, epochs) == pytest.approx(milestones)
-    expected = row_of(HELPERS, path, {})
+    expected = row_of(HELPERS, run, {})
     assert groups.keys() == expected.keys()
     for name, (kind, rate, factor, milestones) in expected.items():
         found = groups[name]
@@ -109,10 +107,11 @@ def test_rates_drop_when_the_paper_says(path, distillers):
         assert drops(found, epochs) == pytest.approx(milestones), name
 
 
-def test_the_head_of_afds_imagenet_says_what_adam_does(distillers):
-    path = CONFIGS / "afd_table6" / "afd_resnet18_resnet34.flags"
-    assert "stays at 2e-5: its drops, at epochs 75 and 150, lie beyond the run" in path.read_text().replace("\n# ", " ")
-    features = config_of(path).optimizers(distillers(config_of(path)).recipe)["features"]
+def test_the_note_of_afds_imagenet_says_what_adam_does(config_of, distillers):
+    row = read_table(CONFIGS / "afd_table6.toml").rows["afd_resnet18_resnet34"]
+    assert "stays at 2e-5: its drops, at epochs 75 and 150, lie beyond the run" in row.note
+    config = config_of(CONFIGS / "afd_table6.toml:afd_resnet18_resnet34")
+    features = config.optimizers(distillers(config).recipe)["features"]
     assert (features.milestones, features.weight_decay) == ((75, 150), 0.1)
 
 

@@ -1,9 +1,17 @@
 """A table file becomes rows with their flags, and whatever is wrong in one is a line with the file and the row."""
 
+import re
+import shutil
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from tfdistill.tables import read_table
+from tfdistill.tables.reading import ROW_KEYS, TABLE_KEYS
 from tfdistill.tables.values import TableError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 GOOD = """
 title = "Two methods"
@@ -180,3 +188,13 @@ def test_a_wrong_grid_is_one_line(tmp_path, before, after, said):
     with pytest.raises(TableError) as caught:
         read_table(written(tmp_path, text.replace(before, after)))
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_examples_of_the_page_are_tables(tmp_path):
+    blocks = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs" / "tables.md").read_text(), re.DOTALL | re.MULTILINE)
+    shutil.copy(ROOT / "configs" / "ie_kd_table4.toml", tmp_path)
+    table, grid = (read_table(written(tmp_path, block)) for block in blocks)
+    assert table.rows["both"].place == ("ie_kd_table4", "ie_dml_resnet32_resnet32")
+    assert set(ROW_KEYS) <= {key for row in tomllib.loads(blocks[0])["rows"].values() for key in row}
+    assert grid.rows["alpha1_temperature20"].paper.networks == (75.15,)
+    assert set(TABLE_KEYS) - {"baseline", "needs"} == {key for block in blocks for key in tomllib.loads(block)}

@@ -14,8 +14,7 @@ import tensorflow as tf
 
 from tfdistill import data, networks
 from tfdistill.columns import aligned
-from tfdistill.commands import bundled
-from tfdistill.commands.flagfiles import expand_flagfiles
+from tfdistill.commands.runs_of_method import runs_of
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Round, Update, Weight
 from tfdistill.methods import METHODS
@@ -31,7 +30,6 @@ from tfdistill.transfers import TRANSFERS
 WIDTH, SECTION, UPDATE = 120, 2, 3
 CLASSES = 10
 TEACHER = "resnet14"
-CITATION = re.compile(r":(| [A-Z]\w+ (et\b|and\b).*)$")
 # Networks for photographs refuse the first size.
 IMAGE_SIZES = (32, 224)
 KIND_NAMES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
@@ -57,7 +55,7 @@ def page(config: RunConfig) -> str:
         ("Updates, on every batch", _updates(config, distiller)),
         ("Protocol", _protocol(config)),
         ("Hyper-parameters", _hyperparameters(config)),
-        (f"Flagfiles of {config.method} (--flagfile=...)", _flagfiles(config.method)),
+        (f"Flagfiles of {config.method} (--flagfile=...), and rows of tables", _flagfiles(config.method)),
     ]
     texts = [title, *(f"{heading}\n{textwrap.indent(text, ' ' * SECTION)}" for heading, text in sections if text)]
     return "\n\n".join(texts)
@@ -251,21 +249,12 @@ def _plain(value: object) -> str:
 
 
 def _flagfiles(method: str) -> str:
-    root = bundled.configs().parent
-    found: dict[str, list[tuple[str, str]]] = {}
-    for path in sorted((root / "configs").rglob("*.flags"), key=lambda path: (len(path.parts), path)):
-        said = dict(flag.removeprefix("--").partition("=")[::2] for flag in expand_flagfiles([f"--flagfile={path}"]))
-        # Those that others include name no networks, or no method.
-        if said.get("method") == method and "networks" in said:
-            head = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-            # The folder says which paper's table.
-            found.setdefault(str(path.parent.relative_to(root)), []).append((path.name, CITATION.sub("", head)))
-    return "\n".join(f"{folder}/\n{_listed(files)}" for folder, files in found.items())
+    return "\n".join(f"{_filled(heading)}\n{_listed(runs)}" for heading, runs in runs_of(method).items())
 
 
-def _listed(files: Sequence[tuple[str, str]]) -> str:
-    width = max(len(name) for name, _ in files)
-    return "\n".join(_filled(head, " " * (width + 4), f"  {name:<{width}}  ") for name, head in files)
+def _listed(runs: Sequence[tuple[str, str]]) -> str:
+    width = max(len(name) for name, _ in runs)
+    return "\n".join(_filled(head, " " * (width + 4), f"  {name:<{width}}  ") for name, head in runs)
 
 
 def _filled(text: str, indent: str = "", first: str | None = None, width: int = WIDTH - SECTION) -> str:
