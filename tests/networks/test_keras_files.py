@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tfdistill.networks.keras_files import learner_of_file, load_file, name_of_file, network_of_file
+from tfdistill.networks.keras_files import learner_of_file, load_file, network_of_file
+from tfdistill.networks.specification import name_of_file
 
 L = keras.layers
 IMAGES = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype("float32")

@@ -320,6 +320,7 @@ def test_differences_ignore_what_does_not_change_training():
         export_bad_images="mark",
         check_terms=False,
         checkpoint_seconds=1.0,
+        trust_code=True,
     )
     unmarked = [one.name for one in dataclasses.fields(RunConfig) if one.metadata.get("changes_training") is False]
     unmarked.remove("teacher")  # the method of `FULL` takes none

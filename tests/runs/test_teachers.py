@@ -13,11 +13,18 @@ import tensorflow as tf
 import tfdistill
 from tfdistill import Distiller
 from tfdistill.commands import train
+from tfdistill.data import NORMALIZATIONS, load
 from tfdistill.engine.teachers import fingerprint
 from tfdistill.engine.updates import Phase, Update, alternating
 from tfdistill.methods import METHODS
+from tfdistill.networks import network_from
 from tfdistill.runs import building, checkpoints, run_exports
-from tfdistill.runs.teachers import teacher
+from tfdistill.runs.config import RunConfig
+from tfdistill.runs.data import RunData
+from tfdistill.runs.teacher_images import differing_names, fitted
+from tfdistill.runs.teacher_sources import Found
+from tfdistill.runs.teacher_texts import members
+from tfdistill.runs.teachers import like_guessing, load_teachers, teacher
 
 
 class Taught(Distiller):
@@ -126,26 +133,30 @@ def test_what_is_no_teacher_is_refused_in_one_line(root, tmp_path):
     flat = keras.layers.Flatten()(images)
     for name, end in {
         "lambda": keras.layers.Lambda(lambda x: x * 2.0)(keras.layers.Dense(4)(flat)),
-        "softmax": keras.layers.Dense(4, activation="softmax", name="head")(flat),
+        "mean": keras.layers.Average()([keras.layers.Dense(4, activation="softmax")(flat) for _ in range(2)]),
     }.items():
         keras.Model(images, end, name=name).save(tmp_path / f"{name}.keras")
-    (tmp_path / "text.keras").write_text("no model")
+    for name in ("text.keras", "text.txt"):
+        (tmp_path / name).write_text("no model")
     (tmp_path / "empty").mkdir()
     for source, said in {
         tmp_path / "none.keras": "there is no file or run .*none.keras$",
-        tmp_path / "text.keras": "text.keras is no .keras file; a teacher is one, or the folder of a run$",
-        tmp_path / "lambda.keras": "lambda.keras holds a Lambda layer, whose code is not run from a file; ",
-        tmp_path / "softmax.keras": "layer 'head' applies a softmax; build it with activation=None$",
-        tmp_path / "empty": r"empty is no run folder \(it has no flags.json\)$",
+        tmp_path / "text.keras": "text.keras is no .keras file$",
+        tmp_path / "text.txt": "text.txt is no .keras file; a teacher is the folder of a run, .* or a SavedModel$",
+        tmp_path / "lambda.keras": "lambda.keras holds code, such as a Lambda layer's, .* give trust_code$",
+        tmp_path / "mean.keras": "layer 'average.*' gives probabilities, rows that sum to 1; give logits$",
+        tmp_path / "empty": r"empty is no run folder \(it has no flags.json\) and no SavedModel$",
+        "resnet8:none.npz": "there is no file or run none.npz$",
+        f"resnet14:{root}/runs/pair:resnet8": "resnet8 of .*pair is resnet8, not resnet14; write ",
         f"{root}/runs/pair": "pair has 2 networks, resnet8, resnet14; say which: .*pair:resnet8$",
         f"{root}/runs/pair:resnet15": "'resnet15' is none of resnet8, resnet14; nearest: resnet14$",
     }.items():
         with pytest.raises(ValueError, match=rf"^teacher: [^\n]*{said}"):
             teacher(source)
-    with pytest.raises(
-        ValueError, match=r"^teacher: must be a keras.Model, a .keras file or the folder of a run, not 3$"
-    ):
+    with pytest.raises(ValueError, match=r"^teacher: must be a keras.Model, the folder of a run, .*SavedModel, not 3$"):
         teacher(3)
+    with pytest.raises(ValueError, match=r"^teacher: normalization and classes are for data; give data="):
+        teacher(f"{root}/runs/big", normalization="raw")
 
 
 def test_a_run_says_who_taught_it_and_keeps_nothing_else_of_them(root):
@@ -189,17 +200,139 @@ def test_a_run_goes_on_with_the_same_teachers_only_wherever_they_lie(root, capsy
 
 def test_a_teacher_that_a_run_cannot_use_is_refused_in_one_line(root, tmp_path, tiny_network, capsys):
     tiny_network("tiny", seed=1).save(tmp_path / "tiny.keras")
+    dense(4, "four").save(tmp_path / "four.keras")
+    (tmp_path / "names.txt").write_text("zero\n1\n2\n3\n")
+    four = ("--method=taught", f"--teacher={tmp_path}/four.keras")
     for flags, said in {
         ("--method=dml", "--networks=resnet8,resnet8", f"--teacher={root}/runs/big"): (
             "teacher: method dml has no use for one; --method=distillation, --method=taught has, and any method with "
         ),
-        (
-            "--method=taught",
-            f"--teacher={tmp_path}/tiny.keras",
-        ): "tiny.keras: tiny tells 4 classes apart, digits has 10\n",
-        ("--method=taught", f"--teacher={root}/runs/big", "--normalization=none"): "give both the same --normalization",
+        ("--method=taught", f"--teacher={tmp_path}/tiny.keras"): "tiny.keras: tiny reads images of 3 channels, not 1\n",
+        four: "four.keras: four tells 4 classes apart, digits has 10\n",
+        (*four, "--teacher_classes=by_name"): "four.keras: no names of its classes are recorded; give a text file ",
+        (*four, f"--teacher_classes={tmp_path}/names.txt"): "it knows no class 0 of digits; nearest: ",
+        (*four, "--teacher_classes=none.txt"): "must be same, by_name or a text file with their names, not none.txt\n",
+        (*four, "--teacher_normalization=c100"): "it has a normalization for 3 channels, and digits has 1\n",
+        (*four, "--teacher_normalization=c101"): "teacher_normalization: 'c101' is none of own, ",
+        (*four, "--teacher_normalization=raw,raw"): "has 2 values for 1 teachers; give one for all, or one each\n",
+        (*four, "--taps=features"): "taps: must be TAP:LAYER or NAME.TAP:LAYER, not features\n",
+        (*four, "--taps=five.features:conv"): "taps: five.features:conv is for five, and the files are four\n",
+        ("--method=taught", f"--teacher={root}/runs/big", "--teacher_normalization=raw"): "; write own for it\n",
+        ("--method=taught", f"--teacher={root}/runs/big+{root}/runs/pair", "--run=x"): "pair has 2 networks, resnet8, ",
+        ("--method=taught", "--teacher=runs/resnet8-seed1"): (
+            "there is no file or run runs/resnet8-seed1; this trains one: python launch/train.py --run=resnet8-seed1 "
+            "--networks=resnet8 --dataset=digits\n"
+        ),
+        ("--teacher_classes=by_name",): "teacher_classes: is for --teacher; leave it out\n",
     }.items():
         assert command(tmp_path, *flags) == 2
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1
     assert not (tmp_path / "runs").exists()
+
+
+def logits_on_digits(model: keras.Model, normalization: str, count: int = 20) -> np.ndarray:
+    """Logits of the first test digits, normalized so."""
+    chosen, pixels = NORMALIZATIONS[normalization], load("digits").test.images[:count]
+    return np.asarray(model((pixels / 255 - chosen.mean) / chosen.std)["logits"])
+
+
+def taught_by(*sources: str, **flags) -> list[keras.Model]:
+    """The teachers that a run with these flags has."""
+    config = RunConfig(method="distillation", also=("kd",), networks=("resnet8",), teacher=sources, **flags)
+    return load_teachers(RunData.read(config), tf.distribute.get_strategy())
+
+
+def dense(classes: int, name: str, activation: str | None = None) -> keras.Model:
+    """A plain model of Keras, one layer on the pixels of digits."""
+    images = keras.Input((8, 8, 1))
+    answers = keras.layers.Dense(classes, activation, kernel_initializer="he_normal")(keras.layers.Flatten()(images))
+    return keras.Model(images, answers, name=name)
+
+
+def test_a_teacher_gets_the_images_that_it_was_trained_on(root, tmp_path):
+    own = teacher(f"{root}/runs/big")
+    expected = logits_on_digits(own, "digits")
+    (same,) = taught_by(f"{root}/runs/big")
+    assert not [layer for layer in same.layers if layer.name == "own_images"]
+    (other,) = taught_by(f"resnet8:{root}/runs/big", normalization="symmetric")
+    np.testing.assert_allclose(logits_on_digits(other, "symmetric"), expected, atol=1e-4)
+    assert fingerprint(other) == fingerprint(same) == fingerprint(own)
+    raw = dense(10, "raw")
+    raw.save(tmp_path / "raw.keras")
+    first, second = taught_by(f"{root}/runs/big", f"{tmp_path}/raw.keras", teacher_normalization=("own", "raw"))
+    np.testing.assert_allclose(logits_on_digits(first, "digits"), expected, atol=1e-5)
+    pixels = np.asarray(raw(load("digits").test.images[:20].astype("float32")))
+    np.testing.assert_allclose(logits_on_digits(second, "digits"), pixels, rtol=1e-4, atol=1e-3)
+
+
+def test_an_ensemble_is_one_teacher_with_the_mean_of_the_logits(root):
+    sources = (f"{root}/runs/big", f"{root}/runs/pair:resnet14")
+    (one,) = taught_by("+".join(sources), normalization="none")
+    members = [logits_on_digits(teacher(source), "digits") for source in sources]
+    np.testing.assert_allclose(logits_on_digits(one, "none"), np.mean(members, axis=0), atol=2e-2)
+    assert one.name == "resnet8_and_resnet14" and list(one.output) == ["logits"]
+    in_python = teacher(list(sources), name="both", data=tfdistill.load_data("digits"))
+    assert in_python.name == "both"
+    np.testing.assert_allclose(logits_on_digits(in_python, "digits"), np.mean(members, axis=0), atol=1e-5)
+
+
+def test_a_saved_model_gives_logits_for_raw_pixels_alone(root, tmp_path):
+    flat = dense(10, "plain")
+    flat.export(tmp_path / "plain", verbose=False)
+    (one,) = taught_by(f"{tmp_path}/plain")
+    pixels = load("digits").test.images[:20].astype("float32")
+    np.testing.assert_allclose(logits_on_digits(one, "digits"), np.asarray(flat(pixels)), rtol=1e-4, atol=1e-3)
+    assert (one.name, list(one.output), one.count_params()) == ("plain", ["logits"], 650)
+    dense(10, "soft", "softmax").export(tmp_path / "soft", verbose=False)
+    with pytest.raises(ValueError, match=r"^teacher: [^\n]*soft holds a SavedModel that gives probabilities, which "):
+        teacher(tmp_path / "soft")
+    with pytest.raises(ValueError, match=r"^[^\n]*plain[^\n]*has no tap 'features'; it has logits$"):
+        tfdistill.Distillation(networks_of_shape(), one, [tfdistill.MapDistance()])
+
+
+def networks_of_shape() -> keras.Model:
+    return tfdistill.networks.resnet8(classes=10, image_shape=(8, 8, 1))
+
+
+def test_classes_in_another_order_are_refused_and_mapped_by_name_on_request(tmp_path):
+    dense(12, "twelve").save(tmp_path / "twelve.keras")
+    names = [*"9876543210", "ten", "eleven"]
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    (one,) = taught_by(f"{tmp_path}/twelve.keras", teacher_classes=(f"{tmp_path}/names.txt",))
+    whole = logits_on_digits(teacher(tmp_path / "twelve.keras"), "digits")
+    np.testing.assert_array_equal(logits_on_digits(one, "digits"), whole[:, 9::-1])
+    digits = load("digits")
+    found = Found(network_from(dense(10, "ten")), class_names=list("9876543210"))
+    with pytest.raises(ValueError, match=r"the classes of digits in another order; --teacher_classes=by_name takes"):
+        fitted(found, digits)
+    assert fitted(found, digits, classes="by_name").get_layer("chosen_classes").places == list(range(9, -1, -1))
+    assert not differing_names(Found(network_from(dense(10, "ten")), class_names=list("0123456789")), digits, "same")
+    said = differing_names(Found(network_from(dense(10, "ten")), class_names=["zero", *"123456789"]), digits, "same")
+    assert said.startswith("1 of its 10 classes have other names than those of digits, such as zero for 0; ")
+
+
+def test_a_network_by_name_teaches_with_the_weights_of_a_file_or_a_checkpoint(root, tmp_path):
+    network = networks_of_shape()
+    network.save_weights(tmp_path / "own.weights.h5")
+    (one,) = taught_by(f"resnet8:{tmp_path}/own.weights.h5", teacher_normalization=("raw",))
+    pixels = load("digits").test.images[:20].astype("float32")
+    np.testing.assert_allclose(logits_on_digits(one, "digits"), network(pixels)["logits"], rtol=1e-3, atol=1e-3)
+    other = tfdistill.networks.resnet8(classes=4, image_shape=(8, 8, 1))
+    other.save_weights(tmp_path / "four.weights.h5")
+    with pytest.raises(ValueError, match=r"^teacher: .*h5 has no classifier for the 10 classes of digits$"):
+        taught_by(f"resnet8:{tmp_path}/four.weights.h5")
+
+
+@pytest.mark.parametrize(("accuracy", "warned"), [(0.1, True), (0.14, True), (0.2, False), (None, False)])
+def test_a_teacher_that_guesses_is_warned_of(accuracy, warned):
+    assert bool(like_guessing(accuracy, classes=10, examples=360)) is warned
+
+
+def test_plus_joins_sources_and_may_be_part_of_a_path(tmp_path):
+    for name in ("a", "a+b", "c"):
+        (tmp_path / name).mkdir()
+    a, both, c = (f"{tmp_path}/{name}" for name in ("a", "a+b", "c"))
+    assert members(both) == [both]
+    assert members(f"{both}:net+{c}+keras_resnet50:imagenet") == [f"{both}:net", c, "keras_resnet50:imagenet"]
+    assert members(f"{a}+{c}") == [a, c]

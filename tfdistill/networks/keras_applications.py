@@ -36,6 +36,7 @@ class Application:
             anew then.
         first_conv: of "caffe", the layer that reads the images.
         settings: further ones of the builder.
+        trained_size: height and width, in pixels, of the images that Keras trained it on.
     """
 
     builder: str
@@ -45,6 +46,7 @@ class Application:
     taps: Mapping[str, str] = field(default_factory=dict)
     first_conv: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    trained_size: int = 224
 
     def build(self, **settings: Any) -> keras.Model:
         """Keras' model."""
@@ -99,22 +101,27 @@ APPLICATIONS = {
     "keras_densenet121": Application("DenseNet121", "torch"),
     "keras_densenet169": Application("DenseNet169", "torch"),
     "keras_densenet201": Application("DenseNet201", "torch"),
-    "keras_inception_v3": Application("InceptionV3", "tf", smallest=75),
-    "keras_inception_resnet_v2": Application("InceptionResNetV2", "tf", smallest=75),
-    "keras_xception": Application("Xception", "tf", smallest=71),
+    "keras_inception_v3": Application("InceptionV3", "tf", smallest=75, trained_size=299),
+    "keras_inception_resnet_v2": Application("InceptionResNetV2", "tf", smallest=75, trained_size=299),
+    "keras_xception": Application("Xception", "tf", smallest=71, trained_size=299),
     "keras_nasnet_mobile": Application("NASNetMobile", "tf"),
-    "keras_nasnet_large": Application("NASNetLarge", "tf"),
+    "keras_nasnet_large": Application("NASNetLarge", "tf", trained_size=331),
     "keras_mobilenet": Application("MobileNet", "tf", head="conv_preds"),
     "keras_mobilenet_v3_small": Application("MobileNetV3Small", "tf", head="", settings=_PREPARED),
     "keras_mobilenet_v3_large": Application("MobileNetV3Large", "tf", head="", settings=_PREPARED),
-    **{f"keras_efficientnet_b{size}": Application(f"EfficientNetB{size}", "torch") for size in range(8)},
     **{
-        f"keras_efficientnet_v2_b{size}": Application(f"EfficientNetV2B{size}", "torch", settings=_PREPARED)
-        for size in range(4)
+        f"keras_efficientnet_b{number}": Application(f"EfficientNetB{number}", "torch", trained_size=size)
+        for number, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600))
     },
-    "keras_efficientnet_v2_s": Application("EfficientNetV2S", "by_128", settings=_PREPARED),
-    "keras_efficientnet_v2_m": Application("EfficientNetV2M", "by_128", settings=_PREPARED),
-    "keras_efficientnet_v2_l": Application("EfficientNetV2L", "by_128", settings=_PREPARED),
+    **{
+        f"keras_efficientnet_v2_b{number}": Application(
+            f"EfficientNetV2B{number}", "torch", settings=_PREPARED, trained_size=size
+        )
+        for number, size in enumerate((224, 240, 260, 300))
+    },
+    "keras_efficientnet_v2_s": Application("EfficientNetV2S", "by_128", settings=_PREPARED, trained_size=384),
+    "keras_efficientnet_v2_m": Application("EfficientNetV2M", "by_128", settings=_PREPARED, trained_size=480),
+    "keras_efficientnet_v2_l": Application("EfficientNetV2L", "by_128", settings=_PREPARED, trained_size=480),
     "keras_convnext_tiny": Application("ConvNeXtTiny", "torch", head="", settings=_PREPARED),
     "keras_convnext_small": Application("ConvNeXtSmall", "torch", head="", settings=_PREPARED),
     "keras_convnext_base": Application("ConvNeXtBase", "torch", head="", settings=_PREPARED),

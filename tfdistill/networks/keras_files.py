@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +15,9 @@ from tfdistill.networks.found_taps import found_taps, logits_of
 from tfdistill.networks.graphs import flat_graph, is_functional, sources_of
 from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
 from tfdistill.networks.layers import linear_classifier
+from tfdistill.networks.specification import FILE
 from tfdistill.networks.without_probabilities import without_probabilities
 
-SUFFIX = ".keras"
 LONGEST_REASON = 200
 
 
@@ -35,7 +34,7 @@ def load_file(path: str | os.PathLike, *, trust_code: bool = False) -> keras.Mod
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
-    if path.suffix != SUFFIX or not zipfile.is_zipfile(path):
+    if path.suffix != FILE or not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is no .keras file")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=not trust_code)
@@ -77,14 +76,19 @@ def network_of_file(
             "Sequential that begins with keras.Input(shape)"
         )
     model, told = without_probabilities(model)
-    return _tapped(model, taps or {}, name), [told] if told else []
+    return with_taps(model, taps or {}, name), [told] if told else []
 
 
-def _tapped(model: keras.Model, taps: Mapping[str, str], name: str | None) -> keras.Model:
+def with_taps(model: keras.Model, taps: Mapping[str, str], name: str | None = None) -> keras.Model:
+    """A functional model as a network with the taps that it gives, or that are found; those in `taps` go before these.
+
+    Raises:
+        ValueError: as `network_from`.
+    """
+    model = flat_graph(model)
     named = isinstance(model.output, dict) and "logits" in model.output
     if named and not taps:
-        network = model if name in (None, model.name) else keras.Model(model.input, model.output, name=name)
-        return flat_graph(network)
+        return model if name in (None, model.name) else keras.Model(model.input, model.output, name=name)
     known = found_taps(model)
     if named:
         known |= {tap: tensor._keras_history.operation.name for tap, tensor in model.output.items()}
@@ -153,8 +157,3 @@ def _with_new_classifier(network: keras.Model, classes: int, seed: int | None) -
     logits = linear_classifier(embedding, classes, seeds=LayerSeeds(seed, ZERO_BIAS))
     taps = {tap: logits if tap == "logits" else one for tap, one in network.output.items()}
     return keras.Model(network.input, taps, name=network.name)
-
-
-def name_of_file(path: str | os.PathLike) -> str:
-    """What a network from a file is called: the file's name without its ending, in letters for folders and logs."""
-    return re.sub(r"[^\w.-]+", "_", Path(path).name.removesuffix(SUFFIX)) or "network"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tfdistill.bounds import nearest
 from tfdistill.networks import by_name
@@ -12,6 +14,8 @@ from tfdistill.networks.keras_applications import APPLICATIONS
 from tfdistill.networks.names import distinct
 
 IMAGENET = "imagenet"
+# Of files with a whole model.
+FILE = ".keras"
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Specification:
     """One of the networks of a run, written as `NAME` or `NAME:SOURCE`.
 
     Args:
-        written: NAME, such as "resnet20".
+        written: NAME, such as "resnet20", or the path of a `.keras` file, whose model it is.
         source: "imagenet" (Keras' own weights), a path, or "" for weights drawn from `seed`.
         name: what the network is called among its peers, in exports and logs; `written` where no peer has that.
         seed: of its first weights; None draws new ones.
@@ -40,7 +44,12 @@ class Specification:
         written, colon, source = text.partition(":")
         if colon and not source:
             raise ValueError(f"{text!r} names no source; write {written}:imagenet, {written}:PATH, or {written} alone")
-        return cls(written, source, name or written, seed)
+        return cls(written, source, name or _plain_name(written), seed)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the network is the model in a file, with its weights where there is no other source."""
+        return is_file(self.written)
 
     @property
     def text(self) -> str:
@@ -53,7 +62,7 @@ class Specification:
         source = self.source.rstrip("/").rpartition("/")[-1]
         for suffix in (".weights.h5", ".keras", ".npz", ".safetensors"):
             source = source.removesuffix(suffix)
-        return "-".join(filter(None, [self.written, re.sub(r"[^\w.+-]+", "_", source)]))
+        return "-".join(filter(None, [_plain_name(self.written), re.sub(r"[^\w.+-]+", "_", source)]))
 
     @property
     def architecture(self) -> str:
@@ -66,7 +75,8 @@ class Specification:
                 weights for it.
         """
         if self.source != IMAGENET:
-            by_name.require_name(self.written)
+            if not self.is_file:
+                by_name.require_name(self.written)
             return self.written
         imagenets = by_name.imagenet_name(self.written).removeprefix("imagenet_").removeprefix("keras_")
         if f"keras_{imagenets}" not in APPLICATIONS:
@@ -77,6 +87,20 @@ class Specification:
                 "imagenet_resnet18:PATH"
             )
         return f"keras_{imagenets}"
+
+
+def is_file(text: str) -> bool:
+    """Whether a text is the path of a file with a whole model."""
+    return text.endswith(FILE)
+
+
+def name_of_file(path: str | os.PathLike) -> str:
+    """What a network from a file is called: the file's name without its ending, in letters for folders and logs."""
+    return re.sub(r"[^\w.-]+", "_", Path(path).name.removesuffix(FILE)) or "network"
+
+
+def _plain_name(written: str) -> str:
+    return name_of_file(written) if is_file(written) else written
 
 
 def require_network(text: str) -> None:
@@ -98,6 +122,6 @@ def specified(texts: Sequence[str], seeds: Sequence[int] = ()) -> tuple[Specific
     Raises:
         ValueError: one of them names no source behind its colon.
     """
-    names = distinct([Specification.parse(text).written for text in texts])
+    names = distinct([Specification.parse(text).name for text in texts])
     drawn: Sequence[int | None] = seeds or [None] * len(texts)
     return tuple(Specification.parse(*one) for one in zip(texts, names, drawn, strict=True))

@@ -13,10 +13,12 @@ from tfdistill import networks
 from tfdistill.bounds import ArgumentError
 from tfdistill.engine.distiller import Distiller
 from tfdistill.methods import METHODS, add_transfers
+from tfdistill.networks.keras_files import learner_of_file
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
 from tfdistill.runs.hyperparameters import hyperparameters
 from tfdistill.runs.streams import stream_seed
+from tfdistill.runs.teacher_texts import taps_of
 from tfdistill.transfers import TRANSFERS, Transfer
 
 
@@ -31,16 +33,45 @@ def build_networks(data: RunData) -> list[keras.Model]:
     """
     built = []
     for one in data.config.specifications:
-        known: dict[str, Any] = {"classes": len(data.class_names), "image_shape": data.image_shape, "seed": one.seed}
         try:
-            if one.architecture in networks.APPLICATIONS:
-                known |= {"mean": data.normalization.mean, "std": data.normalization.std}
-                built.append(networks.keras_application(one.architecture, **known, name=one.name))
-            else:
-                built.append(networks.build(one.architecture, **known, model_name=one.name))
+            built.append(build_network(one, data))
         except ValueError as error:
             raise ValueError(f"networks: {one.text} for {data.name}: {error}") from error
     return built
+
+
+def build_network(one: networks.Specification, data: Any, size: tuple[int, int] | None = None) -> keras.Model:
+    """A network for the classes of some data, and for its images as they are normalized.
+
+    Args:
+        one: which network, its name and its seed.
+        data: a run's, or a data set.
+        size: height and width of the images, where they are not the data's.
+
+    Raises:
+        ValueError: there is no network of that size, or the images are too small for it.
+    """
+    height, width, channels = data.image_shape
+    if one.is_file:
+        config = data.config
+        return learner_of_file(
+            one.written,
+            classes=len(data.class_names),
+            image_shape=data.image_shape,
+            seed=one.seed,
+            taps=taps_of(one.written, config.taps),
+            trust_code=config.trust_code,
+            name=one.name,
+        )
+    known: dict[str, Any] = {
+        "classes": len(data.class_names),
+        "image_shape": (*(size or (height, width)), channels),
+        "seed": one.seed,
+    }
+    if one.architecture in networks.APPLICATIONS:
+        known |= {"mean": data.normalization.mean, "std": data.normalization.std}
+        return networks.keras_application(one.architecture, **known, name=one.name)
+    return networks.build(one.architecture, **known, model_name=one.name)
 
 
 def build_distiller(data: RunData, strategy: tf.distribute.Strategy, teachers: Sequence[keras.Model] = ()) -> Distiller:

@@ -18,6 +18,7 @@ from tfdistill.optimizers import PROTOCOLS, OptimizerSettings, Protocol
 from tfdistill.runs.fields import DataFlags, DeviceFlags, NetworkFlags, RunFlags, TrainingFlags
 from tfdistill.runs.hyperparameters import flag_of, hyperparameters, protocol_of, takes_teachers
 from tfdistill.runs.streams import stream_seed
+from tfdistill.runs.teacher_texts import CAFFE, OWN, SAME, for_each, members, require_taps
 
 MOST_NETWORKS = 64
 # Of a run's folder, beside whose name the names of files written aside have to fit into the 255 that file systems take.
@@ -178,6 +179,16 @@ def _check_teacher(config: RunConfig) -> None:
     if config.teacher and not config.also and not takes_teachers(config.method):
         those = ", ".join(f"--method={name}" for name in METHODS if takes_teachers(name))
         raise ValueError(f"teacher: method {config.method} has no use for one; {those} has, and any method with --also")
+    sources = [members(text) for text in config.teacher]
+    for flag in ("teacher_normalization", "teacher_classes"):
+        if getattr(config, flag) and not config.teacher:
+            raise ValueError(f"{flag}: is for --teacher; leave it out")
+    for names in for_each("teacher_normalization", config.teacher_normalization, sources, OWN):
+        for name in names:
+            require_one_of("teacher_normalization", name, (OWN, *NORMALIZATIONS, CAFFE))
+    for_each("teacher_classes", config.teacher_classes, sources, SAME)
+    networks = [Specification.parse(text).written for text in config.networks]
+    require_taps(config.taps, [*networks, *(one for joined in sources for one in joined)])
 
 
 def _check_split(config: RunConfig) -> None:

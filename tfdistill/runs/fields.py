@@ -10,6 +10,7 @@ from tfdistill.data import AUGMENTATIONS, BALANCES, MAX_PIXELS, NORMALIZATIONS, 
 from tfdistill.devices.names import PRECISIONS, STRATEGIES
 from tfdistill.optimizers import PROTOCOLS
 from tfdistill.optimizers.checks import DECAY_ON, KINDS, SCHEDULES
+from tfdistill.runs.teacher_texts import BY_NAME, CAFFE, OWN, SAME
 from tfdistill.transfers import TRANSFERS
 
 # Bounds that several flags share. The largest are far beyond what anyone trains with: they keep a slip of the keyboard
@@ -114,7 +115,8 @@ class NetworkFlags:
 
     networks: tuple[str, ...] = flag(
         ("resnet20",),
-        "Networks, comma-separated; --list names them. NAME:imagenet starts from Keras' ImageNet weights, where "
+        "Networks, comma-separated; --list names them. FILE.keras is the model in a file of Keras, with its weights. "
+        "NAME:imagenet starts from Keras' ImageNet weights, where "
         "keras.applications has that network: resnet50:imagenet. NAME:PATH starts from the weights in a run's folder "
         "(NAME:PATH:NETWORK says which network of it), a checkpoint, or a .keras, .weights.h5, .npz or .safetensors "
         "file. ImageNet ResNets and mobilenet_v2 read files with torchvision's or timm's names too. A classifier for "
@@ -124,11 +126,41 @@ class NetworkFlags:
     teacher: tuple[str, ...] = flag(
         (),
         "Models that the networks learn from and that nothing moves, comma-separated: a run's folder, such as "
-        "runs/NAME, whose newest checkpoint counts (runs/NAME:NETWORK says which network of it), or a .keras file. "
-        "A teacher sees the images as the networks do; with --normalization=none they are in 0..1.",
+        "runs/NAME, whose newest checkpoint counts (runs/NAME:NETWORK says which network of it); NETWORK:SOURCE as "
+        "in --networks; a .keras file; or a SavedModel, which gives logits alone. A+B is one teacher, which gives the "
+        "mean of the logits of A and B.",
         unset="none",
-        value="PATH,PATH",
+        value="SOURCE,SOURCE",
         changes_training=False,  # what they are is told by their weights' fingerprints, wherever they lie
+    )
+    teacher_normalization: tuple[str, ...] = flag(
+        (),
+        "Images that each teacher was trained on, or one value for all teachers; for A+B also a value for each, such "
+        f"as raw+own. A teacher gets the networks' images made into these, at its own size: {', '.join(NORMALIZATIONS)}"
+        f" (raw is pixels in 0..255, symmetric -1..1), {CAFFE} (Keras' ResNets and VGGs), or {OWN}: as a run or an "
+        "export records it, raw for other SavedModels, and as the networks' images for files.",
+        unset=OWN,
+        value="NAME,NAME",
+    )
+    teacher_classes: tuple[str, ...] = flag(
+        (),
+        f"Classes of each teacher, or one value for all teachers. {SAME}: those of the data, in their order. "
+        f"{BY_NAME}: more of them or another order, and the data's are picked out by their names, which runs and "
+        "exports record. A text file with the names of its classes, a line each, does so for others.",
+        unset=SAME,
+        value="NAME,NAME",
+    )
+    taps: tuple[str, ...] = flag(
+        (),
+        "Layers of networks and teachers from .keras files that give a tap, in place of the one that is found: "
+        "features:LAYER,stage1:LAYER for every file, FILE.features:LAYER for one, by its name without .keras.",
+        unset="found",
+        value="TAP:LAYER,TAP:LAYER",
+    )
+    trust_code: bool = flag(
+        False,
+        "Run the code in .keras files, that of Lambda layers. Give it for files whose maker you trust.",
+        changes_training=False,
     )
 
 

@@ -48,28 +48,44 @@ def load_initial_weights(
 
 
 def _load(network: keras.Model, specification: Specification, marks: Mapping[str, str]) -> list[str]:
-    architecture = specification.architecture
     if specification.source == IMAGENET:
         source = "Keras' ImageNet weights"
-        arrays = imagenet_weights(architecture, classes=Classification().classes(network))
+        arrays = imagenet_weights(specification.architecture, classes=Classification().classes(network))
     else:
-        path, chosen = _path_and_network(specification.source)
-        source = str(path)
-        if path.is_file():
-            arrays = read_weights(path, network, architecture)
-        else:
-            found = _checkpoint(path)
-            names = (chosen,) if chosen else (network.name, specification.written)
-            chosen = _network_in(found, path, names, specification)
-            _check_architecture(path, chosen, architecture)
-            arrays = _named_weights(found, chosen, network)
-            source = f"{chosen} of {path}, step {found.step}"
-            if said := seen_by(str(path), found.metadata.get(PARTS, {}), marks):
-                logging.warning("networks: %s", said)
+        source, arrays = weights_from(network, specification, marks)
     return assign_weights(network, arrays, source=source) or [f"{network.name}: starts from {source}"]
 
 
-def _path_and_network(source: str) -> tuple[Path, str]:
+def weights_from(
+    network: keras.Model, specification: Specification, marks: Mapping[str, str] | None = None
+) -> tuple[str, dict[str, np.ndarray]]:
+    """The arrays at a specification's path, a file's or a checkpoint's, under the names that they have in `network`.
+
+    Args:
+        network: of the specification's architecture.
+        specification: with a path for its source.
+        marks: as for `load_initial_weights`.
+
+    Returns:
+        what to call their source, and the arrays.
+
+    Raises:
+        ValueError: there is none, or none of that architecture.
+    """
+    architecture = specification.architecture
+    path, chosen = path_and_network(specification.source)
+    if path.is_file():
+        return str(path), read_weights(path, network, architecture)
+    found = _checkpoint(path)
+    names = (chosen,) if chosen else (network.name, specification.written)
+    chosen = _network_in(found, path, names, specification)
+    check_architecture(path, chosen, architecture)
+    if said := seen_by(str(path), found.metadata.get(PARTS, {}), marks or {}):
+        logging.warning("networks: %s", said)
+    return f"{chosen} of {path}, step {found.step}", _named_weights(found, chosen, network)
+
+
+def path_and_network(source: str) -> tuple[Path, str]:
     """PATH or PATH:NETWORK; a path that is there may have a colon in it."""
     path, colon, network = source.rpartition(":")
     if not colon or Path(source).exists():
@@ -100,7 +116,7 @@ def _network_in(found: checkpoints.Checkpoint, path: Path, names: Sequence[str],
     return chosen
 
 
-def _check_architecture(path: Path, chosen: str, architecture: str) -> None:
+def check_architecture(path: Path, chosen: str, architecture: str) -> None:
     """Where a run's folder says of which architecture its network is, another one is refused by name."""
     flags = next((one / "flags.json" for one in (path, *path.parents[:2]) if (one / "flags.json").is_file()), None)
     if flags is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from absl import logging
+
 from tfdistill.devices import memory, runtime
 from tfdistill.devices.workers import Workers
 from tfdistill.engine.term_checks import check_terms
@@ -16,7 +18,7 @@ from tfdistill.runs.data import RunData
 from tfdistill.runs.feeding import Feeding
 from tfdistill.runs.folder import RunFolder
 from tfdistill.runs.initial_weights import load_initial_weights
-from tfdistill.runs.teachers import facts_of, load_teachers, require_same_teachers
+from tfdistill.runs.teachers import facts_of, like_guessing, load_teachers, require_same_teachers
 from tfdistill.runs.timetable import Timetable
 
 
@@ -67,7 +69,12 @@ class Prepared:
 
     def _start_from_given_weights(self) -> None:
         """Loads what `--networks` names, unless the run has a checkpoint to go on from."""
-        if any(one.source for one in self.config.specifications) and self.is_fresh():
+        if not self.is_fresh():
+            return
+        for network in self.distiller.networks:
+            if said := getattr(network, "starts_from", ""):
+                print(said, flush=True)
+        if any(one.source for one in self.config.specifications):
             networks, marks = self.distiller.networks, self.data.dataset.marks
             for line in load_initial_weights(networks, self.config.specifications, marks):
                 print(line, flush=True)
@@ -101,6 +108,9 @@ class Prepared:
                 headline = self.distiller.task.headline
                 score = self.distiller.task.shown(headline, one["scores"][headline])
                 print(f"teacher {one['name']}: {name} {headline} {score}", flush=True)
+                examples, classes = len(self.data.monitors[name]), len(self.data.class_names)
+                if said := like_guessing(one["scores"].get("accuracy"), classes, examples):
+                    logging.warning("teacher %s: %s", one["name"], said)
 
     def scores(self, name: str) -> dict[str, float]:
         """Scores of the networks on the monitor `name`."""

@@ -18,7 +18,7 @@ from tfdistill.taps import Taps
 from tfdistill.tasks import Classification
 
 # What a SavedModel takes: pixels in 0..255, normalised by itself.
-RAW = data.Normalization(mean=(0.0,), std=(1 / 255,))
+RAW = data.NORMALIZATIONS["raw"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,35 +1,44 @@
-"""Teachers from where they lie: a Keras model, a .keras file, or the folder of a run."""
+"""Teachers of a run or of a distiller: sources read, fitted to the data, and scored against guessing."""
 
 from __future__ import annotations
 
+import math
 import os
-import zipfile
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import keras
-import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tfdistill.bounds import choose
+from tfdistill.data import Normalization, ReadyData
 from tfdistill.devices.workers import Workers
 from tfdistill.engine.teachers import fingerprint
 from tfdistill.networks import network_from
+from tfdistill.networks.answers import mean_of_logits
 from tfdistill.networks.graphs import is_functional
+from tfdistill.networks.keras_files import with_taps
 from tfdistill.networks.names import teacher_names
 from tfdistill.runs.checkpoints import CheckpointError
 from tfdistill.runs.data import RunData
-from tfdistill.runs.folder import RunFolder
-from tfdistill.runs.identity import seen_by
-from tfdistill.runs.trained import Trained, load_trained
+from tfdistill.runs.teacher_images import differing_names, fitted
+from tfdistill.runs.teacher_sources import KINDS, Found, Reader
+from tfdistill.runs.teacher_texts import OWN, SAME, for_each, members, taps_of
 from tfdistill.tasks import Classification
 
-LONGEST_REASON = 200
+Source: TypeAlias = keras.Model | str | os.PathLike
 
 
-def teacher(source: keras.Model | str | os.PathLike, *, name: str | None = None) -> keras.Model:
+def teacher(
+    source: Source | Sequence[Source],
+    *,
+    name: str | None = None,
+    data: ReadyData | None = None,
+    normalization: Normalization | str = OWN,
+    classes: str = SAME,
+    taps: Mapping[str, str] | None = None,
+    trust_code: bool = False,
+) -> keras.Model:
     """A frozen model for networks to learn from.
 
     >>> student = tfdistill.networks.resnet8(classes=10)
@@ -37,51 +46,93 @@ def teacher(source: keras.Model | str | os.PathLike, *, name: str | None = None)
     >>> distiller = tfdistill.Distillation(student, teacher, [tfdistill.KD(temperature=4.0, weight=0.9)])
 
     Args:
-        source: a functional Keras model; the path of a `.keras` file with one; or the folder of a run, whose newest
-            checkpoint counts (its best epoch, if that is what the run exports), as "runs/NAME", or as
-            "runs/NAME:NETWORK" where the run has several networks. A model that gives no dict of taps gets those that
-            `networks.network_from` finds.
+        source: a functional Keras model; the folder of a run, whose newest checkpoint counts (its best epoch, if that
+            is what the run exports), as "runs/NAME", or as "runs/NAME:NETWORK" where the run has several networks;
+            "NETWORK:SOURCE" as the command's --networks has it, such as "resnet110:weights.npz"; the path of a
+            `.keras` file, off whose end a softmax or sigmoid is taken; that of a SavedModel, which gives logits alone;
+            or several of these in a list: one teacher that gives the mean of their logits. A model that gives no dict
+            of taps gets those that `networks.network_from` finds.
         name: what it is called among the networks and teachers of a distiller; its own name if not given.
+        data: what `load_data` gave for the training. With it, the teacher gets the images that it was trained on, of
+            its own normalization and size, made inside its graph of those that the students see. Without it, the
+            teacher sees what the students see.
+        normalization: with `data`, what the teacher was trained on: a name of `data.NORMALIZATIONS` ("raw" is pixels
+            in 0..255, "symmetric" -1..1), "caffe" (Keras' ResNets and VGGs), or a `data.Normalization`. "own" is what
+            a run or an export of ours records, raw pixels for another SavedModel, and that of `data` for anything else.
+        classes: with `data`, "same"; "by_name" to pick the data's classes out of the teacher's by their names; or the
+            path of a text file with the names of its classes, a line each, where it does not record them.
+        taps: from a tap to the name of the layer whose output it is; they go before those that are found.
+        trust_code: whether code in a file, that of Lambda layers, may run.
 
     Returns:
         a functional model from images to a dict of taps. Its layers are the source's own: nothing is copied.
 
     Raises:
-        ValueError: there is no such file or run, or what lies there is no model, gives probabilities, or holds code.
+        ValueError: there is no such file or run, or what lies there is no model, gives probabilities, holds code, or
+            does not fit `data`.
     """
-    if not isinstance(source, keras.Model | str | os.PathLike):
-        raise ValueError(f"teacher: must be a keras.Model, a .keras file or the folder of a run, not {source!r:.80}")
+    sources = source if isinstance(source, list | tuple) else [source]
+    for one in sources:
+        if not isinstance(one, keras.Model | str | os.PathLike):
+            raise ValueError(f"teacher: must be a keras.Model, {KINDS}, not {one!r:.80}")
+    if data is None and (normalization, classes) != (OWN, SAME):
+        raise ValueError("teacher: normalization and classes are for data; give data=load_data(...) too")
+    reader = Reader(data.dataset if data else None, taps or {}, trust_code)
     try:
-        model = source if isinstance(source, keras.Model) else _from_path(os.fspath(source), None)
-        return _as_network(model, name)
+        models = [_of_source(one, reader, normalization, classes) for one in sources]
+        if not models:
+            raise ValueError("must be one source or more, not an empty list")
+        shape = data.image_shape if data else models[0].inputs[0].shape[1:]
+        return _as_network(models[0] if len(models) == 1 else mean_of_logits(models, shape), name)
     except (ValueError, CheckpointError) as error:
         raise ValueError(f"teacher: {_one_line(error)}") from error
 
 
 def load_teachers(data: RunData, strategy: tf.distribute.Strategy) -> list[keras.Model]:
-    """The teachers that a run's flags name, under its strategy.
+    """The teachers that a run's flags name, under its strategy, fitted to its data.
 
     Args:
-        data: the run's, which its teachers have to read too.
+        data: the run's.
         strategy: the run's.
 
     Raises:
-        ValueError: one is not there, or is for other images or classes; one line names it.
+        ValueError: one is not there, or does not fit the data; one line names it.
     """
-    found = []
-    for text in data.config.teacher:
+    config, found = data.config, []
+    sources = [members(text) for text in config.teacher]
+    normalizations = for_each("teacher_normalization", config.teacher_normalization, sources, OWN)
+    classes = for_each("teacher_classes", config.teacher_classes, sources, SAME)
+    for text, joined, normalized, named in zip(config.teacher, sources, normalizations, classes, strict=True):
         try:
             with strategy.scope():
-                model = _as_network(_from_path(text, data), None)
-            _require_fitting(model, data)
-            found.append(model)
+                models = []
+                for one, normalization, order in zip(joined, normalized, named, strict=True):
+                    reader = Reader(data, taps_of(one, config.taps), config.trust_code)
+                    models.append(_of_source(one, reader, normalization, order))
+                found.append(models[0] if len(models) == 1 else mean_of_logits(models, data.image_shape))
         except (ValueError, CheckpointError) as error:
             said = _one_line(error)
             raise ValueError(f"teacher: {said if text in said else f'{text}: {said}'}") from error
-    names = teacher_names([one.name for one in found], [one.name for one in data.config.specifications])
+    names = teacher_names([one.name for one in found], [one.name for one in config.specifications])
     for model, name in zip(found, names, strict=True):
         model.name = name
     return found
+
+
+def _of_source(source: Source, reader: Reader, normalization: Normalization | str, classes: str) -> keras.Model:
+    if isinstance(source, keras.Model):
+        found = Found(_as_network(source, None, reader.taps))
+    else:
+        found = reader.read(os.fspath(source))
+        found = Found(_as_network(found.model, None), found.normalization, found.class_names, found.usual, found.told)
+    images, told = reader.images, found.told
+    model = found.model
+    if images is not None:
+        model = fitted(found, images, normalization, classes)
+        told = [*told, *filter(None, [differing_names(found, images, classes)])]
+    for line in told:
+        logging.warning("teacher: %s: %s", source, line)
+    return model
 
 
 def facts_of(teachers: Sequence[keras.Model], sources: Sequence[str]) -> list[dict]:
@@ -90,6 +141,26 @@ def facts_of(teachers: Sequence[keras.Model], sources: Sequence[str]) -> list[di
         {"name": model.name, "source": source, "fingerprint": fingerprint(model)}
         for model, source in zip(teachers, sources, strict=True)
     ]
+
+
+def like_guessing(accuracy: float | None, classes: int, examples: int) -> str:
+    """A warning where a teacher is hardly better than guessing; it is no error, as weak teachers are studied too.
+
+    Args:
+        accuracy: its share of right answers; `None` where it has none.
+        classes: how many there are.
+        examples: how many were scored.
+
+    Returns:
+        One line; empty where the accuracy is more than three standard deviations above that of guessing.
+    """
+    chance = 1 / classes
+    if accuracy is None or accuracy > chance + 3 * math.sqrt(chance * (1 - chance) / examples):
+        return ""
+    return (
+        f"its accuracy {accuracy:.2%} is that of guessing among {classes} classes; if it was trained on images of "
+        "another normalization, give --teacher_normalization, and on classes in another order, --teacher_classes"
+    )
 
 
 def require_same_teachers(workers: Workers, facts: Sequence[dict]) -> None:
@@ -108,74 +179,11 @@ def require_same_teachers(workers: Workers, facts: Sequence[dict]) -> None:
     workers.refuse_together(problem if other else "")
 
 
-def _from_path(text: str, data: RunData | None) -> keras.Model:
-    path, _, network = text.rpartition(":") if not Path(text).exists() else (text, "", "")
-    if Path(path or text).is_dir():
-        return _network_of_run(path or text, network, data)
-    if not Path(text).exists():
-        raise ValueError(f"there is no file or run {text}")
-    return _from_file(Path(text))
-
-
-def _network_of_run(path: str, network: str, data: RunData | None) -> keras.Model:
-    """A network of a run as its newest checkpoint has it; this process's precision stays what it was."""
-    policy = keras.config.dtype_policy()
-    try:
-        trained = load_trained(RunFolder(path), like=data)
-    finally:
-        keras.config.set_dtype_policy(policy)
-    models = {one.name: one for one in trained.networks}
-    if not network and len(models) > 1:
-        raise ValueError(
-            f"{path} has {len(models)} networks, {', '.join(models)}; say which: {path}:{next(iter(models))}"
-        )
-    if data is not None:
-        _require_same_reading(path, trained, data)
-        if said := seen_by(path, trained.parts, data.dataset.marks):
-            logging.warning("teacher: %s", said)
-    return choose(f"network of {path}", network, models) if network else next(iter(models.values()))
-
-
-def _require_same_reading(path: str, trained: Trained, data: RunData) -> None:
-    ours, theirs = data.normalization, trained.data.normalization
-    channels = data.image_shape[-1]
-    for one, other in ((ours.mean, theirs.mean), (ours.std, theirs.std)):
-        if not np.array_equal(np.broadcast_to(one, channels), np.broadcast_to(other, channels)):
-            raise ValueError(
-                f"{path} learned from images normalized by {theirs}, and this run normalizes by {ours}; give both the "
-                "same --normalization"
-            )
-    if set(trained.data.class_names) == set(data.class_names) and trained.data.class_names != data.class_names:
-        raise ValueError(f"{path} learned the classes of {data.name} in another order")
-
-
-def _from_file(path: Path) -> keras.Model:
-    if path.suffix != ".keras" or not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is no .keras file; a teacher is one, or the folder of a run")
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except Exception as error:  # whatever Keras and the layers in the file raise
-        if "safe_mode" in str(error):
-            raise ValueError(
-                f"{path} holds a Lambda layer, whose code is not run from a file; load it in Python by "
-                "keras.saving.load_model(path, safe_mode=False), and give the model"
-            ) from error
-        raise ValueError(f"{path} cannot be loaded by Keras: {_one_line(error)[:LONGEST_REASON]}") from error
-
-
-def _as_network(model: Any, name: str | None) -> keras.Model:
+def _as_network(model: Any, name: str | None, taps: Mapping[str, str] | None = None) -> keras.Model:
     output = Classification().output
-    if not (is_functional(model) and isinstance(model.output, dict) and output in model.output):
-        return network_from(model, name=name)
+    if taps or not (is_functional(model) and isinstance(model.output, dict) and output in model.output):
+        return with_taps(model, taps, name) if taps else network_from(model, name=name)
     return model if name in (None, model.name) else keras.Model(model.input, model.output, name=name)
-
-
-def _require_fitting(model: keras.Model, data: RunData) -> None:
-    shape, classes = tuple(model.inputs[0].shape[1:]), data.task.classes(model)
-    if classes != len(data.class_names):
-        raise ValueError(f"{model.name} tells {classes} classes apart, {data.name} has {len(data.class_names)}")
-    if any(None not in pair and pair[0] != pair[1] for pair in zip(shape, data.image_shape, strict=True)):
-        raise ValueError(f"{model.name} reads images {shape}, {data.name} has images {data.image_shape}")
 
 
 def _one_line(error: Exception) -> str:

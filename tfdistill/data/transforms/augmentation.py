@@ -95,4 +95,8 @@ NORMALIZATIONS = {
     "digits": Normalization((0.3058024445,), (0.3760534895,)),
     # Pixels stay in 0..1.
     "none": Normalization((0.0,), (1.0,)),
+    # Pixels in -1..1, as many of Keras' networks want them.
+    "symmetric": Normalization((0.5,), (0.5,)),
+    # Pixels in 0..255, for networks that do the rest themselves.
+    "raw": Normalization((0.0,), (1 / 255,)),
 }
