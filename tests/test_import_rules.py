@@ -68,6 +68,7 @@ RULES: dict[str, set[str] | None] = {
         "optimizers",
         "standalone",
         "columns",
+        "tables",
         "taps",
         "tasks",
         "transfers",

@@ -33,6 +33,7 @@ def ran(monkeypatch) -> list[tuple[str, list[str]]]:
         ("evaluate --run=one", ("evaluate", ["--run=one"])),
         ("export --help", ("export", ["--help"])),
         ("predict saved cat.png", ("predict", ["saved", "cat.png"])),
+        ("table afd_table3 --jobs=2", ("table", ["afd_table3", "--jobs=2"])),
         ("preview --count=2", ("preview", ["--count=2"])),
         ("explain dml --dml.temperature=2", ("explain", ["--explain=dml", "--dml.temperature=2"])),
         ("explain --networks=resnet8 dml", ("explain", ["--explain=dml", "--networks=resnet8"])),
@@ -67,7 +68,7 @@ def test_it_says_what_there_is_with_a_line_each(arguments, ran, monkeypatch, cap
 def test_an_unknown_command_is_told_the_nearest(ran, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/tfdistill"])
     assert console.main(["trian", "--epochs=2"]) == 2 and not ran
-    names = "train, evaluate, export, predict, preview, explain"
+    names = "train, evaluate, export, table, predict, preview, explain"
     assert capsys.readouterr() == ("", f"tfdistill: error: 'trian' is none of {names}; nearest: train\n")
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from tfdistill.commands import command_line, evaluate, export, preview, train
+from tfdistill.commands import command_line, evaluate, export, preview, table, train
 from tfdistill.commands.usage import usage
 from tfdistill.methods import METHODS
 from tfdistill.optimizers import PROTOCOLS
@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": evaluate.evaluate_flags,
     "export": export.export_flags,
     "preview": preview.preview_flags,
+    "table": table.table_flags,
 }
 
 

@@ -251,7 +251,7 @@ def test_tensorboard_has_the_same_tags_for_training_and_evaluation(whole):
 def test_a_log_file_gets_one_line_per_epoch(tmp_path, capsys):
     run = Run(tmp_path)
     progress = watching.Progress(EPOCHS, STEPS * EPOCHS, run.record)
-    assert not progress.interactive
+    assert not progress._line.interactive
     capsys.readouterr()
     run.fit(progress)
     first, *lines = capsys.readouterr().out.splitlines()
@@ -313,7 +313,7 @@ def test_a_terminal_has_one_line_that_is_renewed_and_kept_where_an_epoch_ends(mo
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0:00:00"), (61.0, "0:01:01"), (36_125.9, "10:02:05")])
 def test_durations(seconds, shown):
-    assert watching._duration(seconds) == shown
+    assert watching.duration(seconds) == shown
 
 
 def test_restored_metrics_serve_one_epoch_only(tmp_path):

@@ -99,16 +99,21 @@ def _found(folder: Path, text: str) -> tuple[Path, str]:
     """The file that a flagfile's name means, and the row where it is a table's."""
     name, colon, row = text.rpartition(":")
     if colon and (name.endswith(TABLE) or bundled.table(name)):
-        path = _path(folder, name if name.endswith(TABLE) else f"{name}{TABLE}")
+        path = find(folder, name if name.endswith(TABLE) else f"{name}{TABLE}")
     else:
-        path, row = _path(folder, text), ""
+        path, row = find(folder, text), ""
     if path.suffix == TABLE and not row:
         first = next(iter(read_table(path).rows))
         raise ValueError(f"flagfile: {path} is a table; give one of its rows, such as {path}:{first}")
     return path, row
 
 
-def _path(folder: Path, text: str) -> Path:
+def find(folder: Path, text: str, flag: str = "flagfile") -> Path:
+    """The file that `text` calls: in the folder, the working directory, or one of `configs/` by its name.
+
+    Raises:
+        ValueError: there is none; the line begins with `flag`.
+    """
     candidates = [folder / text, Path(text)] if text else []
     try:
         found = next((one for one in candidates if one.is_file()), None) or bundled.flagfile(text)
@@ -117,9 +122,9 @@ def _path(folder: Path, text: str) -> Path:
         found = None
     if found is None:
         near = f"; nearest of those in configs/: {bundled.nearest(text)}" if text else ""
-        raise ValueError(f"flagfile: there is no file {text!r}{near}")
+        raise ValueError(f"{flag}: there is no file {text!r}{near}")
     if not found.is_file():
-        raise ValueError(f"flagfile: {found} is {'a folder' if found.is_dir() else 'no file'}; give a file of flags")
+        raise ValueError(f"{flag}: {found} is {'a folder' if found.is_dir() else 'no file'}; give a file of flags")
     return found
 
 

@@ -17,13 +17,14 @@ COMMANDS = {
     "train": "Train networks by one of the methods, score them and export them.",
     "evaluate": "Score the networks of a run, or a SavedModel, on any data set.",
     "export": "Export the networks of a run, finished or not.",
+    "table": "Train the runs of a paper's table, or of flagfiles, and report them together.",
     "predict": "Ask an exported network about image files and folders.",
     "preview": "Draw the training images as the networks of a run see them.",
     "explain": "Print what a method does, builds, trains and can be told.",
 }
 # Where the `main` of each stands.
 MODULES = {
-    **{name: f"tfdistill.commands.{name}" for name in ("train", "evaluate", "export", "preview")},
+    **{name: f"tfdistill.commands.{name}" for name in ("train", "evaluate", "export", "preview", "table")},
     "explain": "tfdistill.commands.train",
     "predict": "tfdistill.standalone.predict",
 }

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from tensorboard.plugins.hparams import api as hparams
 from tfdistill.files import FileError
 from tfdistill.runs import class_tables
 from tfdistill.runs.callbacks import Record
+from tfdistill.runs.drawn_line import DrawnLine, duration
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -118,24 +117,14 @@ class Progress(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.run_epochs, self.total_steps, self.record = epochs, total_steps, record
-        self._output, self._clock = output, clock
-        self._epoch, self._told, self._drawn = 0, 0.0, ""
+        self._line, self._clock = DrawnLine(output), clock
+        self._epoch, self._told = 0, 0.0
         self._begun = self._compiled = False
-
-    @property
-    def output(self) -> TextIO:
-        """Where the lines go."""
-        return self._output or sys.stdout
-
-    @property
-    def interactive(self) -> bool:
-        """Whether somebody watches one line being renewed."""
-        return self.output.isatty()
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         if not self._begun:  # a run may be several calls of `fit`
             self._begun = True
-            self._print("compiling the first step", lasting=not self.interactive)
+            self._line.show("compiling the first step", lasting=not self._line.interactive)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch = epoch
@@ -144,12 +133,12 @@ class Progress(keras.callbacks.Callback):
         now = self._clock()
         if not self._compiled:
             self._compiled, self._told = True, now - self.OFTEN + self.SOON
-        if now - self._told >= (self.RENEWED if self.interactive else self.OFTEN):
-            self._tell(logs, lasting=not self.interactive)
+        if now - self._told >= (self.RENEWED if self._line.interactive else self.OFTEN):
+            self._tell(logs, lasting=not self._line.interactive)
 
     def on_test_begin(self, logs: dict | None = None) -> None:
-        if self.interactive and self._begun:
-            self._print(f"epoch {self._epoch + 1}/{self.run_epochs} scoring", lasting=False)
+        if self._line.interactive and self._begun:
+            self._line.show(f"epoch {self._epoch + 1}/{self.run_epochs} scoring", lasting=False)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch = epoch
@@ -164,20 +153,6 @@ class Progress(keras.callbacks.Callback):
         if speed:
             left = (self.total_steps - step) * self.record.batch_size / speed
             per_step = speed / self.record.batch_size
-            timing = f"{per_step:.3g} steps/s, {speed:.0f} images/s, {_duration(left)} left"
+            timing = f"{per_step:.3g} steps/s, {speed:.0f} images/s, {duration(left)} left"
         place = f"epoch {self._epoch + 1}/{self.run_epochs} step {step}/{self.total_steps}"
-        self._print(f"{place}: {shown}  {timing}".rstrip(), lasting=lasting)
-
-    def _print(self, line: str, *, lasting: bool) -> None:
-        """Writes a line in place of the one that was drawn before; the next one replaces it unless it is lasting."""
-        if not lasting:
-            line = line[: shutil.get_terminal_size().columns - 1]
-        over = "\r" if self._drawn else ""
-        # Blanks, as not every terminal knows how to clear a line.
-        print(f"{over}{line:<{len(self._drawn)}}", end="\n" if lasting else "", file=self.output, flush=True)
-        self._drawn = "" if lasting else line
-
-
-def _duration(seconds: float) -> str:
-    hours, rest = divmod(int(seconds), 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
+        self._line.show(f"{place}: {shown}  {timing}".rstrip(), lasting=lasting)

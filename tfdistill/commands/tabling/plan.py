@@ -1,0 +1,202 @@
+"""The runs that tables take, each with its name and flags, all checked before the first is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfdistill.commands import command_line
+from tfdistill.commands.flagfiles import row_flags
+from tfdistill.commands.tabling.given import where
+from tfdistill.commands.tabling.overrides import Overrides, budget
+from tfdistill.runs.config import RunConfig
+from tfdistill.tables import Outcome, Row, Table, read_table
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run.
+
+    Attributes:
+        name: of its folder.
+        title: as progress calls it, such as "dml_resnet20 seed 2".
+        row: the name of the row.
+        config: the effective flags.
+        arguments: those of the training command.
+        teachers: names of the runs that have to be finished before.
+    """
+
+    name: str
+    title: str
+    row: str
+    config: RunConfig
+    arguments: tuple[str, ...]
+    teachers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for.
+
+    Attributes:
+        tables: each with the rows that are shown.
+        runs: to train, by name, in that order: seed by seed over all rows, teachers before whom they teach.
+        cells: for every table, (row, seed, run) of what is shown; a run may be in several, or not be trained.
+        needs: of each table's rows that cannot be run yet, by name, what they need.
+        heads: for every table, where the budget is not its own, a line each.
+    """
+
+    tables: Sequence[Table]
+    runs: Mapping[str, Planned]
+    cells: Sequence[Sequence[tuple[str, int, Planned]]]
+    needs: Sequence[Mapping[str, str]]
+    heads: Sequence[Sequence[str]]
+
+
+class Planner:
+    """Makes the runs of tables.
+
+    Args:
+        overrides: of every run.
+        runs_dir: where runs lie.
+    """
+
+    def __init__(self, overrides: Overrides, runs_dir: str) -> None:
+        self.overrides, self.runs_dir = overrides, runs_dir
+        self._configs: dict[tuple[Path, str], tuple[RunConfig, tuple[str, ...]]] = {}
+        self._others: dict[Path, Table] = {}
+
+    def plan(self, tables: Sequence[Table], trained: Sequence[Sequence[str]], seeds: Sequence[int] | None) -> Plan:
+        """The plan.
+
+        Args:
+            tables: each with the rows that are shown.
+            trained: for every table, the names of the rows that are trained.
+            seeds: of every row; each table's own if not given.
+
+        Raises:
+            ValueError: flags that no run can have, with file and row; or two different runs of one name.
+        """
+        runs: dict[str, Planned] = {}
+        most = max(len(seeds or table.seeds) for table in tables)
+        for place in range(most):  # seed by seed, so that a table cut short has as many runs of every row
+            for table, names in zip(tables, trained, strict=True):
+                own = tuple(seeds or table.seeds)
+                for name in names if place < len(own) else ():
+                    if not table.rows[name].needs:
+                        self._add(table, table.rows[name], own[place], runs)
+        cells = [
+            [
+                (name, seed, self.planned(table, row, seed))
+                for name, row in table.rows.items()
+                if not row.needs
+                for seed in seeds or table.seeds
+            ]
+            for table in tables
+        ]
+        needs = [{name: row.needs for name, row in table.rows.items() if row.needs} for table in tables]
+        return Plan(tables, runs, cells, needs, [self._head(table, seeds) for table in tables])
+
+    def planned(self, table: Table, row: Row, seed: int) -> Planned:
+        """The run of a row with a seed."""
+        config, arguments = self.row_config(table, row)
+        teachers = tuple(self.run_name(place, seed) for place in row.teachers)
+        name = self.run_name(row.place, seed)
+        own: dict[str, Any] = {"seed": seed, "run": name, "runs_dir": self.runs_dir}
+        told = [f"--{name}={value}" for name, value in own.items()]
+        if teachers:
+            own["teacher"] = tuple(str(Path(self.runs_dir) / one) for one in teachers)
+            told.append(f"--teacher={','.join(own['teacher'])}")
+        try:
+            config = dataclasses.replace(config, **own)
+        except ValueError as error:
+            raise ValueError(f"{where(table, row)}: {error}") from None
+        return Planned(name, f"{row.name} seed {seed}", row.name, config, (*arguments, *told), teachers)
+
+    def run_name(self, place: tuple[str, str], seed: int) -> str:
+        """`TABLE-ROW-OVERRIDES-seedN`."""
+        return "-".join(filter(None, [*place, self.overrides.label, f"seed{seed}"]))
+
+    def row_config(
+        self, table: Table, row: Row, overrides: Overrides | None = None
+    ) -> tuple[RunConfig, tuple[str, ...]]:
+        """The effective flags of a row with the overrides, or with others, and the arguments that say them.
+
+        Raises:
+            ValueError: a flag that there is not, or a value that it cannot have, with file and row.
+        """
+        key = table.path, row.name
+        if overrides is None and key in self._configs:
+            return self._configs[key]
+        try:
+            arguments = (*(one.argument for one in row_flags(table, row)), *(overrides or self.overrides).arguments)
+            values = command_line.run_flags()
+            # A teacher that is another run is known when the seed is; any name stands in for it.
+            command_line.parse(values, [*arguments, *(["--teacher=another"] if row.teachers else [])])
+            config = command_line.run_config(values)
+        except ValueError as error:
+            said, place = str(error), where(table, row)
+            raise ValueError(said if said.startswith(place) else f"{place}: {said}") from None
+        if overrides is None:
+            self._configs[key] = config, arguments
+        return config, arguments
+
+    def _add(self, table: Table, row: Row, seed: int, runs: dict[str, Planned]) -> None:
+        for place in row.teachers:
+            other = self._table_of(place[0], table)
+            teacher = other.rows.get(place[1]) or next(one for one in other.rows.values() if one.place == place)
+            self._add(other, teacher, seed, runs)
+        one = self.planned(table, row, seed)
+        same = runs.setdefault(one.name, one)
+        if same.config != one.config:
+            raise ValueError(
+                f"{where(table, row)}: its runs would be called as those of another row, {one.name}; "
+                "give another name to the table or the row"
+            )
+
+    def _table_of(self, name: str, beside: Table) -> Table:
+        if name == beside.name:
+            return beside
+        path = beside.path.with_name(f"{name}.toml")
+        if path not in self._others:
+            self._others[path] = read_table(path)
+        return self._others[path]
+
+    def _head(self, table: Table, seeds: Sequence[int] | None) -> list[str]:
+        rows = [row for row in table.rows.values() if not row.needs]
+        before = []
+        for row in rows:
+            try:
+                before.append(self.row_config(table, row, Overrides())[0])
+            except ValueError:  # the overrides mend it
+                before.append(self.row_config(table, row)[0])
+        lines = budget(before, [self.row_config(table, row)[0] for row in rows], self.overrides)
+        if seeds and len(seeds) < len(table.seeds):
+            lines.append(f"seeds: {_listed(seeds)} instead of {_listed(table.seeds)}")
+        return lines
+
+
+def outcomes_of(
+    cells: Sequence[tuple[str, int, Planned]], read: Mapping[str, Outcome], problems: Mapping[str, str]
+) -> list[Outcome]:
+    """What has become of the runs of a table's cells.
+
+    Args:
+        cells: of the table.
+        read: by run, as its folder tells it.
+        problems: by run, why it has failed.
+    """
+    found = []
+    for row, seed, one in cells:
+        outcome = dataclasses.replace(read[one.name], row=row, seed=seed)
+        if outcome.state == "missing" and one.name in problems:
+            outcome = dataclasses.replace(outcome, state="failed", problem=problems[one.name])
+        found.append(outcome)
+    return found
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))

@@ -1,0 +1,81 @@
+"""The command `table` once its flags are good: a plan, its training, and what is printed and written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from tfdistill.bounds import shown
+from tfdistill.commands import command_line
+from tfdistill.commands.flag_kinds import Flags
+from tfdistill.commands.tabling import children, given, report
+from tfdistill.commands.tabling.campaign import Campaign
+from tfdistill.commands.tabling.overrides import overrides_of
+from tfdistill.commands.tabling.plan import Plan, Planned, Planner, outcomes_of
+from tfdistill.commands.tabling.progress import Progress
+from tfdistill.runs.interruption import Signals
+from tfdistill.runs.outcomes import outcome_of
+from tfdistill.standalone.calling import program
+
+COMMAND = "table"
+
+
+def plan(names: Sequence[str], values: Flags) -> Plan:
+    """What is to be trained and shown; all that can be wrong about it is found here.
+
+    Raises:
+        ValueError: in one line.
+    """
+    told: dict[str, Any] = {name: values[name].value for name in values.descriptions}
+    seeds = told["seeds"]
+    if seeds is not None and (not seeds or len(set(seeds)) < len(seeds)):
+        raise ValueError(f"seeds: must be different whole numbers, not {shown(','.join(map(str, seeds)) or 'none')}")
+    overrides = overrides_of(told["set"], told["epochs"])
+    chosen = [(table, rows) for table, rows in given.chosen_rows(given.tables_of(names), told["rows"]) if rows]
+    tables = [given.shown_table(table, rows, told["baseline"]) for table, rows in chosen]
+    report.check(tables, values)
+    return Planner(overrides, told["runs_dir"]).plan(tables, [rows for _, rows in chosen], seeds)
+
+
+def work(planned: Plan, values: Flags, signals: Signals) -> int:
+    """Trains, prints and writes. Returns the exit status."""
+    jobs = int(values["jobs"].value or 1)
+    progress = Progress(planned.runs, jobs)
+    with command_line.one_line_errors(program(COMMAND)):
+        campaign = Campaign(planned.runs, jobs, signals, progress)
+        if values["train"].value and campaign.waiting:
+            announce(planned, campaign, progress)
+            campaign.train()
+        read = campaign.read | {
+            one.name: outcome_of(one.row, one.config.seed, one.config)
+            for cells in planned.cells
+            for _, _, one in cells
+            if one.name not in campaign.read
+        }
+        outcomes = [outcomes_of(cells, read, campaign.problems) for cells in planned.cells]
+        report.write(planned, outcomes, values)
+    return _say_what_is_wrong(planned, read, campaign)
+
+
+def announce(planned: Plan, campaign: Campaign, progress: Progress) -> None:
+    """Says what is about to be trained, and where to watch."""
+    first = planned.runs[campaign.waiting[0]]
+    count, finished = len(planned.runs), campaign.finished
+    done = f", {finished} finished" if finished else ""
+    progress.say(f"{count} runs{done}, {campaign.jobs} at a time; the first writes to {children.log_of(first)}")
+
+
+def _say_what_is_wrong(planned: Plan, read: dict, campaign: Campaign) -> int:
+    """One line for every run that failed or whose results cannot be counted. Returns the exit status."""
+    every: dict[str, Planned] = {one.name: one for cells in planned.cells for _, _, one in cells} | dict(planned.runs)
+    lines = []
+    for name, one in every.items():
+        outcome = read[name]
+        if outcome.state == "refused":
+            lines.append(f"{one.title}: not counted: {outcome.problem}")
+        elif name in campaign.problems:
+            lines.append(f"{one.title}: failed: {campaign.problems[name]}; see {children.log_of(one)}")
+    for line in lines:
+        print(f"{program(COMMAND)}: error: {line}", file=sys.stderr)
+    return 1 if lines else 0
