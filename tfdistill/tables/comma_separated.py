@@ -18,7 +18,7 @@ def comma_separated_text(summary: Summary) -> str:
     rows = [_flat(row) for row in summary.rows.values()]
     names = list(dict.fromkeys(name for row in rows for name in row))
     # A network's columns stand together, whichever row was the first to have it.
-    names.sort(key=lambda name: (_place(name), names.index(name)))
+    names.sort(key=_place)  # the sort is stable
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
     writer.writeheader()

@@ -40,9 +40,16 @@ def write_markdown(path: Path, summary: Summary) -> None:
         ValueError: the file is there, and lacks the marks, so that somebody's page would be lost; in one line.
         FileError: it cannot be written.
     """
-    begins, ends = marks(summary.table.name)
-    page = page_with_marks(path, summary.table.name)
-    write_text(path, between(page, begins, ends, f"\n{markdown_text(summary)}\n"))
+    write_text(path, with_table(page_with_marks(path, summary.table.name), summary))
+
+
+def with_table(page: str, summary: Summary) -> str:
+    """A page with the table between its marks.
+
+    Raises:
+        ValueError: the page lacks them.
+    """
+    return between(page, *marks(summary.table.name), f"\n{markdown_text(summary)}\n")
 
 
 def page_with_marks(path: Path, name: str) -> str:
