@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tfdistill.tables.outcome import Outcome
 from tfdistill.tables.paired import Measured
 from tfdistill.tables.pictures import canvas
@@ -183,8 +185,9 @@ def _explain(axes: Axes) -> None:
 
 def _start(axes: Axes) -> float:
     """Sets where the axis of figures starts and ends, and returns the first: 0, unless all figures are far from it."""
-    ends = [one for line in axes.lines for one in line.get_xdata()]
-    ends += [one for lines in axes.collections for path in lines.get_paths() for one in path.vertices[:, 0]]
+    ends = [float(one) for line in axes.lines for one in np.asarray(line.get_xdata(), float)]
+    paths = [path for lines in axes.collections for path in lines.get_paths()]
+    ends += [float(one) for path in paths for one in np.asarray(path.vertices, float)[:, 0]]
     least, most = (min(ends), max(ends)) if ends else (0.0, 100.0)
     span = max(most - least, 1.0)
     start = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfdistill.tables.parts import PartSummary
 from tfdistill.tables.pictures import canvas
@@ -13,7 +13,6 @@ from tfdistill.tables.summary import RowSummary, Summary
 from tfdistill.tables.table import Axis, Grid
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -42,7 +41,7 @@ def sweep(summary: Summary, grid: Grid) -> Figure:
     figure = canvas.new_figure(canvas.WIDTH, 4.2)
     axes = figure.add_subplot()
     places = _scale(axes, along)
-    handles: list[Artist] = []
+    handles: list[Any] = []
     for index, (label, cells) in enumerate(lines.items()):
         handles += _draw_line(axes, places, cells, canvas.wrapped(label, 30), canvas.style(index))
     if not others:
@@ -71,7 +70,7 @@ def _scale(axes: Axes, along: Axis) -> list[float]:
 
 def _draw_line(
     axes: Axes, places: Sequence[float], cells: Mapping[int, RowSummary], label: str, style: canvas.Style
-) -> list[Artist]:
+) -> list[Any]:
     ours = _draw_means(axes, places, {at: one.mean for at, one in cells.items() if one.mean}, label, style)
     papers = {at: paper_mean(one.row.paper) for at, one in cells.items()}
     told = [(places[at], figure) for at, figure in sorted(papers.items()) if figure is not None]
@@ -91,7 +90,7 @@ def _draw_line(
 
 def _draw_means(
     axes: Axes, places: Sequence[float], parts: Mapping[int, PartSummary], label: str, style: canvas.Style
-) -> list[Artist]:
+) -> list[Any]:
     """The line has a gap where a value has no figure."""
     if not parts:
         return []
@@ -110,7 +109,7 @@ def _draw_means(
     return [drawn]
 
 
-def _draw_baselines(axes: Axes, summary: Summary, grid: Grid) -> list[Artist]:
+def _draw_baselines(axes: Axes, summary: Summary, grid: Grid) -> list[Any]:
     """A line across for every row that is no cell and that cells are compared with."""
     named = {name for row in grid.rows.values() for name in summary.rows[row].row.baseline}
     found = [one for name, one in summary.rows.items() if name in named and not one.row.cell]
