@@ -26,7 +26,7 @@ RULES: dict[str, set[str] | None] = {
     "standalone": set(),
     "startup": {"keras_settings"},
     "declared": {"bounds"},
-    "registration": {"helpers", "networks"},
+    "registration": {"helpers", "networks", "transfers"},
     "losses": set(),
     "data": {"bounds"},
     "optimizers": {"bounds"},

@@ -18,7 +18,7 @@ from tfdistill.bounds import (
     choose,
 )
 from tfdistill.engine.network_checks import require_networks
-from tfdistill.transfers import Transfer
+from tfdistill.transfers import KerasLoss, Transfer
 
 __all__ = [
     "ArgumentError",
@@ -46,15 +46,17 @@ def require_peers(networks: Sequence[keras.Model]) -> None:
         raise ArgumentError("networks", f"learning from each other takes two or more, not {len(networks)}")
 
 
-def require_transfers(transfers: Sequence[Transfer]) -> list[Transfer]:
-    """Refuses what is no list of transfers, such as a class of them.
+def require_transfers(transfers: Sequence[Transfer | keras.distillation.DistillationLoss]) -> list[Transfer]:
+    """The transfers of a list, in which Keras' losses have become some; refuses what is none, such as a class of them.
 
     Raises:
         ValueError: names what was given.
     """
     if isinstance(transfers, str) or not isinstance(transfers, Sequence):
         raise ArgumentError("transfers", f"must be a list, such as [KD()], not {transfers!r:.80}")
-    for place, transfer in enumerate(transfers, start=1):
+    losses = keras.distillation.DistillationLoss
+    made = [KerasLoss(one) if isinstance(one, losses) else one for one in transfers]
+    for place, transfer in enumerate(made, start=1):
         if not isinstance(transfer, Transfer):
             raise ArgumentError("transfers", f"number {place} must be a transfer, such as KD(), not {transfer!r:.80}")
-    return list(transfers)
+    return made

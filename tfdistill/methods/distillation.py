@@ -26,7 +26,7 @@ class Distillation(LabelsAndTransfers):
     Args:
         networks: a student, or several.
         teachers: a teacher, or several: then each transfer's terms are means over them.
-        transfers: what is taken from a teacher; `KD()` if there are none.
+        transfers: what is taken from a teacher; `KD()` if there are none. Losses of `keras.distillation` will do too.
         label_weight: weight of the labels' loss; at 0 it is left out, and the teachers alone teach.
         task: the supervised loss and metrics.
         seed: of the weights of what the transfers build.
@@ -51,7 +51,7 @@ class Distillation(LabelsAndTransfers):
         self,
         networks: keras.Model | Sequence[keras.Model],
         teachers: keras.Model | Sequence[keras.Model],
-        transfers: Sequence[Transfer] = (),
+        transfers: Sequence[Transfer | keras.distillation.DistillationLoss] = (),
         *,
         label_weight: TermWeight = 1.0,
         task: Task | None = None,
@@ -65,5 +65,6 @@ class Distillation(LabelsAndTransfers):
             )
         super().__init__(students, teachers=sources, task=task)
         self.label_weight = label_weight
-        transfers = require_transfers(transfers) or [KD()]
-        self.take(transfers, [(student, self.teachers) for student in self.networks], seed=seed)
+        self.take(
+            require_transfers(transfers) or [KD()], [(student, self.teachers) for student in self.networks], seed=seed
+        )

@@ -49,7 +49,7 @@ class Mutual(LabelsAndTransfers):
     def __init__(
         self,
         networks: Sequence[keras.Model],
-        transfers: Sequence[Transfer] = (),
+        transfers: Sequence[Transfer | keras.distillation.DistillationLoss] = (),
         *,
         label_weight: TermWeight = 1.0,
         update: Order = "joint",

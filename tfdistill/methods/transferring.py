@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfdistill.bounds import ArgumentError
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Phase, Round, Update, joint
+from tfdistill.methods.arguments import require_transfers
 from tfdistill.taps import Batch, CallModel, Taps, Terms
 from tfdistill.topology import all_pairs
 from tfdistill.transfers import Course, Transfer, courses
@@ -23,7 +24,9 @@ class PreparationPhase(Phase):
     """A phase of a transfer's own, before the training: transfers that are added to a table leave it alone."""
 
 
-def add_transfers(distiller: Distiller, transfers: Sequence[Transfer], *, seed: int = 0) -> None:
+def add_transfers(
+    distiller: Distiller, transfers: Sequence[Transfer | keras.distillation.DistillationLoss], *, seed: int = 0
+) -> None:
     """Adds transfers to any method, before `compile`: from its teachers, or between its networks where it has none.
 
     >>> distiller = tfdistill.Supervised([tfdistill.networks.resnet8(classes=10) for _ in range(2)])
@@ -33,16 +36,17 @@ def add_transfers(distiller: Distiller, transfers: Sequence[Transfer], *, seed: 
 
     Args:
         distiller: the method.
-        transfers: with names of their own. Every network takes them from every teacher, or from every other network;
-            the mean over the sources counts.
+        transfers: with names of their own; losses of `keras.distillation` will do too. Every network takes them from
+            every teacher, or from every other network; the mean over the sources counts.
         seed: of the helpers' weights and whatever else is drawn.
 
     Raises:
         ValueError: there is nobody to learn from, a transfer that does not fit two networks, or a name that is taken.
     """
-    needed = any(transfer.needs_source for transfer in transfers)
+    added = require_transfers(transfers)
+    needed = any(transfer.needs_source for transfer in added)
     groups = sources_of(distiller) if needed else [(network, ()) for network in distiller.networks]
-    given = courses(transfers, groups, seed=seed)
+    given = courses(added, groups, seed=seed)
     models = [model for course in given for model in course.models()]
     distiller.amend(lambda table: with_courses(table, given, distiller.call_model), models)
 

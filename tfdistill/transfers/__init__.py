@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tfdistill.transfers.inheritance import Inheritance
     from tfdistill.transfers.kd import KD
     from tfdistill.transfers.kd_limit import KDLimit
+    from tfdistill.transfers.keras_losses import KerasLoss, TransferLoss
     from tfdistill.transfers.logit_transfer import LogitTransfer
     from tfdistill.transfers.map_distance import MapDistance
     from tfdistill.transfers.mse import MSE
@@ -45,6 +46,7 @@ __all__ = [
     "Course",
     "Inheritance",
     "KDLimit",
+    "KerasLoss",
     "Lesson",
     "LogitTransfer",
     "MapDistance",
@@ -52,6 +54,7 @@ __all__ = [
     "Preparation",
     "SmoothL1",
     "Transfer",
+    "TransferLoss",
     "VirtualTeacher",
     "courses",
 ]
