@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tfdistill.commands import bundled, command_line, explain, train
+from tfdistill.commands import command_line, explain, train
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Phase, Round, Update
 from tfdistill.methods import METHODS
@@ -74,29 +74,6 @@ def test_it_has_the_flagfiles(page):
     heading = f"Flagfiles of {method} (--flagfile=...), and rows of tables"
     assert heading in page.lines and f"{method}.flags" in page.text.partition(heading)[2]
     assert "configs/base/" not in page.lines
-
-
-def test_it_has_the_rows_of_tables_by_table_with_their_titles():
-    given = Page("--explain=one")
-    listed = given.text.partition(
-        "configs/afd_table3.toml: Online methods, two networks of one architecture, CIFAR-100\n"
-    )[2]
-    listed = [line.split(maxsplit=1) for line in listed.partition("configs/")[0].splitlines() if line.strip()]
-    assert len(listed) == 7 and listed[0] == ["one_resnet20_resnet20", "two ResNet-20, ONE"]
-    waits = "l1_kd_offline_resnet32_resnet32 ResNet-32 from a trained ResNet-32, L1 + KD, offline (cannot be run yet)"
-    assert waits in Page("--explain=distillation", "--networks=resnet8").words
-
-
-def test_cells_of_a_grid_are_one_line(tmp_path, monkeypatch):
-    (tmp_path / "configs").mkdir()
-    table = '[flags]\nmethod = "dml"\nnetworks = "resnet8"\n[grid]\nepochs = [1, 2, 3]\n[rows.alone]\n'
-    (tmp_path / "configs" / "made.toml").write_text(table)
-    monkeypatch.setattr(bundled, "configs", lambda: tmp_path / "configs")
-    listed = Page("--explain=dml").text.partition("configs/made.toml: made\n")[2].splitlines()
-    assert [line.split(maxsplit=1) for line in listed if line] == [
-        ["alone", "alone"],
-        ["epochs1", "and 2 other cells of the grid of epochs"],
-    ]
 
 
 def test_what_is_said_is_what_is_shown(capsys):

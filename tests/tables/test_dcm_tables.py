@@ -23,12 +23,13 @@ def cells(*columns):
     return {f"{method}_{networks}" for methods, rows in columns for method in methods for networks in rows}
 
 
+KD = "kd_wide_resnet_28_10_resnet110"  # from the text of section 4.3
 ROWS = {
     1: cells(
         (["independent"], (*BACKBONES, "resnet110", "wide_resnet_28_4", "mobilenet")),
         (("dml", "dcm"), PAIRS),
-        (["kd"], ["wide_resnet_28_10_resnet110"]),
-    ),
+    )
+    | {KD},
     2: cells((["independent"], IMAGENET), (("dml", "dcm"), IMAGENET_PAIRS)),
     3: {"independent", "dcm_c4", "dcm_c3", "dcm_c2", "dcm_c2_c3", "dcm_c2_c3_c4"},
     4: cells((("dcm_pooled", "dcm_narrow", "dcm_default"), ("densenet_40_12", "wide_resnet_28_10"))),
@@ -51,9 +52,9 @@ def defaults_of(method):
 
 
 def runs_of(number, config_of):
-    """The table's own runs that can be made, by row."""
+    """The table's own runs of networks that learn together or alone, by row."""
     table = TABLES[number]
-    own = [row for row in table.rows.values() if row.place[0] == table.name and not row.needs]
+    own = [row for row in table.rows.values() if row.place[0] == table.name and not row.teachers]
     return {row.name: config_of(f"{table.path}:{row.name}") for row in own}
 
 
@@ -62,12 +63,13 @@ def test_a_table_has_every_row_of_the_paper(number):
     table = TABLES[number]
     assert table.rows.keys() == ROWS[number] and table.metric == "error"
     assert table.paper_runs == (None if number == 2 else 5)
-    assert [row.name for row in table.rows.values() if row.needs] == (
-        ["kd_wide_resnet_28_10_resnet110"] if number == 1 else []
-    )
+    assert not any(row.needs for row in table.rows.values())
+    taught = {row.name: row.teachers for row in table.rows.values() if row.teachers}
+    assert taught == ({KD: (("dcm_table1", "independent_wide_resnet_28_10"),)} if number == 1 else {})
     for row in table.rows.values():
         assert row.paper.networks, row.name
-        assert len(row.paper.networks_std) == (0 if number == 2 or row.needs else len(row.paper.networks)), row.name
+        deviations = 0 if number == 2 or row.name == KD else len(row.paper.networks)
+        assert len(row.paper.networks_std) == deviations, row.name
 
 
 @pytest.mark.parametrize("number", [1, 2, 7])
@@ -155,6 +157,14 @@ def test_a_pair_is_compared_with_each_of_its_networks_alone():
     alone = ("independent_wide_resnet_28_10", "independent_resnet110")
     assert rows["dcm_wide_resnet_28_10_resnet110"].baseline == alone
     assert TABLES[4].rows["dcm_narrow_wide_resnet_28_10"].baseline == ("dcm_default_wide_resnet_28_10",)
+
+
+def test_kd_is_the_pairs_smaller_network_and_its_training(config_of):
+    config, pair = (config_of(CONFIGS / f"dcm_table1.toml:{one}") for one in (KD, KD.replace("kd", "dcm")))
+    assert (config.method, config.also, config.networks) == ("distillation", ("kd",), pair.networks[1:])
+    assert (config.protocol, config.normalization, config.dataset) == (pair.protocol, "c10wrn", "cifar100")
+    chosen = config.to_dict()["hyperparameters"]
+    assert (chosen["label_weight"], chosen["kd.weight"], chosen["kd.temperature"]) == (1, 1, 1)
 
 
 def test_protocols(config_of):

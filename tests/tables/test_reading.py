@@ -197,4 +197,6 @@ def test_the_examples_of_the_page_are_tables(tmp_path):
     assert table.rows["both"].place == ("ie_kd_table4", "ie_dml_resnet32_resnet32")
     assert set(ROW_KEYS) <= {key for row in tomllib.loads(blocks[0])["rows"].values() for key in row}
     assert grid.rows["alpha1_temperature20"].paper.networks == (75.15,)
-    assert set(TABLE_KEYS) - {"baseline", "needs"} == {key for block in blocks for key in tomllib.loads(block)}
+    assert set(TABLE_KEYS) - {"baseline", "needs", "teacher"} == {
+        key for block in blocks for key in tomllib.loads(block)
+    }
