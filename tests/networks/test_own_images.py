@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.networks.own_images import OwnImages, normalized_otherwise, reading_own_images, resizing
+from tfdistill.networks.own_images import OwnImages, described, normalized_otherwise, reading_own_images, resizing
 
 PIXELS = np.random.default_rng(0).integers(0, 256, size=(2, 8, 8, 3)).astype("float32")
 GIVEN = ((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
@@ -27,6 +27,7 @@ def test_a_network_gets_the_values_and_the_size_that_it_was_trained_on(tiny_netw
     found = adapted((shown / 255 - GIVEN[0]) / GIVEN[1])
     expected = network((tf.image.resize(shown, (8, 8), antialias=True) / 255 - 0.1) / 0.5)
     assert adapted.name == "own" and list(found) == list(expected)
+    assert described(adapted) == "on images of 8×8 normalized for it" and not described(network)
     assert [id(one) for one in adapted.variables] == [id(one) for one in network.variables]
     for tap, value in expected.items():
         np.testing.assert_allclose(found[tap], value, atol=1e-5, err_msg=tap)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfdistill.commands.explain import describe, from_whom
 from tfdistill.data import Split
 from tfdistill.networks.graphs import trainable_parameters
+from tfdistill.networks.own_images import described as described_images
 from tfdistill.runs.run import Run
 
 WIDTH, LABEL = 120, 12
@@ -91,7 +92,11 @@ def _models(models: Sequence[keras.Model]) -> str:
 def _teachers(models: Sequence[keras.Model]) -> str:
     if not models:
         return ""
-    return ", ".join(f"{model.name} {model.count_params():,}" for model in models) + " weights, which nothing moves"
+    counted = [
+        f"{model.name} {model.count_params():,}{f' ({reads})' if (reads := described_images(model)) else ''}"
+        for model in models
+    ]
+    return ", ".join(counted) + " weights, which nothing moves"
 
 
 def _transfers(run: Run) -> str:

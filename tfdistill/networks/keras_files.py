@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,10 +16,12 @@ from tfdistill.networks.found_taps import found_taps, logits_of
 from tfdistill.networks.graphs import flat_graph, is_functional, sources_of
 from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
 from tfdistill.networks.layers import linear_classifier
-from tfdistill.networks.specification import FILE
+from tfdistill.networks.specification import FILE, name_of_file
 from tfdistill.networks.without_probabilities import without_probabilities
 
 LONGEST_REASON = 200
+# What Keras calls a model by itself, with a number that counts them.
+UNNAMED = r"(functional|sequential)(_\d+)?"
 
 
 def load_file(path: str | os.PathLike, *, trust_code: bool = False) -> keras.Model:
@@ -61,7 +64,7 @@ def network_of_file(
         path: the file, with a functional model or a Sequential.
         taps: from a tap to the name of the layer whose output it is; they go before those that are found.
         trust_code: whether code in the file may run.
-        name: of the network; the model's own if not given.
+        name: of the network; the model's own if not given, and the file's where Keras has named the model.
 
     Returns:
         the network, and what there is to tell of it.
@@ -76,6 +79,8 @@ def network_of_file(
             "Sequential that begins with keras.Input(shape)"
         )
     model, told = without_probabilities(model)
+    if name is None and re.fullmatch(UNNAMED, model.name):
+        name = name_of_file(path)
     return with_taps(model, taps or {}, name), [told] if told else []
 
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.networks.graphs import flat_graph
+from tfdistill.networks.graphs import flat_graph, layers_of
 
 LARGEST_PIXEL = 255.0
 
@@ -119,6 +119,20 @@ def reading_own_images(
     adapted = flat_graph(keras.Model(images, network(brought), name=network.name))
     adapted.architecture = getattr(network, "architecture", None)
     return adapted
+
+
+def described(model: keras.Model) -> str:
+    """In words, what images a model reads in place of those that it is shown; empty where it reads these."""
+    found = []
+    for one in layers_of(model):
+        if isinstance(one, OwnImages):
+            plain = set(one.scale) == {1.0} and set(one.offset) == {0.0} and not one.reverse_channels
+            same_size = one.size in (None, tuple(model.inputs[0].shape[1:3]))
+            words = [] if same_size else ["×".join(map(str, one.size or ()))]
+            found.append(
+                " ".join(["on images", *[f"of {size}" for size in words], *([] if plain else ["normalized for it"])])
+            )
+    return ", ".join(dict.fromkeys(found))
 
 
 def normalized_otherwise(
