@@ -50,6 +50,8 @@ def made(tmp_path, monkeypatch):
         ("made.toml --set dml.temperature=2", ["made.toml: row alone: dml.temperature: belongs to --method=dml"]),
         ("made.toml --json=absent/a.json", ["json: must be a file in a folder that exists"]),
         ("made.toml few_images --csv=a.csv", ["csv: takes one table, not 2"]),
+        ("made.toml --picture=a.gif", ["picture: must be a file that ends with .png, .svg or .pdf"]),
+        ("made.toml --markdown=made.toml", ["made.toml: must have the lines"]),
         ("made.toml --rosw=a", ["rosw: is no flag; nearest: rows"]),
     ],
 )

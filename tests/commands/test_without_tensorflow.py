@@ -51,6 +51,9 @@ OTHERS = [
     ("evaluate", ["--run=nobody", "--split=tset"], 2),
     ("evaluate", ["--run=nobody", "--export_epoch=first"], 2),
     ("export", ["--run=nobody", "--runs_dir=nowhere"], 2),
+    ("table", ["few_images", "--notrain", "--runs_dir=nowhere"], 0),
+    ("table", ["few_images", "--set", "epohcs=2"], 2),
+    ("table", ["few_images", "--set=kd.weight=2"], 2),
     ("preview", ["--list"], 0),
     ("preview", ["--count=0"], 2),
     ("preview", ["--out=nowhere/picture.png"], 2),
@@ -71,7 +74,7 @@ def finished(tmp_path):
 def test_help_lists_refusals_and_finished_runs_import_neither(finished):
     refused = [*finished, "--batch_size=3"]
     cases = [("tfdistill.commands.train", *case) for case in [*TRAIN, (finished, 0), (refused, 2)]]
-    cases += [(f"tfdistill.commands.{name}", ["--help"], 0) for name in ("evaluate", "export", "preview")]
+    cases += [(f"tfdistill.commands.{name}", ["--help"], 0) for name in ("evaluate", "export", "preview", "table")]
     cases += [(f"tfdistill.commands.{name}", *case) for name, *case in OTHERS]
     there = ["--run=done", finished[-1]]
     cases += [("tfdistill.commands.export", [*there, f"--export_{one}=some"], 2) for one in ("epoch", "bad_images")]

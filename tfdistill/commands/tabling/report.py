@@ -11,6 +11,7 @@ from tfdistill.commands.tabling.plan import Plan
 from tfdistill.files import write_text
 from tfdistill.tables import Outcome, Table
 from tfdistill.tables.comma_separated import comma_separated_text
+from tfdistill.tables.pictures import draw, require_picture, said
 from tfdistill.tables.record import write_record
 from tfdistill.tables.rendering import page_with_marks, terminal_text, write_markdown
 from tfdistill.tables.summary import Summary, summarize
@@ -27,6 +28,8 @@ def check(tables: Sequence[Table], values: Flags) -> None:
     for name in FILES:
         if values[name].value and len(tables) > 1:
             raise ValueError(f"{name}: takes one table, not {len(tables)}; give one table file, or flagfiles alone")
+    if text := values["picture"].value:
+        require_picture("picture", text)
     if text := values["markdown"].value:
         page_with_marks(Path(text), tables[0].name)
 
@@ -50,3 +53,5 @@ def _write_files(summary: Summary, outcomes: Sequence[Outcome], files: dict[str,
         write_markdown(Path(files["markdown"]), summary)
     if files["csv"]:
         write_text(Path(files["csv"]), comma_separated_text(summary))
+    if files["picture"]:
+        print(said(draw(summary.table, summary, outcomes, Path(files["picture"]))))
