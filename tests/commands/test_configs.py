@@ -155,3 +155,22 @@ def test_rows_of_one_place_are_one_run(config_of):
             if not row.needs:
                 config = config_of(f"{table.path}:{row.name}")
                 assert seen.setdefault(row.place, config) == config, row
+
+
+# Weights as the heads give them: labels' weight, transfer, and its hyper-parameters that are not the defaults.
+TRANSFERS_OF_CONFIGS = {
+    "kd": (0.05, "kd", {"temperature": 20.0, "weight": 0.95}),
+    "tf_kd": (0.05, "kd", {"temperature": 20.0, "weight": 0.95}),
+    "tf_kd_reg": (0.9, "virtual_teacher", {}),
+    "mse": (0.0, "mse", {}),
+    "dkd": (1.0, "dkd", {"beta": 2.0}),
+    "dist": (1.0, "dist", {}),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFERS_OF_CONFIGS)
+def test_the_flagfile_of_a_transfer_has_its_papers_weights(name, config_of):
+    config = config_of(CONFIGS / f"{name}.flags")
+    label_weight, transfer, said = TRANSFERS_OF_CONFIGS[name]
+    assert config.also == (transfer,) and config.arguments(transfer) == said
+    assert config.arguments().get("label_weight", 1.0) == label_weight
