@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tfdistill.tables import read_table
-from tfdistill.tables.reading import ROW_KEYS, TABLE_KEYS
-from tfdistill.tables.values import TableError
+from tfdistill.tables.values import ROW_KEYS, TABLE_KEYS, TableError
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,35 +13,9 @@ from tfdistill.tables.arguments import arguments
 from tfdistill.tables.figures import figures
 from tfdistill.tables.grids import read_grid
 from tfdistill.tables.table import Metric, Row, Table
-from tfdistill.tables.values import Place, TableError, named_rows, read_toml
+from tfdistill.tables.values import ROW_KEYS, TABLE_KEYS, Place, TableError, named_rows, read_toml
 
 NAME = re.compile(r"\w[\w.+-]*")
-TABLE_KEYS = {
-    "title": str,
-    "source": str,
-    "metric": str,
-    "notes": list,
-    "seeds": list,
-    "paper_runs": int,
-    "flags": dict,
-    "baseline": (str, list),
-    "teacher": (str, list),
-    "needs": str,
-    "rows": dict,
-    "grid": dict,
-    "grid_titles": dict,
-    "grid_paper": dict,
-}
-ROW_KEYS = {
-    "title": str,
-    "flags": dict,
-    "paper": dict,
-    "baseline": (str, list),
-    "teacher": (str, list),
-    "needs": str,
-    "note": str,
-    "same_as": str,
-}
 
 
 def read_table(path: Path) -> Table:

@@ -12,6 +12,33 @@ from typing import Any
 from tfdistill.bounds import nearest, shown
 
 LARGEST_BYTES = 1_000_000
+# By key, the kind of its value, or a tuple of kinds.
+TABLE_KEYS = {
+    "title": str,
+    "source": str,
+    "metric": str,
+    "notes": list,
+    "seeds": list,
+    "paper_runs": int,
+    "flags": dict,
+    "baseline": (str, list),
+    "teacher": (str, list),
+    "needs": str,
+    "rows": dict,
+    "grid": dict,
+    "grid_titles": dict,
+    "grid_paper": dict,
+}
+ROW_KEYS = {
+    "title": str,
+    "flags": dict,
+    "paper": dict,
+    "baseline": (str, list),
+    "teacher": (str, list),
+    "needs": str,
+    "note": str,
+    "same_as": str,
+}
 NOUNS = {str: "text", list: "a list", dict: "a table of values by name", int: "a whole number"}
 
 
