@@ -68,6 +68,17 @@ def test_a_grid_is_a_row_for_every_combination(tmp_path):
     assert table.grid.axes[0].values == (1.0, 2.5) and table.grid.axes[1].values == ()
 
 
+def test_a_value_renames_the_owner_of_the_other_values_flags(tmp_path):
+    limit = 'renames = { kd = "limit" }, flags = { also = "limit", kd.name = "x" }'
+    text = GRID.replace('baseline = "temperature1_also-"\n', "").replace(
+        'flags = { also = "kd" }, needs = "the limit"', limit
+    )
+    rows = read_table(written(tmp_path, text)).rows
+    own = ("--also=limit", "--kd.name=x")
+    assert rows["temperature1_lossinf"].arguments == ("--method=distillation", "--limit.temperature=1", *own)
+    assert rows["temperature1_lossKL"].arguments == ("--method=distillation", "--kd.temperature=1", "--also=kd")
+
+
 def test_a_row_may_be_anothers_runs_with_figures_of_its_own(tmp_path):
     written(tmp_path, GOOD).rename(tmp_path / "first.toml")
     path = written(tmp_path, '[rows.again]\nsame_as = "first:dml"\ntitle = "once more"\npaper = { mean = 5 }')
@@ -177,6 +188,7 @@ def test_what_no_table_can_have_is_one_line_with_file_and_row(tmp_path, before, 
         ("[1, 2.5]", "[1, 1]", "grid: kd.temperature: has a value twice in 1, 1"),
         ("[1, 2.5]", "[]", "grid: kd.temperature: must be a list of values"),
         ("[1, 2.5]", "[1]\nx = [1]", "grid: must have one axis or two, not 3"),
+        ('needs = "the limit"', "renames = { kd = 1 }", "grid: loss: renames must be a table of texts, such as {"),
         ('label = "KL", ', "", "grid: loss: a value of several flags needs a label"),
         ('kd.temperature = "τ"', 'kd.temprature = "τ"', "grid_titles: 'kd.temprature' is no axis"),
     ],

@@ -18,7 +18,14 @@ from tfdistill.tables.values import Place, flattened, named_rows
 # A grid of more is a slip of the keyboard.
 MOST_CELLS = 10_000
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
-VALUE_KEYS = {"label": str, "flags": dict, "needs": str, "teacher": (str, list), "baseline": (str, list)}
+VALUE_KEYS = {
+    "label": str,
+    "flags": dict,
+    "renames": dict,
+    "needs": str,
+    "teacher": (str, list),
+    "baseline": (str, list),
+}
 
 
 @dataclass(frozen=True)
@@ -29,12 +36,14 @@ class Value:
         label: what rows, pictures and commands call it.
         flags: by name.
         needs: the part that is not built; empty where the value can be run.
+        renames: by the owner of the other value's flags, such as "kd", the one that they have beside this value.
         rows: by "teacher" and "baseline", the rows that are its cells', where they are not the table's.
     """
 
     label: str
     flags: Mapping[str, Any] = field(default_factory=dict)
     needs: str = ""
+    renames: Mapping[str, str] = field(default_factory=dict)
     rows: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -61,7 +70,7 @@ def read_grid(values: Mapping[str, Any], place: Place) -> tuple[Grid, dict[str, 
         rows[name] = Row(
             name=name,
             title=", ".join(f"{axis.title} {one.label}" for axis, one in zip(axes, cell, strict=True)),
-            arguments=(*shared, *(flag for one in cell for flag in arguments(one.flags, place.of("grid")))),
+            arguments=(*shared, *(flag for one in cell for flag in arguments(_flags(one, cell), place.of("grid")))),
             paper=_figures(values.get("grid_paper", {}), axes, index, place.of("grid_paper")),
             baseline=place.texts("baseline", _rows("baseline", cell, values)),
             needs=next((one.needs for one in cell if one.needs), values.get("needs", "")),
@@ -97,7 +106,19 @@ def _value(axis: str, told: Any, place: Place) -> Value:
     if not told.get("label"):
         raise place.error(axis, "a value of several flags needs a label")
     rows = {key: told[key] for key in ("teacher", "baseline") if key in told}
-    return Value(told["label"], told.get("flags", {}), told.get("needs", ""), rows)
+    renames = told.get("renames", {})
+    if not all(isinstance(one, str) for one in renames.values()):
+        raise place.error(
+            axis, f"renames must be a table of texts, such as {{ kd = 'kd_limit' }}, not {shown(renames)}"
+        )
+    return Value(told["label"], told.get("flags", {}), told.get("needs", ""), renames, rows)
+
+
+def _flags(one: Value, cell: Sequence[Value]) -> dict[str, Any]:
+    """The flags of a value as they are in a cell, where the other value may rename their owner."""
+    renames = {old: new for other in cell if other is not one for old, new in other.renames.items()}
+    parts = ((name.partition("."), value) for name, value in flattened(one.flags))
+    return {f"{renames.get(owner, owner) if dot else owner}{dot}{rest}": value for (owner, dot, rest), value in parts}
 
 
 def _rows(key: str, cell: Sequence[Value], values: Mapping[str, Any]) -> Any:

@@ -132,7 +132,8 @@ class Planner:
         if overrides is None and key in self._configs:
             return self._configs[key]
         try:
-            arguments = (*(one.argument for one in row_flags(table, row)), *(overrides or self.overrides).arguments)
+            own = (one.argument for one in row_flags(table, row))
+            arguments = last_of_each((*own, *(overrides or self.overrides).arguments))
             values = command_line.run_flags()
             # A teacher that is another run is known when the seed is; any name stands in for it.
             command_line.parse(values, [*arguments, *(["--teacher=another"] if row.teachers else [])])
@@ -146,7 +147,7 @@ class Planner:
 
     def _add(self, table: Table, row: Row, seed: int, runs: dict[str, Planned]) -> None:
         for place in row.teachers:
-            other = self._table_of(place[0], table)
+            other = self._table_with(place, table)
             teacher = other.rows.get(place[1]) or next(one for one in other.rows.values() if one.place == place)
             self._add(other, teacher, seed, runs)
         one = self.planned(table, row, seed)
@@ -157,10 +158,11 @@ class Planner:
                 "give another name to the table or the row"
             )
 
-    def _table_of(self, name: str, beside: Table) -> Table:
-        if name == beside.name:
+    def _table_with(self, place: tuple[str, str], beside: Table) -> Table:
+        """The table that has a row: `beside`, which may be there without the rows that nobody asked for, or a file."""
+        if place in (one.place for one in beside.rows.values()):
             return beside
-        path = beside.path.with_name(f"{name}.toml")
+        path = beside.path.with_name(f"{place[0]}.toml")
         if path not in self._others:
             self._others[path] = read_table(path)
         return self._others[path]
@@ -196,6 +198,19 @@ def outcomes_of(
             outcome = dataclasses.replace(outcome, state="failed", problem=problems[one.name])
         found.append(outcome)
     return found
+
+
+def last_of_each(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Arguments without the `--flag=value` that a later one of the same flag overrides.
+
+    The training command refuses some flags that come twice, and would not know that one is a flagfile's.
+    """
+    found: dict[str | int, str] = {}
+    for number, argument in enumerate(arguments):
+        flag, equals, _ = argument.partition("=")
+        found.pop(flag, None)
+        found[flag if equals else number] = argument
+    return tuple(found.values())
 
 
 def _listed(seeds: Sequence[int]) -> str:

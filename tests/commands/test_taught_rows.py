@@ -1,0 +1,48 @@
+"""Rows of tables that other rows teach: their plan, and what a row alone is told that lacks its teacher."""
+
+import pytest
+
+from tfdistill.commands.tabling import given
+from tfdistill.commands.tabling.overrides import Overrides
+from tfdistill.commands.tabling.plan import Planner, last_of_each
+
+TABLE = """
+[flags]
+flagfile = "taught.flags"
+[rows.big]
+flags = { method = "supervised", also = "", networks = "resnet14" }
+[rows.small]
+flags = { also = "mse" }
+teacher = "big"
+[rows.smaller]
+teacher = "small"
+[rows.both]
+teacher = ["big", "small"]
+"""
+
+
+@pytest.fixture
+def made(tmp_path):
+    (tmp_path / "taught.flags").write_text(
+        "--method=distillation\n--also=kd\n--dataset=digits\n--networks=resnet8\n--epochs=1\n"
+    )
+    (tmp_path / "made.toml").write_text(TABLE)
+    return tmp_path / "made.toml"
+
+
+def test_a_chosen_row_takes_the_runs_that_teach_it_also_where_they_are_not_chosen(made):
+    chosen = given.chosen_rows(given.tables_of([str(made)]), ["smaller"])
+    tables = [given.shown_table(table, names) for table, names in chosen]
+    plan = Planner(Overrides(), "runs").plan(tables, [names for _, names in chosen], [7])
+    assert list(plan.tables[0].rows) == ["smaller"]
+    assert list(plan.runs) == [f"made-{row}-seed7" for row in ("big", "small", "smaller")]
+    assert [one.config.also for one in plan.runs.values()] == [(), ("mse",), ("kd",)]
+    assert plan.runs["made-smaller-seed7"].config.teacher == ("runs/made-small-seed7",)
+    # What the training command gets has no flag twice.
+    arguments = plan.runs["made-small-seed7"].arguments
+    assert [one for one in arguments if one.startswith("--also=")] == ["--also=mse"]
+
+
+def test_of_a_flag_that_comes_twice_the_last_is_kept_where_it_stands():
+    given_twice = ("--a=1", "--nob", "--a=2", "--c", "2", "--nob", "--d", "2")
+    assert last_of_each(given_twice) == ("--nob", "--a=2", "--c", "2", "--nob", "--d", "2")
