@@ -25,7 +25,7 @@ def config(tmp_path):
     return RunConfig(run="mine", networks=("resnet8",), epochs=3, export=False, runs_dir=str(tmp_path), seed=7)
 
 
-def write(config, results=None, **changes) -> RunFolder:
+def write(config, results=None, ensemble_parameters=None) -> RunFolder:
     """A finished run's folder."""
     folder = folder_of(config)
     folder.path.mkdir()
@@ -47,7 +47,7 @@ def write(config, results=None, **changes) -> RunFolder:
             },
             {
                 "name": "ensemble",
-                "parameters": None,
+                "parameters": ensemble_parameters,
                 "last": {"accuracy": 0.75},
                 "best_accuracy": 0.75,
                 "best_epoch": 3,
@@ -71,8 +71,9 @@ def told(config) -> str:
     return outcome.problem
 
 
-def test_a_finished_run_has_its_scores(config):
-    write(config)
+@pytest.mark.parametrize("ensemble_parameters", [None, 12], ids=["a mean of logits", "one that is delivered"])
+def test_a_finished_run_has_its_scores_and_no_ensemble_among_its_networks(config, ensemble_parameters):
+    write(config, ensemble_parameters=ensemble_parameters)
     outcome = outcome_of("row", 7, config)
     assert (outcome.row, outcome.seed, outcome.run, outcome.state, outcome.problem) == (
         "row",

@@ -17,6 +17,7 @@ from tfdistill.runs.folder import RunFolder
 from tfdistill.runs.sealing import EPOCHS, REMEDY, broken
 from tfdistill.runs.stored_flags import read_run_config
 from tfdistill.tables import Outcome, Scores
+from tfdistill.tables.outcome import ENSEMBLE
 
 # Runs with different versions of these are not averaged.
 COMPARED = ("tfdistill", "tensorflow", "keras")
@@ -98,7 +99,8 @@ def scores_of(results: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> 
     headline = next(key for key in next(iter(entries.values())) if key.startswith("best_")).removeprefix("best_")
     terms, speed = results["training_terms"], results["images_per_second"]
     found = Scores(
-        networks=tuple(name for name, entry in entries.items() if entry["parameters"] is not None),
+        # The ensembles of ONE and FFL have parameters, and are no networks all the same.
+        networks=tuple(name for name in entries if name != ENSEMBLE),
         last={name: entry["last"][headline] for name, entry in entries.items()},
         best={name: entry[f"best_{headline}"] for name, entry in entries.items()},
         top5={name: entry["last"]["top5"] for name, entry in entries.items() if "top5" in entry["last"]},

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+# How a run calls the score of its networks together, whether that is their mean or what a method has made of them.
+ENSEMBLE = "ensemble"
 # Flags that say which run it is and where things lie or are left; they change neither scores nor the time of a step.
 OF_A_RUN_ALONE = (
     "seed",

@@ -7,11 +7,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfdistill.tables.outcome import Scores
+from tfdistill.tables.outcome import ENSEMBLE, Scores
 from tfdistill.tables.paired import Measured, measured
 from tfdistill.tables.table import Metric
 
-ENSEMBLE = "ensemble"
 # What a share keeps, so that runs and their record, which is rounded, give the same figures to the bit.
 DIGITS = 6
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tfdistill.bounds import shown
-from tfdistill.tables.outcome import Outcome, Scores
+from tfdistill.tables.outcome import ENSEMBLE, Outcome, Scores
 from tfdistill.tables.paired import Gain, paired_gain
-from tfdistill.tables.parts import DIGITS, ENSEMBLE, PartSummary, has_ensemble, parts_of, percent
+from tfdistill.tables.parts import DIGITS, PartSummary, has_ensemble, parts_of, percent
 from tfdistill.tables.table import Metric, Row, Table
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
-from tfdistill.tables.outcome import Outcome
-from tfdistill.tables.parts import ENSEMBLE, has_ensemble, percent
+from tfdistill.tables.outcome import ENSEMBLE, Outcome
+from tfdistill.tables.parts import has_ensemble, percent
 from tfdistill.tables.summary import RowSummary, Summary
 from tfdistill.tables.table import Axis, Figures, Metric
 
