@@ -38,7 +38,7 @@ def decoupled_divergences(
     Raises:
         ValueError: if the shapes do not belong together, or the temperature is out of range.
 
-    Source: Zhao et al., "Decoupled Knowledge Distillation", CVPR 2022, Eq. 5 to 7. Their code subtracts 1,000 from the
+    Source: Zhao et al., "Decoupled Knowledge Distillation", CVPR 2022. Their code subtracts 1,000 from the
         labelled class' logit where this leaves the class out.
     """
     require_temperature(temperature)
@@ -72,7 +72,7 @@ def virtual_teacher_divergence(
     Raises:
         ValueError: if the shapes do not belong together, or a temperature is out of range.
 
-    Source: Yuan et al., "Revisiting Knowledge Distillation via Label Smoothing Regularization", CVPR 2020, section 5.2.
+    Source: Yuan et al., "Revisiting Knowledge Distillation via Label Smoothing Regularization", CVPR 2020.
         The paper softens both sides; the code that its figures are from softens u alone, which is the default here. u
         are probabilities, but it is their softmax that is taken, in the paper and in the code.
     """

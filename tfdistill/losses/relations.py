@@ -26,7 +26,7 @@ def inter_class_distance(source_logits: tf.Tensor, learner_logits: tf.Tensor, te
     Raises:
         ValueError: if the shapes differ or are not [batch, classes], or the temperature is out of range.
 
-    Source: Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022, Eq. 8; the 1e-8 is their
+    Source: Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022; the 1e-8 is their
         code's.
     """
     source, learner = _predictions(source_logits, learner_logits, temperature)
@@ -51,7 +51,7 @@ def intra_class_distance(source_logits: tf.Tensor, learner_logits: tf.Tensor, te
     Raises:
         ValueError: if the shapes differ or are not [batch, classes], or the temperature is out of range.
 
-    Source: Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022, Eq. 9.
+    Source: Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022.
     """
     source, learner = _predictions(source_logits, learner_logits, temperature)
     distance = 1.0 - tf.reduce_mean(_pearson(source, learner, axis=0))

@@ -33,7 +33,7 @@ class DIST(LogitTransfer):
     Raises:
         ValueError: a temperature that is not positive, or a negative weight.
 
-    Source: Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022, Eqs. 8 to 10, with the numbers
+    Source: Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022, with the numbers
     of the authors' code: β = γ = 1, and T = 1, as on ImageNet; on CIFAR-100 they soften by 4.
     """
 

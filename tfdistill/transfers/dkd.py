@@ -35,7 +35,7 @@ class DKD(LogitTransfer):
     Raises:
         ValueError: a temperature that is not positive, or a negative weight.
 
-    Source: Zhao et al., "Decoupled Knowledge Distillation", CVPR 2022, Eq. 7. Numbers and the ramp are the authors'
+    Source: Zhao et al., "Decoupled Knowledge Distillation", CVPR 2022. Numbers and the ramp are the authors'
     code's: it counts epochs from 1, trains with the labels at weight 1, and takes β = 8, but 2 for ResNet-20 from
     ResNet-56. The labelled class of a mixed label is its largest. Of two classes the non-target part is 0.
     """

@@ -30,7 +30,7 @@ class VirtualTeacher(Transfer):
     Raises:
         ValueError: a confidence outside of 0..1, a temperature that is not positive, or a negative weight.
 
-    Source: Yuan et al., "Revisiting Knowledge Distillation via Label Smoothing Regularization", CVPR 2020, section 5.2
+    Source: Yuan et al., "Revisiting Knowledge Distillation via Label Smoothing Regularization", CVPR 2020
     (Tf-KD_reg): weight α = 0.1 beside 1 − α for the labels, T = 20, confidence 0.99. The paper softens the learner as
     well; the authors' code does not, nor do we by default. That code takes the mean over the classes too and multiplies
     it by 100, which for CIFAR-100 is this term. Its other half, Tf-KD_self, is `KD` from a trained network of the
