@@ -36,7 +36,21 @@ def figures(told: Any, place: Place) -> Figures:
             found[name] = tuple(_figure(name, one, place) for one in (value if isinstance(value, list) else [value]))
         else:
             found[name] = _figure(name, value, place)
+    for name in found:
+        _require_figures_of(name, found, place)
     return Figures(**found)
+
+
+def _require_figures_of(deviation: str, found: Mapping[str, Any], place: Place) -> None:
+    """Refuses a deviation without its figure, and deviations that are not as many as their figures."""
+    name = deviation.removesuffix("_std")
+    if name == deviation:
+        return
+    if name not in found:
+        raise place.error(f"paper.{deviation}", f"is there without paper.{name}; give both")
+    if isinstance(found[name], tuple) and len(found[deviation]) not in (0, len(found[name])):
+        many = f"{len(found[name])}, one for each of paper.{name}"
+        raise place.error(f"paper.{deviation}", f"must be {many}, not {len(found[deviation])}")
 
 
 def _kind(field: dataclasses.Field[Any]) -> Any:
@@ -47,7 +61,8 @@ def _kind(field: dataclasses.Field[Any]) -> Any:
 
 def _figure(name: str, value: Any, place: Place) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 100:
-        raise place.error(f"paper.{name}", f"must be a number in 0..100, not {shown(value)}")
+        said = repr(value) if isinstance(value, str) else shown(value)  # a text may look like a number
+        raise place.error(f"paper.{name}", f"must be a number in 0..100, not {said}")
     return float(value)
 
 

@@ -133,6 +133,7 @@ def _titles(told: Mapping[str, Any], axes: Mapping[str, Any], place: Place) -> d
             raise place.error("", f"{name!r} is no axis; nearest: {nearest(name, axes)}")
         if not isinstance(title, str):
             raise place.error(name, f"must be text, not {shown(title)}")
+        place.line(name, title)
     return titles
 
 

@@ -70,6 +70,11 @@ class _Reader:
         metric = values.get("metric", "accuracy")
         if metric not in get_args(Metric):
             raise place.error("metric", f"must be one of {', '.join(get_args(Metric))}, not {shown(metric)}")
+        for key in ("grid_titles", "grid_paper"):
+            if key in values and "grid" not in values:
+                raise place.error(key, "belongs to a [grid], and there is none")
+        if values.get("paper_runs", 1) < 1:
+            raise place.error("paper_runs", f"must be a whole number from 1, not {values['paper_runs']}")
         rows = {name: self._row(name, told) for name, told in values.get("rows", {}).items()}
         grid, cells = read_grid(values, place) if "grid" in values else (None, {})
         rows |= cells

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 from tfdistill.bounds import nearest, shown
 
 LARGEST_BYTES = 1_000_000
+# Control characters, line breaks among them.
+BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # By key, the kind of its value, or a tuple of kinds.
 TABLE_KEYS = {
     "title": str,
@@ -84,7 +87,19 @@ class Place:
             kinds = keys[key] if isinstance(keys[key], tuple) else (keys[key],)
             if not isinstance(value, kinds) or isinstance(value, bool):
                 raise self.error(key, f"must be {' or '.join(NOUNS[one] for one in kinds)}, not {shown(value)}")
+            if isinstance(value, str):
+                self.line(key, value)
         return told
+
+    def line(self, key: str, text: str) -> str:
+        """A text that stands in one line of a page, of a terminal and of a picture.
+
+        Raises:
+            TableError: it has a line break or another control character.
+        """
+        if BREAKS.search(text):
+            raise self.error(key, f"must be one line without control characters, not {shown(text)}")
+        return text
 
     def texts(self, key: str, told: Any) -> tuple[str, ...]:
         """A list of texts, or one text alone.
@@ -95,7 +110,7 @@ class Place:
         texts = [told] if isinstance(told, str) else told
         if not all(isinstance(one, str) for one in texts):
             raise self.error(key, f"must be a text or a list of texts, not {shown(told)}")
-        return tuple(one for one in texts if one)
+        return tuple(self.line(key, one) for one in texts if one)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
