@@ -15,11 +15,11 @@ from tfdistill.runs.trained import load_trained
 L = keras.layers
 
 
-def save(path, classes: int) -> None:
+def save(path, classes: int, activation: str = "relu") -> None:
     """A plain classifier of Keras with batch normalization, which ends with a softmax."""
     images = keras.Input((8, 8, 1))
     x = L.BatchNormalization(name="norm")(L.Conv2D(4, 3, strides=2, name="conv")(images))
-    x = L.GlobalAveragePooling2D(name="pool")(L.ReLU(name="relu")(x))
+    x = L.GlobalAveragePooling2D(name="pool")(L.Activation(activation, name="relu")(x))
     model = keras.Model(images, L.Dense(classes, "softmax", name="head")(x))
     model.get_layer("norm").moving_mean.assign([0.1, -0.2, 0.3, 0.0])
     model.save(path)
@@ -76,6 +76,17 @@ def test_no_bit_of_a_teacher_moves_and_none_is_kept(trained):
     assert {name.split("/")[1] for name in found.arrays if name.startswith("networks/")} == {"my_net"}
     assert not [name for name in found.arrays if name.split("/")[1] == "big"]
     assert [one.name for one in (root / "exports/whole").iterdir() if one.is_dir()] == ["my_net"]
+
+
+def test_another_architecture_in_the_file_is_another_training(trained):
+    root, *_ = trained
+    path, folder = root / "my net.keras", RunFolder(root / "runs/whole")
+    kept = path.read_bytes()
+    save(path, classes=4, activation="tanh")
+    with pytest.raises(ValueError, match="the file of my_net has another architecture than when the training began"):
+        load_trained(folder)
+    path.write_bytes(kept)
+    assert load_trained(folder).step == 4
 
 
 @pytest.mark.parametrize(

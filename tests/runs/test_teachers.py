@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -17,12 +18,13 @@ from tfdistill.data import NORMALIZATIONS, load
 from tfdistill.engine.teachers import fingerprint
 from tfdistill.engine.updates import Phase, Update, alternating
 from tfdistill.methods import METHODS
-from tfdistill.networks import network_from
+from tfdistill.networks import keras_application, network_from
+from tfdistill.networks.weights import weights_of
 from tfdistill.runs import building, checkpoints, run_exports
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
 from tfdistill.runs.teacher_images import differing_names, fitted
-from tfdistill.runs.teacher_sources import Found
+from tfdistill.runs.teacher_sources import Found, Reader
 from tfdistill.runs.teacher_texts import members
 from tfdistill.runs.teachers import like_guessing, load_teachers, teacher
 
@@ -336,3 +338,25 @@ def test_plus_joins_sources_and_may_be_part_of_a_path(tmp_path):
     assert members(both) == [both]
     assert members(f"{both}:net+{c}+keras_resnet50:imagenet") == [f"{both}:net", c, "keras_resnet50:imagenet"]
     assert members(f"{a}+{c}") == [a, c]
+
+
+def test_a_network_that_keras_trained_sees_the_size_that_keras_trained_it_at(monkeypatch):
+    given = {"classes": 1000, "image_shape": (224, 224, 3), "mean": (0.5,), "std": (0.5,)}
+    trained = keras_application("keras_mobilenet", **given, seed=3)
+    arrays = {name: variable.numpy() for name, variable in weights_of(trained).items()}
+    monkeypatch.setattr("tfdistill.runs.teacher_sources.imagenet_weights", lambda name, classes: dict(arrays))
+    images = SimpleNamespace(
+        name="made up",
+        image_shape=(40, 40, 3),
+        class_names=[str(one) for one in range(1000)],
+        normalization=NORMALIZATIONS["symmetric"],
+    )
+    shown = np.random.default_rng(0).uniform(-1, 1, size=(1, 40, 40, 3)).astype("float32")
+    model = fitted(Reader(images).read("mobilenet:imagenet"), images)
+    expected = trained(tf.image.resize(shown, (224, 224)))["logits"]
+    np.testing.assert_allclose(model(shown)["logits"], expected, rtol=1e-3, atol=1e-4)
+    images.class_names = list("abc")
+    with pytest.raises(
+        ValueError, match=r"^Keras trained it for ImageNet's 1000 classes, and made up has 3; train it "
+    ):
+        Reader(images).read("mobilenet:imagenet")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +94,15 @@ class Specification:
 def is_file(text: str) -> bool:
     """Whether a text is the path of a file with a whole model."""
     return text.endswith(FILE)
+
+
+def architecture_mark(path: str | os.PathLike) -> str:
+    """SHA-256, in hexadecimal, of the architecture in a `.keras` file, whatever its weights; empty if there is none."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return hashlib.sha256(file.read("config.json")).hexdigest()
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return ""
 
 
 def name_of_file(path: str | os.PathLike) -> str:

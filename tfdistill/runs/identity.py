@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfdistill.devices.replicas import shared
+from tfdistill.networks.specification import architecture_mark
 from tfdistill.runs import checkpoints
 from tfdistill.runs.best_epoch import present
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.continuing import Recipe, refusal, training_flags
 
-KEY, TEACHERS, PARTS = "flags", "teachers", "parts"
+KEY, TEACHERS, PARTS, FILES = "flags", "teachers", "parts", "files"
 Facts = Sequence[Mapping[str, Any]]
 
 
@@ -23,7 +24,18 @@ def identity(config: RunConfig, teachers: Facts = (), parts: Mapping[str, str] |
         teachers: what is known of each, its "name" and "fingerprint" among it.
         parts: by which the parts of its data are known, see `Dataset.marks`; none where no seed has parted it.
     """
-    return {KEY: training_flags(config), TEACHERS: teachers, **({PARTS: dict(parts)} if parts else {})}
+    files = _files(config)
+    return {
+        KEY: training_flags(config),
+        TEACHERS: teachers,
+        **({PARTS: dict(parts)} if parts else {}),
+        **({FILES: files} if files else {}),
+    }
+
+
+def _files(config: RunConfig) -> dict[str, str]:
+    """By its name, what the architecture of each network from a file is known by."""
+    return {one.name: architecture_mark(one.written) for one in config.specifications if one.is_file}
 
 
 def misfit(
@@ -47,6 +59,10 @@ def misfit(
         flags = found.metadata.get(KEY)
         if flags is not None and (said := refusal(flags, config, recipe)):
             return said
+        now = _files(config)
+        for name, before in found.metadata.get(FILES, {}).items():
+            if now.get(name) != before:
+                return f"the file of {name} has another architecture than when the training began"
         arrays = {name: one for name, one in present(shared(found.arrays)).items() if name.startswith(owners)}
         try:
             checkpoints.require_fit(variables, arrays)
