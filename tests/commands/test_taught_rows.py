@@ -1,10 +1,14 @@
 """Rows of tables that other rows teach: their plan, and what a row alone is told that lacks its teacher."""
 
+import sys
+
 import pytest
 
+from tfdistill.commands import command_line, train
 from tfdistill.commands.tabling import given
 from tfdistill.commands.tabling.overrides import Overrides
 from tfdistill.commands.tabling.plan import Planner, last_of_each
+from tfdistill.commands.taught_rows import require_teacher
 
 TABLE = """
 [flags]
@@ -46,3 +50,36 @@ def test_a_chosen_row_takes_the_runs_that_teach_it_also_where_they_are_not_chose
 def test_of_a_flag_that_comes_twice_the_last_is_kept_where_it_stands():
     given_twice = ("--a=1", "--nob", "--a=2", "--c", "2", "--nob", "--d", "2")
     assert last_of_each(given_twice) == ("--nob", "--a=2", "--c", "2", "--nob", "--d", "2")
+
+
+def said_of(row, *flags, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        train.main([f"--flagfile=made.toml:{row}", *flags])
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and said.count("\n") == 1
+    return said
+
+
+def test_a_row_alone_is_told_whose_run_teaches_it_and_the_commands(made, monkeypatch, capsys):
+    monkeypatch.chdir(made.parent)
+    monkeypatch.setattr(sys, "argv", ["launch/train.py"])
+    said = said_of("small", "--seed=3", capsys=capsys)
+    assert said == (
+        "train.py: error: teacher: small learns from the run of row big of made; "
+        "first python launch/train.py --flagfile=made.toml:big --seed=3 --run=big-seed3, "
+        "then python launch/train.py --flagfile=made.toml:small --seed=3 --teacher=runs/big-seed3\n"
+    )
+    said = said_of("both", "--runs_dir=mine", capsys=capsys)
+    assert "the runs of rows big of made and small of made; first " in said
+    assert "--seed=1 --run=small-seed1 --runs_dir=mine, then " in said
+    assert said.endswith("--runs_dir=mine --teacher=mine/big-seed1,mine/small-seed1\n")
+    assert not (made.parent / "runs").exists()
+
+
+@pytest.mark.parametrize("flags", [["--teacher=nowhere"], ["--method=supervised", "--also="]])
+def test_a_row_with_a_teacher_or_without_use_for_one_is_as_good_as_any(made, flags, monkeypatch):
+    monkeypatch.chdir(made.parent)
+    arguments = ["--flagfile=made.toml:small", *flags]
+    values = command_line.run_flags()
+    command_line.parse(values, arguments)
+    require_teacher(command_line.run_config(values), arguments)

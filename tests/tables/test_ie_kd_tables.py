@@ -81,7 +81,7 @@ def test_a_table_has_every_method_by_every_pair(table, expected):
 def test_a_row_that_is_built_is_a_run_and_every_other_says_what_it_needs(name):
     for row in TABLES[name].rows.values():
         if row.needs:
-            assert not row.name.startswith("kd_"), row.name
+            assert not row.name.startswith(("kd_", "tf_kd_")), row.name
         elif row.place[0] == name:
             config = config_of(name, row.name)
             assert (config.method, bool(row.teachers)) in (("distillation", True), ("supervised", False)), row.name
@@ -94,7 +94,10 @@ def test_a_students_teacher_and_baseline_are_its_own():
         for row in TABLES[name].rows.values():
             if row.name not in NETWORKS:
                 teacher, student = row.teachers[0][1], row.baseline[0]
-                assert row.name.endswith(f"_{teacher}_{student}")
+                if row.name.startswith("tf_kd_"):  # its own trained copy
+                    assert teacher == student and row.name.endswith(f"_{student}")
+                else:
+                    assert row.name.endswith(f"_{teacher}_{student}")
                 assert row.paper.teacher == alone[teacher]
 
 
@@ -116,6 +119,13 @@ def test_kd_of_table_1_is_the_flagfile_of_kd():
     command_line.parse(values, [f"--flagfile={CONFIGS / 'kd.flags'}"])
     expected = command_line.run_config(values)
     assert config_of("ie_kd_table1", "kd_resnet56_resnet20") == expected
+
+
+def test_tf_kd_is_kd_from_the_networks_own_copy():
+    config, kd = (config_of("ie_kd_table1", f"{one}_resnet56_resnet20") for one in ("tf_kd", "kd"))
+    assert config == kd  # but for the teacher
+    taught = TABLES["ie_kd_supplement_table4"].rows["tf_kd_resnet18_resnet34"]
+    assert (taught.teachers[0][1], taught.paper.teacher) == ("resnet34", 26.73)
 
 
 def test_the_supplements_figures_stand_beside_those_of_table_1_where_they_differ():

@@ -49,6 +49,17 @@ def expanded(arguments: Sequence[str]) -> list[Expanded]:
     return _Expansion().of(arguments, Path(), (), "")
 
 
+def rows_in(arguments: Sequence[str]) -> list[tuple[Path, str]]:
+    """The rows of tables that arguments take flags from: (table file, row) each.
+
+    Raises:
+        ValueError: as `expanded`.
+    """
+    expansion = _Expansion()
+    expansion.of(arguments, Path(), (), "")
+    return expansion.rows
+
+
 def row_flags(table: Table, row: Row) -> list[Expanded]:
     """The arguments of a table's row, its flagfiles replaced.
 
@@ -62,6 +73,7 @@ def row_flags(table: Table, row: Row) -> list[Expanded]:
 @dataclass
 class _Expansion:
     read: list[Path] = field(default_factory=list)
+    rows: list[tuple[Path, str]] = field(default_factory=list)
 
     def of(self, arguments: Sequence[str], folder: Path, inside: tuple[Path, ...], place: str) -> list[Expanded]:
         """The arguments that stand at `place`, of a file in `folder` that is read inside of others, expanded."""
@@ -82,6 +94,7 @@ class _Expansion:
             if len(inside) == DEEPEST:
                 raise ValueError(f"flagfile: {path} is the {DEEPEST + 1}st in each other; {DEEPEST} at most")
             self.read.append(file)
+            self.rows += [(path, row)] if row else []
             if len(self.read) > MOST:
                 raise ValueError(
                     f"flagfile: {inside[0] if inside else path} and the like include more than {MOST} files"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tfdistill.commands import command_line
 from tfdistill.commands.flag_kinds import Flags, define
+from tfdistill.commands.taught_rows import require_teacher
 from tfdistill.commands.usage import usage
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.folder import RunFolder
@@ -63,6 +64,7 @@ def _main(arguments: Sequence[str], signals: Signals, command: str) -> int:
         if folder.is_finished(config):
             mend_finished(config, folder)
             return 0
+        require_teacher(config, arguments)
     # Imported now, because all that is answered above needs no TensorFlow.
     from tfdistill.commands import training
 
