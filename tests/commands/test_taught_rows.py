@@ -9,6 +9,9 @@ from tfdistill.commands.tabling import given
 from tfdistill.commands.tabling.overrides import Overrides
 from tfdistill.commands.tabling.plan import Planner, last_of_each
 from tfdistill.commands.taught_rows import require_teacher
+from tfdistill.tables import Outcome, Scores
+from tfdistill.tables.record import read_record, write_record
+from tfdistill.tables.summary import summarize
 
 TABLE = """
 [flags]
@@ -83,3 +86,31 @@ def test_a_row_with_a_teacher_or_without_use_for_one_is_as_good_as_any(made, fla
     values = command_line.run_flags()
     command_line.parse(values, arguments)
     require_teacher(command_line.run_config(values), arguments)
+
+
+def test_seeds_of_a_row_are_averaged_though_each_has_its_teacher(made, tmp_path):
+    tables = given.tables_of([str(made)])
+    plan = Planner(Overrides(), str(tmp_path)).plan(tables, [list(tables[0].rows)], [1, 2])
+    runs = [
+        Outcome(row, seed, one.name, "finished", "", Scores(("a",), {"a": seed / 4}, {"a": 0.5}), one.config.to_dict())
+        for row, seed, one in plan.cells[0]
+    ]
+    summary = summarize(tables[0], runs)
+    assert [(row.n, row.mean.last.mean) for row in summary.rows.values()] == [(2, 37.5)] * 4
+    write_record(tmp_path / "made.json", summary, runs)
+    assert str(tmp_path) not in (tmp_path / "made.json").read_text()
+    record = read_record(tmp_path / "made.json")
+    assert summarize(tables[0], record.outcomes) == summary
+    assert [one.flags["teacher"] for one in record.outcomes[-2:]] == [
+        [f"made-big-seed{seed}", f"made-small-seed{seed}"] for seed in (1, 2)
+    ]
+
+
+def test_a_row_whose_teacher_is_its_own_flag_has_the_same_for_all_seeds(made):
+    table = given.tables_of([str(made)])[0]
+    runs = [
+        Outcome("big", seed, "", "finished", "", Scores(("a",), {"a": 0.5}, {"a": 0.5}), {"teacher": [f"t{seed}"]})
+        for seed in (1, 2)
+    ]
+    with pytest.raises(ValueError, match=r"row big: seeds 1 and 2 differ in more than the seed: --teacher is"):
+        summarize(table, runs)

@@ -19,17 +19,13 @@ def matrices(summary: Summary) -> Iterable[Told]:
     kinds = _kinds(summary)
     if len(grid.axes) == 1:
         axis = grid.axes[0]
-        lines = [
-            (name, *(cell(summary.rows[grid.rows[label,]]) for label in axis.labels)) for name, cell in kinds.items()
-        ]
+        lines = [(name, *(_cell(cell, summary, (label,)) for label in axis.labels)) for name, cell in kinds.items()]
         told = tuple(line for line in lines if _says(line[1:]))
         yield "", (axis.title, *axis.labels), told
         return
     down, across = grid.axes
     for name, cell in kinds.items():
-        rows = tuple(
-            (one, *(cell(summary.rows[grid.rows[one, other]]) for other in across.labels)) for one in down.labels
-        )
+        rows = tuple((one, *(_cell(cell, summary, (one, other)) for other in across.labels)) for one in down.labels)
         if any(_says(row[1:]) for row in rows):
             yield f"{name}; {down.title} down, {across.title} across", ("", *across.labels), rows
 
@@ -44,6 +40,13 @@ def _kinds(summary: Summary) -> dict[str, Callable[[RowSummary], str]]:
         f"training {metric}": lambda row: deviated(row.mean.training) if row.mean else MISSING,
         f"paper: training {metric}": lambda row: percents(row.row.paper.training),
     }
+
+
+def _cell(cell: Callable[[RowSummary], str], summary: Summary, labels: tuple[str, ...]) -> str:
+    """Empty where these values' row is not shown."""
+    assert summary.table.grid, "only a grid has cells"
+    name = summary.table.grid.rows.get(labels)
+    return cell(summary.rows[name]) if name else ""
 
 
 def _says(cells: Iterable[str]) -> bool:

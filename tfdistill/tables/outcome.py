@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 # How a run calls the score of its networks together, whether that is their mean or what a method has made of them.
@@ -78,5 +79,9 @@ class Outcome:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The flags that the runs of a row have in common, as JSON has them: without `OF_A_RUN_ALONE`."""
-        return json.loads(json.dumps({name: self.flags[name] for name in self.flags if name not in OF_A_RUN_ALONE}))
+        """The flags that are no matter of this run alone, as JSON has them: without `OF_A_RUN_ALONE`.
+
+        Teachers are called by the names of their files or folders, which may have moved.
+        """
+        found = json.loads(json.dumps({name: self.flags[name] for name in self.flags if name not in OF_A_RUN_ALONE}))
+        return {**found, **{name: [Path(one).name for one in found[name]] for name in ("teacher",) if name in found}}

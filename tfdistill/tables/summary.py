@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tfdistill.bounds import shown
@@ -109,6 +109,18 @@ def summarize(table: Table, outcomes: Iterable[Outcome], head: Sequence[str] = (
     )
 
 
+def require_baselines(row: Row, networks: int, where: str) -> None:
+    """Refuses a row of so many networks whose baselines are neither one row nor one for each network.
+
+    Raises:
+        ValueError: in one line, which begins with `where`.
+    """
+    if len(row.baseline) not in (0, 1, networks):
+        raise ValueError(
+            f"{where}: baseline: must be one row, or one for each of {networks} networks, not {len(row.baseline)}"
+        )
+
+
 def _by_row(table: Table, outcomes: Iterable[Outcome]) -> dict[str, dict[int, Outcome]]:
     found: dict[str, dict[int, Outcome]] = {name: {} for name in table.rows}
     for one in outcomes:
@@ -118,18 +130,23 @@ def _by_row(table: Table, outcomes: Iterable[Outcome]) -> dict[str, dict[int, Ou
             raise ValueError(f"{table.path}: row {one.row}: there are two runs with seed {one.seed}")
         found[one.row][one.seed] = one
     for name, runs in found.items():
-        _check_alike(f"{table.path}: row {name}", [one for one in runs.values() if one.state == "finished"])
+        finished = [one for one in runs.values() if one.state == "finished"]
+        row, where = table.rows[name], f"{table.path}: row {name}"
+        # Where rows teach it, every seed has a teacher of its own.
+        _check_alike(where, finished, but={"teacher"} if row.teachers else set())
+        for scores in _finished(runs).values():
+            require_baselines(row, len(scores.networks), where)
     return found
 
 
-def _check_alike(where: str, runs: Sequence[Outcome]) -> None:
-    """Refuses to average what differs in more than the seed."""
+def _check_alike(where: str, runs: Sequence[Outcome], but: Collection[str]) -> None:
+    """Refuses to average what differs in more than the seed, and in the flags `but`."""
     for one in runs[1:]:
         first = runs[0]
         assert one.scores and first.scores, "a finished run has them"
         flags, others = first.settings, one.settings
         facts = [
-            *((f"--{name}", flags.get(name), others.get(name)) for name in sorted(flags.keys() | others.keys())),
+            *((f"--{name}", flags.get(name), others.get(name)) for name in sorted({*flags, *others} - {*but})),
             ("networks", first.scores.networks, one.scores.networks),
             ("epochs", first.scores.epochs, one.scores.epochs),
             ("scored on", first.scores.scored_on, one.scores.scored_on),
@@ -158,7 +175,7 @@ def _row_summary(
         asked=len(runs),
         seeds=tuple(scores),
         **parts_of(scores, metric),
-        gain=None if itself else _gain(row, scores, others, metric),
+        gain=None if itself else _gain(scores, others, metric),
         ensemble_gain=None if itself else _ensemble_gain(scores, others, metric),
         step_seconds=_step_seconds(scores),
         step_ratio=_step_ratio(scores, others),
@@ -172,17 +189,10 @@ def _row_summary(
     )
 
 
-def _gain(
-    row: Row, scores: Mapping[int, Scores], others: Sequence[Mapping[int, Scores]], metric: Metric
-) -> Gain | None:
+def _gain(scores: Mapping[int, Scores], others: Sequence[Mapping[int, Scores]], metric: Metric) -> Gain | None:
     """The mean of the networks over the baseline's; where each network has a baseline, over the mean of these."""
-    if not scores or not others or not all(others):
+    if not others:
         return None
-    networks = next(iter(scores.values())).networks
-    if len(others) not in (1, len(networks)):
-        raise ValueError(
-            f"row {row.name}: baseline: must be one row, or one for each of {len(networks)} networks, not {len(others)}"
-        )
     common = set.intersection(*(set(one) for one in others))
     baseline = {
         seed: statistics.fmean(_last(other[seed], other[seed].networks, metric) for other in others) for seed in common

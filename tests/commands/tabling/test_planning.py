@@ -8,6 +8,9 @@ from tfdistill.commands.tabling import given
 from tfdistill.commands.tabling.overrides import Overrides, budget, overrides_of
 from tfdistill.commands.tabling.plan import Planner
 from tfdistill.runs.config import RunConfig
+from tfdistill.tables import Outcome, Scores
+from tfdistill.tables.rendering import terminal_text
+from tfdistill.tables.summary import summarize
 
 TABLE = """
 title = "Three rows"
@@ -101,6 +104,21 @@ def test_rows_that_are_the_same_runs_share_them(made):
     assert next(one.name for _, _, one in plan.cells[1]) == "made-dml-seed1"
 
 
+def test_chosen_cells_of_a_grid_are_a_smaller_grid(tmp_path):
+    path = tmp_path / "made.toml"
+    path.write_text('[flags]\nnetworks = "resnet8"\n[grid]\nepochs = [1, 2, 3]\nbatch_size = [8, 16]\n')
+    (table,) = given.tables_of([str(path)])
+    shown = given.shown_table(table, ["epochs1_batch_size8", "epochs3_batch_size16"])
+    assert [(axis.labels, axis.values) for axis in shown.grid.axes] == [
+        (("1", "3"), (1.0, 3.0)),
+        (("8", "16"), (8, 16)),
+    ]
+    scores = Scores(("a",), {"a": 0.5}, {"a": 0.5})
+    text = terminal_text(summarize(shown, [Outcome("epochs3_batch_size16", 1, "", "finished", scores=scores)]))
+    assert [line.split() for line in text.splitlines()][5:8] == [["8", "16"], ["1", "–"], ["3", "50.00"]]
+    assert given.shown_table(table, []).grid is None
+
+
 def test_flagfiles_are_the_rows_of_a_table(tmp_path):
     for name, method in (("a", "supervised"), ("b", "dml")):
         (tmp_path / f"{name}.flags").write_text(f"--run=mine\n--method={method}\n--networks=resnet8,resnet8\n")
@@ -119,6 +137,10 @@ def test_flagfiles_are_the_rows_of_a_table(tmp_path):
         (("epochs = 40", "epochs = -1"), ["made.toml: row alone: ", "epochs: must be a whole number", "-1"]),
         (("dml.temperature = 3", "afd.weight = 3"), ["made.toml: row dml: ", "afd.weight"]),
         (('baseline = "alone"', 'baseline = "alon"'), ["made.toml", "baseline", "nearest: alone"]),
+        (
+            ('baseline = "alone"', 'baseline = ["dml", "dml", "dml"]'),
+            ["made.toml: row alone: baseline: must be", "not 3"],
+        ),
     ],
 )
 def test_a_wrong_row_is_told_with_file_and_row(made, change, words):

@@ -100,8 +100,18 @@ def shown_table(table: Table, rows: Sequence[str], baseline: str = "") -> Table:
         for name, row in table.rows.items()
         if name in kept
     }
-    grid = table.grid and Grid(table.grid.axes, {cell: name for cell, name in table.grid.rows.items() if name in kept})
-    return dataclasses.replace(table, rows=told, grid=grid if grid and grid.rows else None)
+    return dataclasses.replace(table, rows=told, grid=table.grid and _shown_grid(table.grid, kept))
+
+
+def _shown_grid(grid: Grid, kept: set[str]) -> Grid | None:
+    """The grid with the values that a kept row has; None where no row is a cell."""
+    rows = {cell: name for cell, name in grid.rows.items() if name in kept}
+    axes = []
+    for place, axis in enumerate(grid.axes):
+        there = [at for at, label in enumerate(axis.labels) if any(cell[place] == label for cell in rows)]
+        labels, values = tuple(axis.labels[at] for at in there), tuple(axis.values[at] for at in there if axis.values)
+        axes.append(dataclasses.replace(axis, labels=labels, values=values))
+    return Grid(tuple(axes), rows) if rows else None
 
 
 def _baseline(row: Row, kept: set[str], baseline: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from tfdistill.commands.tabling.given import where
 from tfdistill.commands.tabling.overrides import Overrides, budget
 from tfdistill.runs.config import RunConfig
 from tfdistill.tables import Outcome, Row, Table, read_table
+from tfdistill.tables.summary import require_baselines
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class Planner:
             # A teacher that is another run is known when the seed is; any name stands in for it.
             command_line.parse(values, [*arguments, *(["--teacher=another"] if row.teachers else [])])
             config = command_line.run_config(values)
+            require_baselines(row, len(config.networks), where(table, row))
         except ValueError as error:
             said, place = str(error), where(table, row)
             raise ValueError(said if said.startswith(place) else f"{place}: {said}") from None
