@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-WALKS = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("## Three walks")[2].partition("\n## ")[0]
+WALKS = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("## Four walks")[2].partition("\n## ")[0]
 STEPS = re.findall(r"^\d+\. (.+)$", WALKS, re.MULTILINE)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tfdistill.bounds import shown
-from tfdistill.tables.outcome import ENSEMBLE, Outcome, Scores
-from tfdistill.tables.paired import Gain, paired_gain
-from tfdistill.tables.parts import DIGITS, PartSummary, has_ensemble, parts_of, percent
+from tfdistill.tables.comparing import ensemble_gain, gain, step_ratio, step_seconds
+from tfdistill.tables.outcome import Outcome, Scores
+from tfdistill.tables.paired import Gain
+from tfdistill.tables.parts import PartSummary, parts_of
 from tfdistill.tables.table import Metric, Row, Table
 
 
@@ -175,10 +175,10 @@ def _row_summary(
         asked=len(runs),
         seeds=tuple(scores),
         **parts_of(scores, metric),
-        gain=None if itself else _gain(scores, others, metric),
-        ensemble_gain=None if itself else _ensemble_gain(scores, others, metric),
-        step_seconds=_step_seconds(scores),
-        step_ratio=_step_ratio(scores, others),
+        gain=None if itself else gain(scores, others, metric),
+        ensemble_gain=None if itself else ensemble_gain(scores, others, metric),
+        step_seconds=step_seconds(scores),
+        step_ratio=step_ratio(scores, others),
         one_kind=all(len(set(one.flags.get("networks", ()))) <= 1 for one in runs.values()),
         states=Counter(one.state for one in runs.values()),
         problems=tuple(
@@ -187,42 +187,3 @@ def _row_summary(
             if one.state in ("failed", "refused")
         ),
     )
-
-
-def _gain(scores: Mapping[int, Scores], others: Sequence[Mapping[int, Scores]], metric: Metric) -> Gain | None:
-    """The mean of the networks over the baseline's; where each network has a baseline, over the mean of these."""
-    if not others:
-        return None
-    common = set.intersection(*(set(one) for one in others))
-    baseline = {
-        seed: statistics.fmean(_last(other[seed], other[seed].networks, metric) for other in others) for seed in common
-    }
-    own = {seed: _last(one, one.networks, metric) for seed, one in scores.items()}
-    return paired_gain(own, baseline, larger_is_better=metric != "error")
-
-
-def _ensemble_gain(scores: Mapping[int, Scores], others: Sequence[Mapping[int, Scores]], metric: Metric) -> Gain | None:
-    """Over the ensemble of one baseline: networks of several that were trained alone have none."""
-    if len(others) != 1:
-        return None
-    own, baseline = (
-        {seed: _last(one, [ENSEMBLE], metric) for seed, one in runs.items() if has_ensemble(one)}
-        for runs in (scores, others[0])
-    )
-    return paired_gain(own, baseline, larger_is_better=metric != "error")
-
-
-def _last(scores: Scores, networks: Sequence[str], metric: Metric) -> float:
-    return statistics.fmean(percent(scores.last[name], metric) for name in networks)
-
-
-def _step_seconds(scores: Mapping[int, Scores]) -> float | None:
-    times = [round(one.step_seconds, DIGITS) for one in scores.values() if one.step_seconds is not None]
-    return statistics.median(times) if times else None
-
-
-def _step_ratio(scores: Mapping[int, Scores], others: Sequence[Mapping[int, Scores]]) -> float | None:
-    """Several baselines are the networks trained alone, one after the other: their times add up."""
-    own, times = _step_seconds(scores), [_step_seconds(one) for one in others]
-    known = [one for one in times if one is not None]
-    return own / sum(known) if own is not None and known and len(known) == len(times) else None
