@@ -121,6 +121,13 @@ def test_flags_that_change_no_score_may_differ(config):
     assert outcome_of("row", 7, other).state == "finished"
 
 
+def test_a_folder_of_images_may_have_moved_and_another_is_other_data(config):
+    config = dataclasses.replace(config, dataset="image_folder", image_size=8, data_dir="here/photos")
+    write(config)
+    assert outcome_of("row", 7, dataclasses.replace(config, data_dir="there/photos")).state == "finished"
+    assert "--data_dir=drawings (it was photos)" in told(dataclasses.replace(config, data_dir="here/drawings"))
+
+
 def test_fewer_or_more_steps_are_other_runs(config):
     folder = write(config, {"step": 20})
     assert outcome_of("row", 7, config).state == "missing"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tfdistill.tables import Outcome, Scores, read_table
-from tfdistill.tables.record import outcomes_in, read_record, write_record
+from tfdistill.tables.record import read_record, write_record
 from tfdistill.tables.summary import summarize
 
 TABLE = '[rows.alone]\nflags.method = "supervised"\n[rows.dml]\nflags.method = "dml"\nbaseline = "alone"\n'
@@ -53,7 +53,7 @@ def test_what_is_read_is_what_was_written(written):
     assert record.outcomes[0].flags["seed"] == 1 and "runs_dir" not in record.outcomes[0].flags
     assert record.outcomes[2].scores.last["a"] == 0.512346
     assert record.outcomes[2].scores.curve == ((1, {"a": 0.123457, "b": 0.5, "ensemble": 0.5}),)
-    assert summarize(table, record.outcomes, record.head) == summarize(table, outcomes_in(path), summary.head)
+    assert summarize(table, record.outcomes, record.head) == summarize(table, read_record(path).outcomes, summary.head)
     assert summarize(table, record.outcomes).rows["dml"].mean.last == summary.rows["dml"].mean.last
 
 
@@ -87,6 +87,6 @@ def test_an_edited_record_is_refused_in_a_line(written, before, after, said):
 
 def test_formatting_alone_breaks_no_seal(written):
     path = written[0]
-    before = outcomes_in(path)
+    before = read_record(path).outcomes
     path.write_text(json.dumps(json.loads(path.read_text()), indent=1))
-    assert outcomes_in(path) == before
+    assert read_record(path).outcomes == before

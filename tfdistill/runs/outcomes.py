@@ -110,7 +110,7 @@ def scores_of(results: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> 
         curve=tuple(_curve(rows, list(entries), headline)),
         scored_on=results["scored_on"],
     )
-    for name, value in found.last.items():
+    for name, value in (*found.last.items(), *found.best.items()):
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"the {headline} of {name} is no number, but {value}; {ANEW}")
     return found
@@ -135,6 +135,10 @@ def _differences(was: RunConfig, config: RunConfig) -> str:
     before, now = (",".join(Path(text).name for text in one.teacher) or "none" for one in (was, config))
     if before != now:
         found.append(f"--teacher={now} (it was {before})")
+    # A folder of images is the data; in those of other data sets they only lie.
+    before, now = (Path(one.data_dir).name for one in (was, config))
+    if before != now and config.dataset == "image_folder":
+        found.append(f"--data_dir={now} (it was {before})")
     return ", ".join(filter(None, found))
 
 

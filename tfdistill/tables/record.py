@@ -1,4 +1,4 @@
-"""The record of a table's runs: JSON that a table can go on from, on another machine too."""
+"""The record of a table's runs: JSON from which the table is made again, without the runs' folders."""
 
 from __future__ import annotations
 
@@ -82,11 +82,6 @@ def read_record(path: Path) -> Record:
         return Record(values["table"], tuple(values["head"]), outcomes)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: is damaged: {type(error).__name__} {error}; {REMEDY}") from None
-
-
-def outcomes_in(path: Path) -> tuple[Outcome, ...]:
-    """The runs of a record; `read_record` says what is refused."""
-    return read_record(path).outcomes
 
 
 def _seal(content: Mapping[str, Any]) -> str:

@@ -81,7 +81,8 @@ def _above(summary: Summary) -> Iterable[str]:
     if table.source:
         runs = f", means of {table.paper_runs} runs" if table.paper_runs else ""
         yield f"Paper: {table.source}{runs}."
-    epochs = f" ({_number(summary.epochs[0])} epochs)" if len(summary.epochs) == 1 else ""
+    several = "" if summary.epochs == (1,) else "s"
+    epochs = f" ({_number(summary.epochs[0])} epoch{several})" if len(summary.epochs) == 1 else ""
     scored = " or ".join(summary.scored_on or ("test",))
     yield (
         f"Figures: {scored} {NOUNS[table.metric]}, after the last epoch{epochs}; "

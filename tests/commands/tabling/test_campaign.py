@@ -138,6 +138,27 @@ def test_a_run_that_another_process_trains_comes_last_and_is_told(tmp_path, monk
     assert ("another process is training" in campaign.problems.get("t-a-seed1", "")) != ends
 
 
+def test_a_run_that_two_commands_start_at_once_is_left_to_the_faster(tmp_path, monkeypatch):
+    world = World(tmp_path, monkeypatch, seeds=(1,))
+    world.fail = {"a"}  # as the training ends whose folder another has locked
+    other, usual = RunFolder(tmp_path / "t-a-seed1"), world.start
+
+    def start(one, slot, jobs):
+        if one.row == "a":
+            other.path.mkdir()
+            assert other.lock()
+        if one.row == "c":
+            other.close()
+            world.done.add("t-a-seed1")
+        return usual(one, slot, jobs)
+
+    world.start = start
+    campaign = world.campaign()
+    campaign.train()
+    assert [name for name, _ in world.started] == ["t-a-seed1", "t-b-seed1", "t-c-seed1"]
+    assert not campaign.problems and campaign.finished == 3
+
+
 def test_a_signal_has_what_runs_save_and_end_and_starts_nothing_more(tmp_path, monkeypatch):
     world = World(tmp_path, monkeypatch)
     campaign = world.campaign(jobs=2)

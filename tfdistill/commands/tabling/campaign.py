@@ -71,7 +71,7 @@ class Campaign:
 
         Raises:
             Interrupted: a signal came; what ran has saved and ended.
-            FileError: a log cannot be written; what ran goes on to no end.
+            FileError: a log cannot be written; what ran has saved and ended.
         """
         for name, one in self.read.items():
             if one.state == "finished":
@@ -88,6 +88,8 @@ class Campaign:
                     self._collect()
         finally:
             self._stop()
+        # What another process has finished since has not failed.
+        self.problems = {name: said for name, said in self.problems.items() if not self._is_finished(name)}
         count = f"{self.finished} of {len(self.runs)} runs were finished"
         self.signals.be_impatient(f"it trained; {count}")
 
@@ -98,7 +100,7 @@ class Campaign:
                     self._fail(name, problem)
                 elif self._is_busy(name):
                     self._put_off(name)
-                else:
+                elif not (name in self._put_back and self._is_finished(name)):
                     self.progress.begin(name)
                     self.running[slot] = name, self.start(self.runs[name], slot, self.jobs)
 
@@ -131,8 +133,7 @@ class Campaign:
             self._put_back.add(name)
             self.waiting.append(name)
             return
-        self.read[name] = self._read(name)
-        if self.read[name].state != "finished":
+        if not self._is_finished(name):
             path = folder_of(self.runs[name].config).path
             self._fail(name, f"another process is training in {path}; run the same command once that has ended")
 
@@ -143,9 +144,10 @@ class Campaign:
                 self._end(name, child, status)
 
     def _end(self, name: str, child: Training, status: int) -> None:
-        self.read[name] = self._read(name)
-        if self.read[name].state == "finished":
+        if self._is_finished(name):
             self.progress.know(name)
+        elif self._is_busy(name):  # another command has started it at the same time, and was the faster
+            self._put_off(name)
         elif not self.signals.received:
             how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
             self._fail(name, child.last_line() or f"the training {how}")
@@ -166,6 +168,11 @@ class Campaign:
     def _tell(self, now: bool = False) -> None:
         names = [name for name, _ in self.running.values()]
         self.progress.tell(self.finished, len(self.problems), names, self.waiting, now)
+
+    def _is_finished(self, name: str) -> bool:
+        """Looks into the run's folder anew."""
+        self.read[name] = self._read(name)
+        return self.read[name].state == "finished"
 
     def _read(self, name: str) -> Outcome:
         one = self.runs[name]

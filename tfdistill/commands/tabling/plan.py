@@ -46,14 +46,12 @@ class Plan:
         tables: each with the rows that are shown.
         runs: to train, by name, in that order: seed by seed over all rows, teachers before whom they teach.
         cells: for every table, (row, seed, run) of what is shown; a run may be in several, or not be trained.
-        needs: of each table's rows that cannot be run yet, by name, what they need.
         heads: for every table, where the budget is not its own, a line each.
     """
 
     tables: Sequence[Table]
     runs: Mapping[str, Planned]
     cells: Sequence[Sequence[tuple[str, int, Planned]]]
-    needs: Sequence[Mapping[str, str]]
     heads: Sequence[Sequence[str]]
 
 
@@ -98,8 +96,7 @@ class Planner:
             ]
             for table in tables
         ]
-        needs = [{name: row.needs for name, row in table.rows.items() if row.needs} for table in tables]
-        return Plan(tables, runs, cells, needs, [self._head(table, seeds) for table in tables])
+        return Plan(tables, runs, cells, [self._head(table, seeds) for table in tables])
 
     def planned(self, table: Table, row: Row, seed: int) -> Planned:
         """The run of a row with a seed."""

@@ -62,7 +62,10 @@ def announce(planned: Plan, campaign: Campaign, progress: Progress) -> None:
     """Says what is about to be trained, and where to watch."""
     first = planned.runs[campaign.waiting[0]]
     count, finished = len(planned.runs), campaign.finished
-    done = f", {finished} finished" if finished else ""
+    refused = sum(one.state == "refused" for one in campaign.read.values())
+    done = (f", {finished} finished" if finished else "") + (
+        f", {refused} not counted (see the end)" if refused else ""
+    )
     progress.say(f"{count} runs{done}, {campaign.jobs} at a time; the first writes to {children.log_of(first)}")
 
 
