@@ -98,6 +98,15 @@ def test_only_seeds_that_both_have_are_paired(tmp_path):
     assert rows["pair"].gain.half_width == pytest.approx(12.7062 * 0.5, abs=1e-4)
 
 
+def test_test_figures_are_not_compared_with_those_of_held_out_images(tmp_path):
+    held_out = [
+        dataclasses.replace(one, scores=dataclasses.replace(one.scores, scored_on="validation")) for one in ALONE
+    ]
+    summary = summarize(table(tmp_path), [*PAIRS, *held_out])
+    assert summary.rows["pair"].gain is None and summary.rows["pair"].ensemble_gain is None
+    assert summary.scored_on == ("test", "validation")
+
+
 def test_each_network_may_have_a_baseline_of_its_own(tmp_path):
     others = [finished("alone", seed, 0.50, seconds=0.1) for seed in (1, 2)]
     others += [finished("other", seed, 0.54, seconds=0.15) for seed in (1, 2)]

@@ -20,15 +20,15 @@ def gain(scores: Mapping[int, Scores], others: Sequence[Mapping[int, Scores]], m
         metric: the table's.
 
     Returns:
-        None without a baseline, and where fewer than two seeds are common.
+        None without a baseline, and where fewer than two seeds are common and scored on the same data.
     """
     if not others:
         return None
-    common = set.intersection(*(set(one) for one in others))
+    seeds = _common(scores, others)
     baseline = {
-        seed: statistics.fmean(_last(other[seed], other[seed].networks, metric) for other in others) for seed in common
+        seed: statistics.fmean(_last(other[seed], other[seed].networks, metric) for other in others) for seed in seeds
     }
-    own = {seed: _last(one, one.networks, metric) for seed, one in scores.items()}
+    own = {seed: _last(scores[seed], scores[seed].networks, metric) for seed in seeds}
     return paired_gain(own, baseline, larger_is_better=metric != "error")
 
 
@@ -37,10 +37,19 @@ def ensemble_gain(scores: Mapping[int, Scores], others: Sequence[Mapping[int, Sc
     if len(others) != 1:
         return None
     own, baseline = (
-        {seed: _last(one, [ENSEMBLE], metric) for seed, one in runs.items() if has_ensemble(one)}
+        {seed: _last(runs[seed], [ENSEMBLE], metric) for seed in _common(scores, others) if has_ensemble(runs[seed])}
         for runs in (scores, others[0])
     )
     return paired_gain(own, baseline, larger_is_better=metric != "error")
+
+
+def _common(scores: Mapping[int, Scores], others: Sequence[Mapping[int, Scores]]) -> list[int]:
+    """The seeds that all have, scored on the same data: a test figure is no match for one of held-out images."""
+    return [
+        seed
+        for seed, one in scores.items()
+        if all(seed in other and other[seed].scored_on == one.scored_on for other in others)
+    ]
 
 
 def _last(scores: Scores, networks: Sequence[str], metric: Metric) -> float:

@@ -138,8 +138,7 @@ def _columns(summary: Summary, rows: Sequence[RowSummary]) -> Iterable[_Column]:
         "best epoch: each network's own, chosen on the data that are scored, so it is optimistic.",
     )
     yield from _gains(rows)
-    training = "error" if summary.table.metric == "error" else "accuracy"
-    yield _Column(f"training {training}", lambda row: _part_of(row, lambda part: part.training))
+    yield _Column(f"training {summary.table.metric}", lambda row: _part_of(row, lambda part: part.training))
     yield _Column(
         "step × baseline",
         lambda row: MISSING if not row.n else "" if row.step_ratio is None else f"{row.step_ratio:.2f}",

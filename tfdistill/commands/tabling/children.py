@@ -57,7 +57,7 @@ def start(one: Planned, slot: int, jobs: int) -> Child:
         jobs: how many run at a time.
 
     Raises:
-        FileError: its log cannot be written.
+        FileError: its log cannot be written, or the machine takes no more processes.
     """
     log = log_of(one)
     try:
@@ -66,7 +66,7 @@ def start(one: Planned, slot: int, jobs: int) -> Child:
             begun = output.tell()
             return Child(process_of([*TRAIN, *one.arguments], environment(slot, jobs), output), log, begun)
     except OSError as error:
-        raise FileError(f"{log}: cannot be written: {error.strerror or error}") from error
+        raise FileError(f"{log}: the training that writes it cannot start: {error.strerror or error}") from error
 
 
 TRAIN = (sys.executable, "-m", "tfdistill", "train")
