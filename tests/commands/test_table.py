@@ -51,7 +51,11 @@ def made(tmp_path, monkeypatch):
         ("made.toml --json=absent/a.json", ["json: must be a file in a folder that exists"]),
         ("made.toml few_images --csv=a.csv", ["csv: takes one table, not 2"]),
         ("made.toml --picture=a.gif", ["picture: must be a file that ends with .png, .svg or .pdf"]),
-        ("made.toml --markdown=made.toml", ["made.toml: must have the lines"]),
+        ("few_images --markdown=made.toml", ["made.toml: must have the lines"]),
+        ("made.toml --json=made.toml", ["json: made.toml is what the table is read from; name another file"]),
+        ("made.toml --csv=a --markdown=./a", ["csv: a is the file of --markdown too"]),
+        ("made.toml few_images:dml", ["table: few_images:dml is a row; give the table, and --rows=dml"]),
+        ("made.toml --set epochs=2 epohcs=2", ["set: epohcs: is no flag; nearest: epochs"]),
         ("made.toml --rosw=a", ["rosw: is no flag; nearest: rows"]),
     ],
 )
@@ -105,6 +109,11 @@ def test_a_table_from_nothing_over_a_signal_to_its_end(made, monkeypatch, capsys
     assert table.main(command) == 0 and len(started) == 5, "nothing is trained twice"
     assert json.loads((made / "out.json").read_text()) == first
     assert "epochs: 1 instead of 5" in capsys.readouterr().out
+
+    elsewhere = [*command, "--runs_dir=elsewhere"]
+    assert table.main(elsewhere) == 0 and len(started) == 5, "the record has every run"
+    assert "out.json: 4 finished runs are taken from it" in capsys.readouterr().out
+    assert json.loads((made / "out.json").read_text()) == first and not (made / "elsewhere").exists()
 
     results = runs[0] / "results.json"
     results.write_text(results.read_text().replace('"step": 2', '"step": 2 '))

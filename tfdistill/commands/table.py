@@ -79,7 +79,7 @@ def table_flags() -> Flags:
     text = "Length of every run, in epochs. Milestones keep their share of it, and the table's head says so."
     define(values, "epochs", None, int | None, text, Number(1, 1_000_000), group=group, unset="the rows' own")
     text = (
-        "Another flag of the training command for every run, such as --set batch_size=64; give it once for each flag. "
+        "Another flag of the training command for every run, such as --set batch_size=64; more may follow it. "
         "Runs are not exported unless --set export=true says so."
     )
     flags.DEFINE_multi_string(SET, [], text, flag_values=values)
@@ -90,7 +90,7 @@ def table_flags() -> Flags:
     text = "Row that every other is compared with."
     define(values, "baseline", "", str, text, group=group, unset="the table's", value="ROW")
     for name, text in {
-        "json": "Write the table with all figures to this file, as JSON.",
+        "json": "Write the table with all figures to this file, as JSON. Finished runs that it has already count.",
         "markdown": "Write the table to this file, as Markdown.",
         "csv": "Write the table to this file, as CSV.",
         "picture": "Draw the table to this file: PNG, SVG or PDF, by its ending.",
@@ -105,10 +105,16 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     names = {f"--{name}" for name, one in table_flags().descriptions.items() if one.kind is not bool}
     told: list[str] = []
     others: list[str] = []
+    previous = ""
     remaining = iter(arguments)
     for argument in remaining:
-        if argument in names and (value := next(remaining, None)) is not None:
+        several = previous == f"--{SET}" and not argument.startswith("-") and "=" in argument
+        if several:  # --set batch_size=64 learning_rate=0.1
+            told.append(f"{previous}={argument}")
+        elif argument in names and (value := next(remaining, None)) is not None:
             told.append(f"{argument}={value}")
+            previous = argument
         else:
             (told if argument.startswith("-") else others).append(argument)
+            previous = ""
     return told, others

@@ -18,6 +18,7 @@ from tfdistill.runs.config import RunConfig
 from tfdistill.runs.continuing import Recipe, grows, refusal
 from tfdistill.runs.hyperparameters import flag_of
 from tfdistill.runs.stored_flags import read_flags, read_run_config
+from tfdistill.tables.arguments import comma_separated
 
 
 class RunFolder:
@@ -229,12 +230,5 @@ def flagfile(config: RunConfig) -> str:
         if isinstance(value, bool):
             lines.append(f"--{name}={str(value).lower()}")
         elif value is not None:
-            lines.append(f"--{name}={_comma_separated(value) if isinstance(value, tuple | list) else value}")
+            lines.append(f"--{name}={comma_separated(map(str, value)) if isinstance(value, tuple | list) else value}")
     return "\n".join(lines) + "\n"
-
-
-def _comma_separated(values: Sequence[Any]) -> str:
-    """As flags of lists are written: a path with a comma in it stands in quotes."""
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(values)
-    return line.getvalue()

@@ -116,6 +116,22 @@ def scores_of(results: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> 
     return found
 
 
+def told_otherwise(told: Outcome, config: RunConfig) -> str:
+    """How a finished run that another folder had is not the one that `config` describes; empty where it is.
+
+    Args:
+        told: the run, its flags without those that say where things lie.
+        config: the flags.
+    """
+    try:
+        was = RunConfig.from_dict({**config.to_dict(), **told.flags})
+    except ValueError as error:
+        return str(error)
+    if said := _differences(was, config):
+        return f"trained otherwise: {said}"
+    return _versions_otherwise(told.versions)
+
+
 def _otherwise(folder: RunFolder, config: RunConfig) -> str:
     """How the flags in the folder are others than those of `config`; empty where they are the same."""
     if not folder.flags.exists():
@@ -153,11 +169,17 @@ def _uncounted(results: Mapping[str, Any], folder: RunFolder, config: RunConfig)
         return f"results.json is of {results['step']} steps, and not of {steps}; {ANEW}"
     if not results["networks"]:
         return f"results.json has no scores; {ANEW}"
-    was, now = results["versions"], package_versions()
+    said = _versions_otherwise(results["versions"])
+    return f"results.json is {said}; {ANEW}" if said else ""
+
+
+def _versions_otherwise(was: Mapping[str, str]) -> str:
+    """The packages that were others; empty where they were the same."""
+    now = package_versions()
     others = [
         f"{name} {was.get(name, 'unknown')} instead of {now[name]}" for name in COMPARED if was.get(name) != now[name]
     ]
-    return f"results.json is from another version: {', '.join(others)}; {ANEW}" if others else ""
+    return f"from another version: {', '.join(others)}" if others else ""
 
 
 def _rows(folder: RunFolder) -> list[dict[str, str]]:

@@ -40,13 +40,14 @@ def _argument(name: str, value: Any, place: Place) -> str:
     if name in THE_COMMANDS:
         raise place.error(f"flags.{name}", "is the command's to say; leave it out")
     if isinstance(value, list) and not any(isinstance(one, list | dict) for one in value):
-        return f"--{name}={_comma_separated(map(written, value))}"
+        return f"--{name}={comma_separated(map(written, value))}"
     if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
         raise place.error(f"flags.{name}", f"must be text, a number, true, false or a list, not {value!r}")
     return f"--{name}={written(value)}"
 
 
-def _comma_separated(values: Iterable[str]) -> str:
+def comma_separated(values: Iterable[str]) -> str:
+    """Values as a flag that takes several has them; one with a comma in it is quoted."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(list(values))
     return line.getvalue()

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from tfdistill.commands import command_line
 from tfdistill.commands.tabling import given
 from tfdistill.commands.tabling.overrides import Overrides, budget, overrides_of
 from tfdistill.commands.tabling.plan import Planner
@@ -39,10 +40,10 @@ def made(tmp_path):
     return tmp_path / "made.toml"
 
 
-def planned(path, *told, rows=(), seeds=None, epochs=None, baseline=""):
+def planned(path, *told, rows=(), seeds=None, epochs=None, baseline="", runs_dir="runs"):
     chosen = given.chosen_rows(given.tables_of([str(path)]), rows)
     tables = [given.shown_table(table, names, baseline) for table, names in chosen]
-    return Planner(overrides_of(told, epochs), "runs").plan(tables, [names for _, names in chosen], seeds)
+    return Planner(overrides_of(told, epochs), runs_dir).plan(tables, [names for _, names in chosen], seeds)
 
 
 def test_runs_come_seed_by_seed_and_are_called_after_table_row_and_seed(made):
@@ -64,6 +65,10 @@ def test_a_teacher_is_the_run_of_the_same_seed_and_trained_before(made):
     assert taught.teachers == ("made-alone-epochs1-seed2",)
     assert taught.config.teacher == ("runs/made-alone-epochs1-seed2",)
     assert taught.arguments[-1] == "--teacher=runs/made-alone-epochs1-seed2"
+    taught = planned(made, rows=["taught"], seeds=[2], runs_dir="a,b").runs["made-taught-seed2"]
+    values = command_line.run_flags()
+    command_line.parse(values, taught.arguments)
+    assert command_line.run_config(values) == taught.config and taught.config.teacher == ("a,b/made-alone-seed2",)
 
 
 def test_a_baseline_is_shown_beside_chosen_rows_and_not_trained_for_them(made):

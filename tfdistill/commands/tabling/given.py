@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tfdistill.bounds import nearest, shown
+from tfdistill.commands import bundled
 from tfdistill.commands.flagfiles import TABLE, find
 from tfdistill.tables import Grid, Row, Table, read_table
 
@@ -23,13 +24,20 @@ def tables_of(names: Sequence[str]) -> list[Table]:
     """
     if not names:
         raise ValueError("table: none is given; give a table file or flagfiles, such as table.py afd_table3")
-    paths = [find(Path(), name, "table") for name in names]
+    paths = [_found(name) for name in names]
     tables = [read_table(path) for path in paths if path.suffix == TABLE]
     flagfiles = [path for path in paths if path.suffix != TABLE]
     if flagfiles:
         tables.append(of_flagfiles(flagfiles))
     _require_different("table", [(table.name, table.path) for table in tables])
     return tables
+
+
+def _found(name: str) -> Path:
+    table, colon, row = name.rpartition(":")
+    if colon and (table.endswith(TABLE) or bundled.table(table)):
+        raise ValueError(f"table: {shown(name)} is a row; give the table, and --rows={row}")
+    return find(Path(), name, "table")
 
 
 def of_flagfiles(paths: Sequence[Path]) -> Table:
@@ -54,6 +62,13 @@ def of_flagfiles(paths: Sequence[Path]) -> Table:
         notes=(),
         rows=rows,
     )
+
+
+def files_of(table: Table) -> list[Path]:
+    """The files that a table is read from: its own, or the flagfiles that its rows are."""
+    if table.path.suffix == TABLE:
+        return [table.path]
+    return [Path(where(table, row)) for row in table.rows.values()]
 
 
 def where(table: Table, row: Row) -> str:

@@ -14,6 +14,7 @@ from tfdistill.commands.tabling.given import where
 from tfdistill.commands.tabling.overrides import Overrides, budget
 from tfdistill.runs.config import RunConfig
 from tfdistill.tables import Outcome, Row, Table, read_table
+from tfdistill.tables.arguments import comma_separated
 from tfdistill.tables.summary import require_baselines
 
 
@@ -107,7 +108,7 @@ class Planner:
         told = [f"--{name}={value}" for name, value in own.items()]
         if teachers:
             own["teacher"] = tuple(str(Path(self.runs_dir) / one) for one in teachers)
-            told.append(f"--teacher={','.join(own['teacher'])}")
+            told.append(f"--teacher={comma_separated(own['teacher'])}")
         try:
             config = dataclasses.replace(config, **own)
         except ValueError as error:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfdistill.commands.flag_kinds import Flags
+from tfdistill.commands.tabling.given import files_of
 from tfdistill.commands.tabling.plan import Plan
+from tfdistill.commands.tabling.recorded import require_record
 from tfdistill.files import write_text
 from tfdistill.tables import Outcome, Table
 from tfdistill.tables.comma_separated import comma_separated_text
@@ -28,10 +30,25 @@ def check(tables: Sequence[Table], values: Flags) -> None:
     for name in FILES:
         if values[name].value and len(tables) > 1:
             raise ValueError(f"{name}: takes one table, not {len(tables)}; give one table file, or flagfiles alone")
+    _require_different({name: str(values[name].value or "") for name in FILES}, tables)
+    if text := values["json"].value:
+        require_record(Path(text), tables[0].name)
     if text := values["picture"].value:
         require_picture("picture", text)
     if text := values["markdown"].value:
         page_with_marks(Path(text), tables[0].name)
+
+
+def _require_different(files: Mapping[str, str], tables: Sequence[Table]) -> None:
+    """Refuses a file that is written twice, or that the table is read from."""
+    taken = {path.resolve(): "what the table is read from" for table in tables for path in files_of(table)}
+    for name, text in files.items():
+        if not text:
+            continue
+        path = Path(text).resolve()
+        if path in taken:
+            raise ValueError(f"{name}: {text} is {taken[path]}; name another file")
+        taken[path] = f"the file of --{name} too"
 
 
 def write(planned: Plan, outcomes: Sequence[Sequence[Outcome]], values: Flags) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tfdistill.bounds import shown
@@ -14,9 +15,11 @@ from tfdistill.commands.tabling.campaign import Campaign
 from tfdistill.commands.tabling.overrides import overrides_of
 from tfdistill.commands.tabling.plan import Plan, Planned, Planner, outcomes_of
 from tfdistill.commands.tabling.progress import Progress
+from tfdistill.commands.tabling.recorded import recorded, to_train
 from tfdistill.runs.interruption import Signals
 from tfdistill.runs.outcomes import outcome_of
 from tfdistill.standalone.calling import program
+from tfdistill.tables import Outcome
 
 COMMAND = "table"
 
@@ -41,27 +44,30 @@ def plan(names: Sequence[str], values: Flags) -> Plan:
 def work(planned: Plan, values: Flags, signals: Signals) -> int:
     """Trains, prints and writes. Returns the exit status."""
     jobs = int(values["jobs"].value or 1)
-    progress = Progress(planned.runs, jobs)
+    every: dict[str, Planned] = {one.name: one for cells in planned.cells for _, _, one in cells} | dict(planned.runs)
     with command_line.one_line_errors(program(COMMAND)):
-        campaign = Campaign(planned.runs, jobs, signals, progress)
+        read = {name: outcome_of(one.row, one.config.seed, one.config) for name, one in every.items()}
+        told = recorded(Path(values["json"].value), every, read) if values["json"].value else {}
+        runs = to_train(planned.runs, read, told)
+        progress = Progress(runs, jobs)
+        if told:
+            told_of = f"{len(told)} finished runs are taken from it; without the file they are trained here"
+            progress.say(f"{values['json'].value}: {told_of}")
+        campaign = Campaign(runs, jobs, signals, progress)
         if values["train"].value and campaign.waiting:
-            announce(planned, campaign, progress)
+            announce(campaign, progress)
             campaign.train()
-        read = campaign.read | {
-            one.name: outcome_of(one.row, one.config.seed, one.config)
-            for cells in planned.cells
-            for _, _, one in cells
-            if one.name not in campaign.read
-        }
+        read |= campaign.read
+        read |= {name: one for name, one in told.items() if read[name].state == "missing"}
         outcomes = [outcomes_of(cells, read, campaign.problems) for cells in planned.cells]
         report.write(planned, outcomes, values)
-    return _say_what_is_wrong(planned, read, campaign)
+    return _say_what_is_wrong(every, read, campaign)
 
 
-def announce(planned: Plan, campaign: Campaign, progress: Progress) -> None:
+def announce(campaign: Campaign, progress: Progress) -> None:
     """Says what is about to be trained, and where to watch."""
-    first = planned.runs[campaign.waiting[0]]
-    count, finished = len(planned.runs), campaign.finished
+    first = campaign.runs[campaign.waiting[0]]
+    count, finished = len(campaign.runs), campaign.finished
     refused = sum(one.state == "refused" for one in campaign.read.values())
     done = (f", {finished} finished" if finished else "") + (
         f", {refused} not counted (see the end)" if refused else ""
@@ -69,9 +75,8 @@ def announce(planned: Plan, campaign: Campaign, progress: Progress) -> None:
     progress.say(f"{count} runs{done}, {campaign.jobs} at a time; the first writes to {children.log_of(first)}")
 
 
-def _say_what_is_wrong(planned: Plan, read: dict, campaign: Campaign) -> int:
+def _say_what_is_wrong(every: dict[str, Planned], read: dict[str, Outcome], campaign: Campaign) -> int:
     """One line for every run that failed or whose results cannot be counted. Returns the exit status."""
-    every: dict[str, Planned] = {one.name: one for cells in planned.cells for _, _, one in cells} | dict(planned.runs)
     lines = []
     for name, one in every.items():
         outcome = read[name]
