@@ -119,7 +119,8 @@ def test_every_number_has_bounds():
 
 @pytest.mark.parametrize("transfer", TRANSFERS)
 def test_a_transfers_numbers_have_bounds_and_are_refused_out_of_them_by_config_and_constructor(transfer):
-    for name, one in hyperparameters_of_transfer(transfer).items():
+    told = hyperparameters_of_transfer(transfer)
+    for name, one in ((name, one) for name, one in told.items() if one.kind is not bool):
         assert isinstance(one.bounds, bounds.Choice if one.kind is str else bounds.Number), (transfer, name)
         bounds.check(name, one.default, one.hint, one.bounds)
         for value in (math.nan, math.inf, -1.0) if one.kind in (int, float) else ("none of them",):

@@ -127,8 +127,8 @@ class NetworkFlags:
         (),
         "Models that the networks learn from and that nothing moves, comma-separated: a run's folder, such as "
         "runs/NAME, whose newest checkpoint counts (runs/NAME:NETWORK says which network of it); NETWORK:SOURCE as "
-        "in --networks; a .keras file; or a SavedModel, which gives logits alone. A+B is one teacher, which gives the "
-        "mean of the logits of A and B.",
+        "in --networks; a .keras file; or a SavedModel, which gives its answer and no maps. A+B is one teacher, "
+        "whose answer is the mean of A's and B's.",
         unset="none",
         value="SOURCE,SOURCE",
         changes_training=False,  # what they are is told by their weights' fingerprints, wherever they lie

@@ -17,7 +17,7 @@ from tfdistill.runs.folder import RunFolder
 from tfdistill.runs.sealing import EPOCHS, REMEDY, broken
 from tfdistill.runs.stored_flags import read_run_config
 from tfdistill.tables import Outcome, Scores
-from tfdistill.tables.outcome import ENSEMBLE
+from tfdistill.tables.outcome import ENSEMBLE, TOP5
 
 # Runs with different versions of these are not averaged.
 COMPARED = ("tfdistill", "tensorflow", "keras")
@@ -103,7 +103,7 @@ def scores_of(results: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> 
         networks=tuple(name for name in entries if name != ENSEMBLE),
         last={name: entry["last"][headline] for name, entry in entries.items()},
         best={name: entry[f"best_{headline}"] for name, entry in entries.items()},
-        top5={name: entry["last"]["top5"] for name, entry in entries.items() if "top5" in entry["last"]},
+        top5={name: entry["last"][TOP5] for name, entry in entries.items() if TOP5 in entry["last"]},
         training={name: terms[f"{name}/{headline}"] for name in entries if f"{name}/{headline}" in terms},
         epochs=results["epochs"],
         step_seconds=results["batch_size"] / speed if speed else None,

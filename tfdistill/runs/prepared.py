@@ -101,15 +101,15 @@ class Prepared:
         name = self.data.scored_on
         batches, steps = self.feeding.evaluation(name), self.feeding.evaluation_steps(name)
         scores = self.distiller.score_teachers(batches, steps=steps, verbose=0)
+        headline = self.distiller.task.headline
         for one in self.teachers:
             prefix = f"{one['name']}/"
             one["scores"] = {key.removeprefix(prefix): value for key, value in scores.items() if key.startswith(prefix)}
             if self.workers.is_chief:
-                headline = self.distiller.task.headline
                 score = self.distiller.task.shown(headline, one["scores"][headline])
                 print(f"teacher {one['name']}: {name} {headline} {score}", flush=True)
                 examples, classes = len(self.data.monitors[name]), len(self.data.class_names)
-                if said := like_guessing(one["scores"].get("accuracy"), classes, examples):
+                if said := like_guessing(one["scores"].get(headline), classes, examples):
                     logging.warning("teacher %s: %s", one["name"], said)
 
     def scores(self, name: str) -> dict[str, float]:

@@ -14,6 +14,7 @@ from tfdistill.networks.keras_applications import RESNET_MEAN
 from tfdistill.networks.own_images import normalized_otherwise, reading_own_images
 from tfdistill.runs.teacher_sources import Found, Images
 from tfdistill.runs.teacher_texts import BY_NAME, CAFFE, OWN, SAME
+from tfdistill.tasks import Classification
 
 _OF_CAFFE = Normalization(tuple(mean / 255 for mean in RESNET_MEAN), (1 / 255,) * 3)
 
@@ -62,7 +63,7 @@ def _own_normalization(found: Found, images: Images, chosen: Normalization | str
 
 def _of_classes(model: keras.Model, found: Found, images: Images, chosen: str) -> keras.Model:
     wanted, names = list(images.class_names), list(found.class_names)
-    count = model.output["logits"].shape[-1]
+    count = Classification().classes(model)
     if chosen == SAME:
         _require_same_classes(model, names, count, images)
         return model
@@ -70,7 +71,7 @@ def _of_classes(model: keras.Model, found: Found, images: Images, chosen: str) -
         names = _names_in(Path(chosen))
     if not names:
         raise ValueError(
-            "no names of its classes are recorded; give a text file with them, a line each, in the order of its logits"
+            "no names of its classes are recorded; give a text file with them, a line each, in the order of its answer"
         )
     if len(names) != count or len(set(names)) != count:
         raise ValueError(f"it tells {count} classes apart, and has {len(set(names))} different names for them")

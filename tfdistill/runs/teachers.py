@@ -158,7 +158,7 @@ def like_guessing(accuracy: float | None, classes: int, examples: int) -> str:
     if accuracy is None or accuracy > chance + 3 * math.sqrt(chance * (1 - chance) / examples):
         return ""
     return (
-        f"its accuracy {accuracy:.2%} is that of guessing among {classes} classes; if it was trained on images of "
+        f"its score {accuracy:.2%} is that of guessing among {classes} classes; if it was trained on images of "
         "another normalization, give --teacher_normalization, and on classes in another order, --teacher_classes"
     )
 

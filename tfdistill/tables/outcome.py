@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 # How a run calls the score of its networks together, whether that is their mean or what a method has made of them.
 ENSEMBLE = "ensemble"
+# How a run calls the share of images whose class is among the five likeliest.
+TOP5 = "top5"
 # Flags that say which run it is and where things lie or are left; they change neither scores nor the time of a step.
 OF_A_RUN_ALONE = (
     "seed",

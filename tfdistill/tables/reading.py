@@ -12,7 +12,7 @@ from tfdistill.bounds import nearest, shown
 from tfdistill.tables.arguments import arguments
 from tfdistill.tables.figures import figures
 from tfdistill.tables.grids import read_grid
-from tfdistill.tables.table import Metric, Row, Table
+from tfdistill.tables.table import METRIC, Metric, Row, Table
 from tfdistill.tables.values import ROW_KEYS, TABLE_KEYS, Place, TableError, named_rows, read_toml
 
 NAME = re.compile(r"\w[\w.+-]*")
@@ -67,7 +67,7 @@ class _Reader:
 
     def table(self) -> Table:
         values, place = self.place.known(self.values, TABLE_KEYS), self.place
-        metric = values.get("metric", "accuracy")
+        metric = values.get("metric", METRIC)
         if metric not in get_args(Metric):
             raise place.error("metric", f"must be one of {', '.join(get_args(Metric))}, not {shown(metric)}")
         for key in ("grid_titles", "grid_paper"):

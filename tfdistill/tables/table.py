@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 Metric: TypeAlias = Literal["accuracy", "error", "mAP"]
+# Of a table that says none.
+METRIC: Metric = "accuracy"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from tfdistill.bounds import nearest, shown
 from tfdistill.commands import bundled
 from tfdistill.commands.flagfiles import TABLE, find
 from tfdistill.tables import Grid, Row, Table, read_table
+from tfdistill.tables.table import METRIC
 
 # What flagfiles are together, and how often they are run unless the command says so.
 NAME, SEEDS = "table", (1, 2, 3)
@@ -56,7 +57,7 @@ def of_flagfiles(paths: Sequence[Path]) -> Table:
         path=Path(NAME),
         title=", ".join(rows),
         source="",
-        metric="accuracy",
+        metric=METRIC,
         seeds=SEEDS,
         paper_runs=None,
         notes=(),
