@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tfdistill.bounds import nearest, shown
@@ -137,14 +137,10 @@ def _baseline(row: Row, kept: set[str], baseline: str) -> tuple[str, ...]:
 
 
 def _require_different(flag: str, named: Sequence[tuple[str, Path]]) -> None:
-    for name, path in _seen_before(named):
-        first = next(other for known, other in named if known == name)
-        raise ValueError(f"{flag}: {first} and {path} are both called {name}; give another name to one of them")
-
-
-def _seen_before(named: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
-    seen: set[str] = set()
+    seen: dict[str, Path] = {}
     for name, path in named:
         if name in seen:
-            yield name, path
-        seen.add(name)
+            raise ValueError(
+                f"{flag}: {seen[name]} and {path} are both called {name}; give another name to one of them"
+            )
+        seen[name] = path
