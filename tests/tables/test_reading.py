@@ -144,6 +144,7 @@ def test_a_teacher_that_is_no_row_or_its_own_is_one_line(tmp_path, before, after
     ("before", "after", "said"),
     [
         ("seeds = [1, 2]", "seeds = [1, 1]", "seeds: must be different whole numbers from 0"),
+        ("[rows.alone]", "[rows.alone]\nseed = -1", "row alone: seed: must be a whole number from 0, not -1"),
         ("seeds = [1, 2]", 'metric = "acuracy"', "metric: must be one of accuracy, error, mAP, not acuracy"),
         (
             'baseline = "alone"',

@@ -37,8 +37,10 @@ def _remedy(config: RunConfig, arguments: Sequence[str], path: Path, row: Row) -
     elsewhere = [f"--runs_dir={config.runs_dir}"] if config.runs_dir != "runs" else []
     rows, commands, runs = [], [], []
     for table, name in row.teachers:
-        run = f"{name}-seed{config.seed}"
-        flags = [f"--flagfile={path.with_name(f'{table}.toml')}:{name}", f"--seed={config.seed}", f"--run={run}"]
+        file = path.with_name(f"{table}.toml")
+        seed = read_table(file).rows[name].run_seed(config.seed)
+        run = f"{name}-seed{seed}"
+        flags = [f"--flagfile={file}:{name}", f"--seed={seed}", f"--run={run}"]
         rows.append(f"{name} of {table}")
         commands.append(shlex.join([*words(COMMAND), *flags, *elsewhere]))
         runs.append(str(Path(config.runs_dir) / run))

@@ -115,11 +115,12 @@ class _Reader:
             note=told.get("note", ""),
             place=(place.path.stem, name),
             teachers=named_rows("teacher", (told if "teacher" in told else values).get("teacher", []), place),
+            seed=_seeds([told["seed"]], place, "seed")[0] if "seed" in told else None,
         )
 
     def _same_as(self, name: str, told: Mapping[str, Any], place: Place) -> Row:
         """A row whose runs are another table's: its figures and title are its own."""
-        for key in ("flags", "teacher"):
+        for key in ("flags", "teacher", "seed"):
             if key in told:
                 raise place.error(key, "the row has those of same_as; leave one of them out")
         other = self._of_another("same_as", told["same_as"], place)
@@ -175,8 +176,9 @@ class _Reader:
                 raise self.place.of(f"row {row.name}").error("baseline", said)
 
 
-def _seeds(told: Any, place: Place) -> tuple[int, ...]:
+def _seeds(told: Any, place: Place, key: str = "seeds") -> tuple[int, ...]:
     whole = all(isinstance(one, int) and not isinstance(one, bool) and 0 <= one < 2**63 for one in told)
     if not told or not whole or len(set(told)) < len(told):
-        raise place.error("seeds", f"must be different whole numbers from 0, not {shown(told)}")
+        kind = "a whole number" if key == "seed" else "different whole numbers"
+        raise place.error(key, f"must be {kind} from 0, not {shown(told[0] if key == 'seed' else told)}")
     return tuple(told)

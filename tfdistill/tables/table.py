@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -58,6 +58,7 @@ class Row:
         cell: by axis of the grid, the label of the row's value; empty for a row that is no cell.
         teachers: of the rows whose runs with the same seed teach it, the `place` of each; empty where none does, or
             where `arguments` name the teacher.
+        seed: of the row's one run, which teaches rows with every seed; None where the row has a run for each seed.
     """
 
     name: str
@@ -70,6 +71,15 @@ class Row:
     place: tuple[str, str] = ("", "")
     cell: Mapping[str, str] = field(default_factory=dict)
     teachers: tuple[tuple[str, str], ...] = ()
+    seed: int | None = None
+
+    def run_seeds(self, asked: Sequence[int]) -> tuple[int, ...]:
+        """The seeds of the row's runs, where runs with the seeds `asked` are wanted of every row."""
+        return tuple(asked) if self.seed is None else (self.seed,)
+
+    def run_seed(self, asked: int) -> int:
+        """The seed of the run that stands for the row beside runs with the seed `asked`."""
+        return asked if self.seed is None else self.seed
 
 
 @dataclass(frozen=True)

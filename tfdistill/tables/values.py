@@ -40,6 +40,7 @@ ROW_KEYS = {
     "teacher": (str, list),
     "needs": str,
     "note": str,
+    "seed": int,
     "same_as": str,
 }
 NOUNS = {str: "text", list: "a list", dict: "a table of values by name", int: "a whole number"}

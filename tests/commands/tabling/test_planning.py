@@ -71,6 +71,15 @@ def test_a_teacher_is_the_run_of_the_same_seed_and_trained_before(made):
     assert command_line.run_config(values) == taught.config and taught.config.teacher == ("a,b/made-alone-seed2",)
 
 
+def test_a_row_with_a_seed_of_its_own_is_one_run_that_teaches_all(made):
+    made.write_text(TABLE.replace("[rows.alone]", "[rows.alone]\nseed = 7"))
+    plan = planned(made, rows=["taught", "alone"], seeds=[1, 2])
+    assert list(plan.runs) == ["made-alone-seed7", "made-taught-seed1", "made-taught-seed2"]
+    assert plan.runs["made-taught-seed2"].config.teacher == ("runs/made-alone-seed7",)
+    shown = [(row, seed) for row, seed, _ in plan.cells[0]]
+    assert shown == [("alone", 7), ("taught", 1), ("taught", 2)]
+
+
 def test_a_baseline_is_shown_beside_chosen_rows_and_not_trained_for_them(made):
     plan = planned(made, rows=["dm*"], seeds=[1])
     assert list(plan.runs) == ["made-dml-seed1"] and list(plan.tables[0].rows) == ["alone", "dml"]

@@ -84,16 +84,16 @@ class Planner:
         most = max(len(seeds or table.seeds) for table in tables)
         for place in range(most):  # seed by seed, so that a table cut short has as many runs of every row
             for table, names in zip(tables, trained, strict=True):
-                own = tuple(seeds or table.seeds)
-                for name in names if place < len(own) else ():
-                    if not table.rows[name].needs:
-                        self._add(table, table.rows[name], own[place], runs)
+                for row in (table.rows[name] for name in names):
+                    own = row.run_seeds(seeds or table.seeds)
+                    if place < len(own) and not row.needs:
+                        self._add(table, row, own[place], runs)
         cells = [
             [
                 (name, seed, self.planned(table, row, seed))
                 for name, row in table.rows.items()
                 if not row.needs
-                for seed in seeds or table.seeds
+                for seed in row.run_seeds(seeds or table.seeds)
             ]
             for table in tables
         ]
@@ -102,7 +102,7 @@ class Planner:
     def planned(self, table: Table, row: Row, seed: int) -> Planned:
         """The run of a row with a seed."""
         config, arguments = self.row_config(table, row)
-        teachers = tuple(self.run_name(place, seed) for place in row.teachers)
+        teachers = tuple(self.run_name(place, self._teacher(place, table)[1].run_seed(seed)) for place in row.teachers)
         name = self.run_name(row.place, seed)
         own: dict[str, Any] = {"seed": seed, "run": name, "runs_dir": self.runs_dir}
         told = [f"--{name}={value}" for name, value in own.items()]
@@ -147,9 +147,8 @@ class Planner:
 
     def _add(self, table: Table, row: Row, seed: int, runs: dict[str, Planned]) -> None:
         for place in row.teachers:
-            other = self._table_with(place, table)
-            teacher = other.rows.get(place[1]) or next(one for one in other.rows.values() if one.place == place)
-            self._add(other, teacher, seed, runs)
+            other, teacher = self._teacher(place, table)
+            self._add(other, teacher, teacher.run_seed(seed), runs)
         one = self.planned(table, row, seed)
         same = runs.setdefault(one.name, one)
         if same.config != one.config:
@@ -158,14 +157,16 @@ class Planner:
                 "give another name to the table or the row"
             )
 
-    def _table_with(self, place: tuple[str, str], beside: Table) -> Table:
-        """The table that has a row: `beside`, which may be there without the rows that nobody asked for, or a file."""
-        if place in (one.place for one in beside.rows.values()):
-            return beside
-        path = beside.path.with_name(f"{place[0]}.toml")
-        if path not in self._others:
-            self._others[path] = read_table(path)
-        return self._others[path]
+    def _teacher(self, place: tuple[str, str], beside: Table) -> tuple[Table, Row]:
+        """A row that teaches, and its table: `beside`, which may lack the rows that nobody asked for, or a file's."""
+        table, own = beside, {one.place: one for one in beside.rows.values()}
+        if place not in own:
+            path = beside.path.with_name(f"{place[0]}.toml")
+            if path not in self._others:
+                self._others[path] = read_table(path)
+            table = self._others[path]
+            own = {one.place: one for one in table.rows.values()}
+        return table, own[place]
 
     def _head(self, table: Table, seeds: Sequence[int] | None) -> list[str]:
         rows = [row for row in table.rows.values() if not row.needs]
