@@ -196,7 +196,7 @@ def test_every_term_has_a_gradient_for_its_update(trained):
     distiller, batch = trained.distiller, {name: tf.constant(value) for name, value in batches(1)[0].items()}
     for this_round in (one for phase in trained.phases for one in distiller.plan[phase].rounds):
         with tf.GradientTape(persistent=True) as tape:
-            taps = distiller.call_all(batch["images"], distiller.call_model)
+            taps = distiller.call_all(batch, distiller.call_model)
             terms = this_round.losses(batch, taps)
             means = {
                 (update.name, name): tf.reduce_mean(terms[update.name][name])

@@ -122,6 +122,43 @@ def test_fit_scores_teachers_once_as_evaluation_scores_networks(trained):
         network.set_weights(weights)
 
 
+def bringing(told, key="teacher/logits"):
+    """`data()` with `told`, float16 [batch, 2], for the taps of the teacher."""
+    return data().map(lambda batch: {**batch, key: told(batch["images"])})
+
+
+def test_a_teacher_whose_taps_come_with_the_batch_is_not_called():
+    network, teacher = linear("two", 2), linear("teacher", 3)
+    distiller = Taught([network], teachers=[teacher])
+    call, called = distiller.call_model, []
+    distiller.call_model = lambda model, inputs: called.append(model.name) or call(model, inputs)
+    distiller.compile(PLAIN)
+    expected = network.get_weights()[0].astype("float64")
+    told = bringing(lambda images: tf.cast(3 * images[:, 0, 0], tf.float16))
+    distiller.fit(told, verbose=0, shuffle=False)
+    for batch in told:
+        x = batch["images"].numpy().reshape(4, 2).astype("float64")
+        expected -= RATE * x.T @ batch["teacher/logits"].numpy().astype("float64") / 4
+    np.testing.assert_allclose(network.get_weights()[0], expected, atol=1e-5)
+    assert called == ["two"]
+
+
+def test_taps_of_a_teacher_that_do_not_fit_are_refused_in_one_line():
+    for key, classes, said in (
+        ("teacher/logit", 2, r"data: teacher/logit \[2\] is no tap of teacher teacher, which has logits \[2\]"),
+        ("teacher/logits", 1, r"data: teacher/logits \[1\] is no tap of teacher teacher, .*"),
+        ("teacher/embedding", 2, "data: a loss reads teacher/logits, and batches bring teacher/embedding only"),
+    ):
+        teacher = linear("teacher", 3)
+        if "embedding" in key:
+            teacher = keras.Model(teacher.input, {**teacher.output, "embedding": teacher.output["logits"] * 1.0})
+            teacher.name = "teacher"
+        distiller = Taught([linear("two", 2)], teachers=[teacher])
+        distiller.compile(PLAIN, run_eagerly=True)
+        with pytest.raises(ValueError, match=f"^{said}$"):
+            distiller.fit(bringing(lambda x, k=classes: x[:, 0, 0, :k], key), verbose=0, shuffle=False)
+
+
 def test_a_teacher_that_is_no_number_is_refused_before_the_first_step():
     teacher = linear("teacher", 3)
     teacher.layers[-1].kernel.assign(np.full((2, 2), np.nan, "float32"))

@@ -96,7 +96,7 @@ def test_a_student_of_a_frozen_teacher_against_numpy(tiny):
 def test_two_students_learn_from_the_mean_over_two_teachers(tiny):
     teachers = [tiny.network(f"teacher{k}", seed=10 + k) for k in range(2)]
     distiller = Distillation(peers(tiny), teachers, [KD(temperature=3.0)], label_weight=0.0)
-    taps = distiller.call_all(tiny.batch()["images"], distiller.call_model)
+    taps = distiller.call_all(tiny.batch(), distiller.call_model)
     terms = distiller.phase.rounds[0].losses(tiny.batch(), taps)
     for name in ("0", "1"):
         each = [losses.kl_divergence(taps[one.name]["logits"], taps[name]["logits"], 3.0) for one in teachers]

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfdistill.engine.network_checks import check_networks
 from tfdistill.engine.teachers import Teachers
-from tfdistill.taps import CallModel, Taps
+from tfdistill.taps import Batch, CallModel, Taps
 from tfdistill.tasks import Classification, Task
 
 
@@ -68,10 +68,21 @@ class Roles(keras.Model):
         """
         return {network.name: call(network, images) for network in self.networks}
 
-    def call_all(self, images: tf.Tensor, call: CallModel) -> dict[str, Taps]:
-        """What the losses of a round see: the taps of every network and of every teacher, by its name."""
-        taught = {name: call(model, images) for name, model in self._teachers.called.items()}
-        return {**self.call_networks(images, call), **taught}
+    def call_all(self, batch: Batch, call: CallModel) -> dict[str, Taps]:
+        """What the losses of a round see: the taps of every network and of every teacher, by its name.
+
+        A teacher whose taps the batch brings along is not called; see `Teachers.told_in`.
+
+        Args:
+            batch: with normalised images.
+            call: as for `call_networks`.
+
+        Raises:
+            ValueError: the batch brings a tap that its teacher does not have.
+        """
+        images, told = batch["images"], self._teachers.told_in(batch)
+        asked = {name: call(model, images) for name, model in self._teachers.called.items() if name not in told}
+        return {**self.call_networks(images, call), **asked, **told}
 
     def call(self, images: tf.Tensor, training: bool = False) -> dict[str, Taps]:
         """The taps of every network, by its name; no teacher is called."""

@@ -132,7 +132,7 @@ class Steps:
         distiller, batch = self.distiller, share.batch
         this_round = passes.rounds[position]
         with passes.recording(position) as tapes:
-            taps = distiller.call_all(batch["images"], passes.call_model)
+            taps = distiller.call_all(batch, passes.call_model)
             terms = this_round.losses(batch, taps)
             totals = this_round.totals(terms, distiller.epoch_value())
             means = {

@@ -15,6 +15,7 @@ from tfdistill.devices.replicas import copies
 from tfdistill.engine.network_checks import check_teachers, shared_variable
 from tfdistill.engine.updates import Phase
 from tfdistill.networks.folding import FoldedNetwork
+from tfdistill.taps import Batch, Taps
 from tfdistill.tasks import Task
 
 
@@ -63,6 +64,32 @@ class Teachers(Sequence[keras.Model]):
         models = [one.model for one in self._folded] or self.models
         return {teacher.name: model for teacher, model in zip(self.models, models, strict=True)}
 
+    def told_in(self, batch: Batch) -> dict[str, Taps]:
+        """The taps of teachers that a batch brings along, by the teacher's name; such a teacher need not be called.
+
+        Args:
+            batch: the tap TAP of the teacher NAME stands in it as `"NAME/TAP"`, of any float type and of the shape of
+                the teacher's own tap.
+
+        Returns:
+            The taps in the types of the teacher's own; a teacher of which the batch has none is left out.
+
+        Raises:
+            ValueError: the batch has a tap that its teacher does not have, or a loss reads one that is not in it.
+        """
+        called = self.called
+        found: dict[str, Told] = {}
+        for key, value in batch.items():
+            name, _, tap = key.rpartition("/")
+            if name not in called:
+                continue
+            own = called[name].output.get(tap)
+            if own is None or not value.shape[1:].is_compatible_with(own.shape[1:]):
+                taps = ", ".join(f"{one} {list(tensor.shape[1:])}" for one, tensor in called[name].output.items())
+                raise ValueError(f"data: {key} {list(value.shape[1:])} is no tap of teacher {name}, which has {taps}")
+            found.setdefault(name, Told(name))[tap] = tf.cast(value, own.dtype)
+        return dict(found)
+
     def fold(self) -> None:
         """Has `called` give copies with batch normalization folded; in the scope of the distiller's strategy."""
         self._folded = tuple(FoldedNetwork(one) for one in self.models)
@@ -86,6 +113,22 @@ class Teachers(Sequence[keras.Model]):
                     f"phases: update {update.name!r} would move {shared.path} of the teacher {teacher.name}; "
                     "a teacher is never moved"
                 )
+
+
+class Told(dict[str, tf.Tensor]):
+    """Taps of a teacher that is not called.
+
+    Args:
+        teacher: its name.
+    """
+
+    def __init__(self, teacher: str) -> None:
+        super().__init__()
+        self.teacher = teacher
+
+    def __missing__(self, tap: str) -> tf.Tensor:
+        brought = ", ".join(f"{self.teacher}/{one}" for one in self)
+        raise ValueError(f"data: a loss reads {self.teacher}/{tap}, and batches bring {brought} only")
 
 
 def fingerprint(model: keras.Model) -> str:

@@ -90,7 +90,7 @@ class _Findings:
             owned = [{id(one): scope.get_current_value(one) for one in update.variables()} for update in updates]
             for tape, values in zip(tapes, owned, strict=True):
                 tape.watch(list(values.values()))
-            taps = self.distiller.call_all(batch["images"], self.distiller.call_model)
+            taps = self.distiller.call_all(batch, self.distiller.call_model)
             if tried:
                 network = self.distiller.networks[(tried - 1) % len(self.distiller.networks)]
                 batch = {**self.distiller.task.as_predicted(batch, taps[network.name])}
