@@ -50,6 +50,7 @@ def made(tmp_path, monkeypatch):
         ("made.toml --set dml.temperature=2", ["made.toml: row alone: dml.temperature: belongs to --method=dml"]),
         ("made.toml --json=absent/a.json", ["json: must be a file in a folder that exists"]),
         ("made.toml few_images --csv=a.csv", ["csv: takes one table, not 2"]),
+        ("made.toml --picture=absent/a.png", ["picture: must be a file in a folder that exists"]),
         ("made.toml --picture=a.gif", ["picture: must be a file that ends with .png, .svg or .pdf"]),
         ("few_images --markdown=made.toml", ["made.toml: must have the lines"]),
         ("made.toml --json=made.toml", ["json: made.toml is what the table is read from; name another file"]),

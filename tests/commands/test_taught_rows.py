@@ -7,7 +7,7 @@ import pytest
 from tfdistill.commands import command_line, train
 from tfdistill.commands.tabling import given
 from tfdistill.commands.tabling.overrides import Overrides
-from tfdistill.commands.tabling.plan import Planner, last_of_each
+from tfdistill.commands.tabling.planner import Planner, last_of_each
 from tfdistill.commands.taught_rows import require_teacher
 from tfdistill.tables import Outcome, Scores
 from tfdistill.tables.record import read_record, write_record

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tfdistill import networks
-from tfdistill.networks.by_name import builder_of
+from tfdistill.networks.by_name import builder_of, require_name
 
 TINY = ["resnet8", "resnet8_a", "resnet8_one", "resnet11_preactivation", "wide_resnet_10_1_dropout", "densenet_7_4"]
 STAGES = ["stage1", "stage2", "stage3"]
@@ -118,26 +118,36 @@ def test_examples_follow_the_pattern_of_their_family_alone(family):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("resnet33", "depth must be 6n + 2 with n of at least 1, got 33; nearest: 32 and 38"),
-        ("wide_resnet_17_2", "depth must be 6n + 4 with n of at least 1, got 17; nearest: 16 and 22"),
+        ("resnet33", "'resnet33': depth must be 6n + 2 with n of at least 1, got 33; nearest: 32 and 38"),
+        (
+            "wide_resnet_17_2",
+            "'wide_resnet_17_2': depth must be 6n + 4 with n of at least 1, got 17; nearest: 16 and 22",
+        ),
         ("resnett32", "unknown network 'resnett32'; nearest: 'resnet32'"),
         ("wrn_40_4", "unknown network 'wrn_40_4'; nearest: 'wide_resnet_40_4'"),
         ("mobilenetv2", "unknown network 'mobilenetv2'; nearest: 'mobilenet_v2'"),
         ("", "unknown network '': the name is empty, as after a comma too many"),
         ("resnet18", "'resnet18' has no depth of a CIFAR ResNet, 6n + 2; ImageNet's network is 'imagenet_resnet18'"),
-        ("resnet57_one", "depth must be 6n + 2 with n of at least 1, got 57; nearest: 56 and 62"),
-        ("resnet57_bottleneck", "depth must be 9n + 2 with n of at least 1, got 57; nearest: 56 and 65"),
-        ("resnet165_preactivation", "depth must be 9n + 2 with n of at least 1, got 165; nearest: 164 and 173"),
-        ("densenet_41_12", "depth must be 3n + 4 with n of at least 1, got 41; nearest: 40 and 43"),
-        ("vgg14", "depth must be one of [11, 13, 16, 19], got 14"),
-        ("imagenet_resnet20", "depth must be one of [18, 34, 50, 101, 152], got 20"),
+        ("resnet57_one", "'resnet57_one': depth must be 6n + 2 with n of at least 1, got 57; nearest: 56 and 62"),
+        (
+            "resnet57_bottleneck",
+            "'resnet57_bottleneck': depth must be 9n + 2 with n of at least 1, got 57; nearest: 56 and 65",
+        ),
+        (
+            "resnet165_preactivation",
+            "'resnet165_preactivation': depth must be 9n + 2 with n of at least 1, got 165; nearest: 164 and 173",
+        ),
+        ("densenet_41_12", "'densenet_41_12': depth must be 3n + 4 with n of at least 1, got 41; nearest: 40 and 43"),
+        ("vgg14", "'vgg14': depth must be one of [11, 13, 16, 19], got 14"),
+        ("imagenet_resnet20", "'imagenet_resnet20': depth must be one of [18, 34, 50, 101, 152], got 20"),
     ],
 )
-def test_unknown_names_are_refused_with_the_nearest(name, message):
-    with pytest.raises(ValueError) as error:
-        networks.build(name, classes=10)
-    assert str(error.value).startswith(message)
-    assert "\n" not in str(error.value)
+def test_unknown_names_are_refused_with_the_nearest_before_anything_is_built(name, message):
+    for refuse in (lambda: networks.build(name, classes=10), lambda: require_name(name)):
+        with pytest.raises(ValueError) as error:
+            refuse()
+        assert str(error.value).startswith(message)
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,18 @@ def test_nothing_stands_before_a_network_that_reads_these_images(tiny_network):
     network = tiny_network("own", seed=1)
     scale, offset = normalized_otherwise(GIVEN, GIVEN)
     assert reading_own_images(network, (8, 8, 3), scale, offset) is network
-    with pytest.raises(ValueError, match=r"^own reads images of 3 channels, not 1$"):
-        reading_own_images(network, (8, 8, 1))
+    with pytest.raises(ValueError, match=r"^own reads images of 3 channels, not 2$"):
+        reading_own_images(network, (8, 8, 2))
+
+
+def test_a_network_of_colours_gets_a_grey_image_three_times(tiny_network):
+    network = tiny_network("own", seed=1)
+    grey, own = PIXELS[..., :1] / 255, ((0.1, 0.2, 0.3), (0.5, 0.5, 0.4))
+    for normalization in (own, ((0.4,), (0.2,))):
+        adapted = reading_own_images(network, (8, 8, 1), *normalized_otherwise(((0.4,), (0.2,)), normalization))
+        expected = network((np.repeat(grey, 3, axis=-1) - normalization[0]) / normalization[1])["logits"]
+        np.testing.assert_allclose(adapted((grey - 0.4) / 0.2)["logits"], expected, atol=1e-5)
+    assert described(adapted) == "on images in 3 channels"
 
 
 def test_channels_are_reversed_after_the_normalization():

@@ -22,7 +22,7 @@ baseline = "alone"
 title = "DML"
 flags.method = "dml"
 baseline = "alone"
-paper = { mean = 52.5, ensemble = 53 }
+paper = { mean = 52.5, ensemble = 53, others = { l1 = 0.0841 } }
 note = "Trained together."
 [rows.afd]
 title = "AFD"
@@ -43,9 +43,9 @@ Figures: test accuracy in percent, after the last epoch (2 epochs); mean ± samp
 Seeds: 1, 2.
 A reading.
 
-n mean ensemble best epoch gain (+ is better) ensemble gain paper: mean paper: ensemble
+n mean ensemble best epoch gain (+ is better) ensemble gain paper: mean paper: ensemble paper: l1
 alone | independent 2 50.50 ± 0.71 55.00 ± 0.00 50.50 ± 0.71
-DML 2 53.00 ± 0.00 56.00 ± 0.00 53.00 ± 0.00 +2.50 ± 6.35 +1.00 ± 0.00 52.50 53.00
+DML 2 53.00 ± 0.00 56.00 ± 0.00 53.00 ± 0.00 +2.50 ± 6.35 +1.00 ± 0.00 52.50 53.00 0.0841
 AFD 0 of 2 – – –
 CRD not built – – –
 
@@ -88,6 +88,12 @@ def test_the_terminal_is_told_every_state(summary):
     )
 
 
+def test_a_dash_is_explained_where_one_stands(tmp_path):
+    (tmp_path / "made.toml").write_text('[rows.crd]\nneeds = "the memory bank"\n')
+    text = terminal_text(summarize(read_table(tmp_path / "made.toml"), []))
+    assert "crd  not built\n" in text and "no run is finished" not in text
+
+
 def test_numbers_of_markdown_stand_right_and_bars_are_escaped(summary):
     lines = markdown_text(summary).splitlines()
     row = next(index for index, line in enumerate(lines) if line.startswith("| --- "))
@@ -120,6 +126,8 @@ def test_csv_has_a_line_for_every_row(summary):
         "not asked for",
     ]
     assert (rows["dml"]["mean_last"], rows["dml"]["gain"], rows["dml"]["gain_n"]) == ("53.0", "2.5", "2")
+    assert {row["budget"] for row in rows.values()} == {"Two epochs, not the paper's 300."}
+    assert rows["dml"]["paper_others_l1"] == "0.0841"
     assert (rows["dml"]["network2_last"], rows["dml"]["paper_mean"], rows["afd"]["mean_last"]) == ("53.0", "52.5", "")
 
 

@@ -15,13 +15,14 @@ from typing import Any
 import keras
 
 from tfdistill.networks.architectures.densenet import dense_block, transition
-from tfdistill.networks.architectures.imagenet_resnet import BLOCKS, block_of
+from tfdistill.networks.architectures.imagenet_resnet import block_of
 from tfdistill.networks.architectures.mobilenet import separable_block
 from tfdistill.networks.architectures.mobilenet_v2 import inverted_residual, norm_relu6
 from tfdistill.networks.architectures.preactivation_resnet import preactivation_bottleneck
 from tfdistill.networks.architectures.resnet import basic_block, bottleneck_block
 from tfdistill.networks.architectures.stages import Block, stage
 from tfdistill.networks.architectures.wide_resnet import wide_block
+from tfdistill.networks.depths import IMAGENET_RESNET
 from tfdistill.networks.initialization import (
     DCM_WIDE_RESNET,
     IE_KD_MOBILENET,
@@ -202,7 +203,7 @@ def _densenet(depth: str, growth: str) -> dict[str, Design]:
 
 def _imagenet_resnet(library: str, depth: str) -> dict[str, Design]:
     drawn_from = ZERO_BIAS if library == "keras" else USUAL
-    block, (_, second, third, fourth) = block_of(int(depth)), BLOCKS[int(depth)]
+    block, (_, second, third, fourth) = block_of(int(depth)), IMAGENET_RESNET[int(depth)]
 
     def body(*stages: tuple[int, int]) -> Body:
         def build(x: keras.KerasTensor, factor: float, seeds: Seeds) -> keras.KerasTensor:

@@ -92,6 +92,7 @@ def _meant(name: str) -> tuple[NetworkFamily, dict[str, int]]:
         numbers = family.numbers(name)
         if numbers is not None:
             _require_size(name, numbers)
+            _require_depth(name, family, numbers)
             return family, numbers
     if not name.strip():
         raise ValueError(f"unknown network {name!r}: the name is empty, as after a comma too many")
@@ -114,6 +115,14 @@ def _require_size(name: str, numbers: Mapping[str, int]) -> None:
         return
     if weights > MOST_WEIGHTS:
         raise ValueError(f"{name!r} would have about {weights:,.0f} weights; {MOST_WEIGHTS:,} are the most")
+
+
+def _require_depth(name: str, family: NetworkFamily, numbers: Mapping[str, int]) -> None:
+    if family.depths and "depth" in numbers:
+        try:
+            family.depths(numbers["depth"])
+        except ValueError as error:
+            raise ValueError(f"{name!r}: {error}") from None
 
 
 def _nearest(name: str) -> str:

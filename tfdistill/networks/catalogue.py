@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfdistill.networks import depths
+
 # Digits of a number in a name that are read; the largest numbers, see `by_name`, have fewer.
 DIGITS = 9
 
@@ -24,6 +26,7 @@ class NetworkFamily:
             the keywords classes, image_shape, seed and name to a network. Its file is read when a network is built.
         arguments: further ones of the builder.
         starts_like: whose first weights these are, where another family has the same networks but for them.
+        depths: refuses depths in a name that no network has, as the builder does.
     """
 
     pattern: str
@@ -32,6 +35,7 @@ class NetworkFamily:
     builder: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     starts_like: str = ""
+    depths: Callable[[int], object] | None = None
 
     def numbers(self, name: str) -> dict[str, int] | None:
         """The pattern's numbers in `name`, or None where the name does not follow the pattern."""
@@ -50,6 +54,7 @@ NETWORKS: dict[str, NetworkFamily] = {
         "CIFAR ResNet of depth 6n + 2, projection shortcuts (B)",
         ("resnet8", "resnet20", "resnet32", "resnet56", "resnet110"),
         "resnet.cifar_resnet",
+        depths=depths.basic_blocks,
     ),
     "resnet_a": NetworkFamily(
         "resnet<depth>_a",
@@ -57,6 +62,7 @@ NETWORKS: dict[str, NetworkFamily] = {
         ("resnet32_a", "resnet56_a", "resnet110_a"),
         "resnet.cifar_resnet",
         {"shortcut": "A"},
+        depths=depths.basic_blocks,
     ),
     "resnet_b": NetworkFamily(
         "resnet<depth>_b",
@@ -64,6 +70,7 @@ NETWORKS: dict[str, NetworkFamily] = {
         ("resnet32_b", "resnet110_b"),
         "resnet.cifar_resnet",
         {"shortcut": "B"},
+        depths=depths.basic_blocks,
     ),
     "resnet_a_ie_kd": NetworkFamily(
         "resnet<depth>_a_ie_kd",
@@ -72,6 +79,7 @@ NETWORKS: dict[str, NetworkFamily] = {
         "resnet.cifar_resnet",
         {"shortcut": "A", "initialization": "ie_kd"},
         starts_like="IE-KD",
+        depths=depths.basic_blocks,
     ),
     "resnet_b_ie_kd": NetworkFamily(
         "resnet<depth>_b_ie_kd",
@@ -80,12 +88,14 @@ NETWORKS: dict[str, NetworkFamily] = {
         "resnet.cifar_resnet",
         {"shortcut": "B", "initialization": "ie_kd"},
         starts_like="IE-KD",
+        depths=depths.basic_blocks,
     ),
     "resnet_bottleneck": NetworkFamily(
         "resnet<depth>_bottleneck",
         "CIFAR ResNet of depth 9n + 2, bottlenecks",
         ("resnet110_bottleneck",),
         "resnet.cifar_bottleneck_resnet",
+        depths=depths.bottlenecks,
     ),
     "resnet_one": NetworkFamily(
         "resnet<depth>_one",
@@ -93,6 +103,7 @@ NETWORKS: dict[str, NetworkFamily] = {
         ("resnet56_one", "resnet110_one"),
         "resnet.cifar_bottleneck_resnet",
         {"counted_as": "basic"},
+        depths=depths.basic_blocks,
     ),
     "resnet164": NetworkFamily(
         "resnet164",
@@ -106,12 +117,14 @@ NETWORKS: dict[str, NetworkFamily] = {
         "CIFAR ResNet of depth 9n + 2, pre-activation bottlenecks",
         ("resnet110_preactivation",),
         "preactivation_resnet.preactivation_resnet",
+        depths=depths.bottlenecks,
     ),
     "wide_resnet": NetworkFamily(
         "wide_resnet_<depth>_<width>",
         "Wide ResNet of depth 6n + 4, any width",
         ("wide_resnet_16_2", "wide_resnet_28_4", "wide_resnet_28_10", "wide_resnet_40_2", "wide_resnet_46_4"),
         "wide_resnet.wide_resnet",
+        depths=depths.wide_blocks,
     ),
     "wide_resnet_dropout": NetworkFamily(
         "wide_resnet_<depth>_<width>_dropout",
@@ -119,6 +132,7 @@ NETWORKS: dict[str, NetworkFamily] = {
         ("wide_resnet_28_10_dropout",),
         "wide_resnet.wide_resnet",
         {"dropout": 0.3},
+        depths=depths.wide_blocks,
     ),
     "wide_resnet_dcm": NetworkFamily(
         "wide_resnet_<depth>_<width>_dcm",
@@ -127,6 +141,7 @@ NETWORKS: dict[str, NetworkFamily] = {
         "wide_resnet.wide_resnet",
         {"initialization": "dcm"},
         starts_like="DCM",
+        depths=depths.wide_blocks,
     ),
     "wide_resnet_dropout_dcm": NetworkFamily(
         "wide_resnet_<depth>_<width>_dropout_dcm",
@@ -135,15 +150,21 @@ NETWORKS: dict[str, NetworkFamily] = {
         "wide_resnet.wide_resnet",
         {"dropout": 0.3, "initialization": "dcm"},
         starts_like="DCM",
+        depths=depths.wide_blocks,
     ),
     "densenet": NetworkFamily(
         "densenet_<depth>_<growth>",
         "DenseNet of depth 3n + 4, neither bottlenecks nor compression",
         ("densenet_40_12",),
         "densenet.densenet",
+        depths=depths.dense_layers,
     ),
     "vgg": NetworkFamily(
-        "vgg<depth>", "VGG of depth 11, 13, 16 or 19, two hidden layers of 4096 with dropout", ("vgg13",), "vgg.vgg"
+        "vgg<depth>",
+        "VGG of depth 11, 13, 16 or 19, two hidden layers of 4096 with dropout",
+        ("vgg13",),
+        "vgg.vgg",
+        depths=depths.vgg_convolutions,
     ),
     "vgg_bn": NetworkFamily(
         "vgg<depth>_bn",
@@ -151,6 +172,7 @@ NETWORKS: dict[str, NetworkFamily] = {
         ("vgg13_bn",),
         "vgg.vgg",
         {"batch_norm": True},
+        depths=depths.vgg_convolutions,
     ),
     "mobilenet": NetworkFamily(
         "mobilenet", "CIFAR MobileNet with IE-KD's strides and initial weights", ("mobilenet",), "mobilenet.mobilenet"
@@ -167,6 +189,7 @@ NETWORKS: dict[str, NetworkFamily] = {
         "ImageNet ResNet of depth 18, 34, 50, 101 or 152 (version 1.5), images of 32 pixels or more",
         ("imagenet_resnet18", "imagenet_resnet34", "imagenet_resnet50", "imagenet_resnet101", "imagenet_resnet152"),
         "imagenet_resnet.imagenet_resnet",
+        depths=depths.imagenet_resnet_blocks,
     ),
     "mobilenet_v2": NetworkFamily(
         "mobilenet_v2",

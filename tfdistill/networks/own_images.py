@@ -12,13 +12,15 @@ import tensorflow as tf
 from tfdistill.networks.graphs import flat_graph, layers_of
 
 LARGEST_PIXEL = 255.0
+GREY, COLOUR = 1, 3  # channels
 
 
 @keras.saving.register_keras_serializable(package="tfdistill")
 class OwnImages(keras.layers.Layer):
     """Brings images to the normalization and the size that a network was trained on.
 
-    `x * scale + offset` per channel, perhaps with the channels in reverse, then bilinear resizing. Where an axis gets
+    `x * scale + offset` per channel, perhaps with the channels in reverse, then bilinear resizing. Three scales make
+    three channels of a grey image's one. Where an axis gets
     smaller, the bilinear kernel is stretched by the ratio (anti-aliasing). What a pixel is made of sums to 1 at the
     border too, so that resizing and normalization may change places. Resizing is two matrix products, which every
     device and XLA compute.
@@ -101,15 +103,20 @@ def reading_own_images(
         same variables.
 
     Raises:
-        ValueError: the images have another number of channels.
+        ValueError: the images have another number of channels; but a network that reads three gets a grey one thrice.
     """
     (own,) = network.inputs
     height, width, channels = own.shape[1:]
-    if channels not in (None, image_shape[-1]):
+    spread = (image_shape[-1], channels) == (GREY, COLOUR)
+    if channels not in (None, image_shape[-1]) and not spread:
         raise ValueError(f"{network.name} reads images of {channels} channels, not {image_shape[-1]}")
     size = tuple(there or given for there, given in zip((height, width), image_shape[:2], strict=True))
     whole_numbers = not own.dtype.startswith(("float", "bfloat"))
-    same_values = set(scale) == {1.0} and set(offset) == {0.0} and not reverse_channels and not whole_numbers
+    if spread:
+        scale, offset = (np.broadcast_to(one, COLOUR) for one in (scale, offset))
+    same_values = (
+        not spread and set(scale) == {1.0} and set(offset) == {0.0} and not reverse_channels and not whole_numbers
+    )
     if same_values and size == tuple(image_shape[:2]):
         return network
     images = keras.Input(tuple(image_shape), name="images")
@@ -126,12 +133,11 @@ def described(model: keras.Model) -> str:
     found = []
     for one in layers_of(model):
         if isinstance(one, OwnImages):
+            shown = model.inputs[0].shape
             plain = set(one.scale) == {1.0} and set(one.offset) == {0.0} and not one.reverse_channels
-            same_size = one.size in (None, tuple(model.inputs[0].shape[1:3]))
-            words = [] if same_size else ["×".join(map(str, one.size or ()))]
-            found.append(
-                " ".join(["on images", *[f"of {size}" for size in words], *([] if plain else ["normalized for it"])])
-            )
+            words = [] if one.size in (None, tuple(shown[1:3])) else [f"of {'×'.join(map(str, one.size))}"]
+            words += [f"in {len(one.scale)} channels"] if len(one.scale) > shown[-1] else []
+            found.append(" ".join(["on images", *words, *([] if plain else ["normalized for it"])]))
     return ", ".join(dict.fromkeys(found))
 
 

@@ -15,11 +15,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tfdistill.networks.architectures.imagenet_resnet import BLOCKS
 from tfdistill.networks.architectures.mobilenet_v2 import GROUPS
+from tfdistill.networks.depths import IMAGENET_RESNET
 
 NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
-MAPPED = (*(f"imagenet_resnet{depth}" for depth in BLOCKS), "mobilenet_v2")
+MAPPED = (*(f"imagenet_resnet{depth}" for depth in IMAGENET_RESNET), "mobilenet_v2")
 LINEAR = {"weight": "kernel", "bias": "bias"}
 
 
@@ -74,7 +74,7 @@ def resnet_layers(depth: int) -> dict[str, str]:
     """ResNet-18 to -152 of torchvision, whose names timm shares."""
     convolutions = (1, 2, 3) if depth >= 50 else (1, 2)
     layers = {"conv1": "stem", "bn1": "stem_norm", "fc": "logits"}
-    for stage, count in enumerate(BLOCKS[depth], 1):
+    for stage, count in enumerate(IMAGENET_RESNET[depth], 1):
         for block in range(1, count + 1):
             theirs, ours = f"layer{stage}.{block - 1}", f"stage{stage}_block{block}"
             for index in convolutions:

@@ -39,8 +39,9 @@ def fitted(found: Found, images: Images, normalization: Normalization | str = OW
     """
     own, reverse_channels = _own_normalization(found, images, normalization)
     channels = images.image_shape[-1]
-    for one in (own, images.normalization):
-        if len(one.mean) not in (1, channels):
+    read = found.model.inputs[0].shape[-1] or channels
+    for one, count in ((own, read), (images.normalization, channels)):
+        if len(one.mean) not in (1, count):
             raise ValueError(f"it has a normalization for {len(one.mean)} channels, and {images.name} has {channels}")
     given = images.normalization
     scale, offset = normalized_otherwise((given.mean, given.std), (own.mean, own.std))

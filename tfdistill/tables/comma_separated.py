@@ -14,8 +14,12 @@ from tfdistill.tables.summary import RowSummary, Summary
 
 
 def comma_separated_text(summary: Summary) -> str:
-    """A line of CSV for every row of the table, figures with four digits, empty where there is none."""
-    rows = [_flat(row) for row in summary.rows.values()]
+    """A line of CSV for every row of the table, figures with four digits, empty where there is none.
+
+    `budget` has the lines of the table's head, where the budget is not the table's own.
+    """
+    budget = "; ".join(summary.head)
+    rows = [{**_flat(row), "budget": budget} for row in summary.rows.values()]
     names = list(dict.fromkeys(name for row in rows for name in row))
     # A network's columns stand together, whichever row was the first to have it.
     names.sort(key=_place)  # the sort is stable
@@ -75,4 +79,5 @@ def _flat_paper(row: RowSummary) -> Mapping[str, Any]:
         found[f"paper_{name}"] = " ".join(f"{one:g}" for one in getattr(paper, name))
     for name in ("mean", "mean_std", "ensemble", "ensemble_std", "teacher"):
         found[f"paper_{name}"] = getattr(paper, name)
+    found.update({f"paper_others_{name}": value for name, value in paper.others.items()})
     return found

@@ -7,7 +7,7 @@ import pytest
 from tfdistill.commands import command_line
 from tfdistill.commands.tabling import given
 from tfdistill.commands.tabling.overrides import Overrides, budget, overrides_of
-from tfdistill.commands.tabling.plan import Planner
+from tfdistill.commands.tabling.planner import Planner
 from tfdistill.runs.config import RunConfig
 from tfdistill.tables import Outcome, Scores
 from tfdistill.tables.rendering import terminal_text
@@ -141,6 +141,7 @@ def test_flagfiles_are_the_rows_of_a_table(tmp_path):
     plan = Planner(Overrides(), "runs").plan([table], [["a", "b"]], None)
     assert list(plan.runs)[:3] == ["table-a-seed1", "table-b-seed1", "table-a-seed2"]
     assert plan.runs["table-b-seed1"].config.method == "dml"
+    assert Planner(Overrides(), "runs").plan([table], [["a"]], [1]).heads == [[]], "no flagfile has said other seeds"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +150,10 @@ def test_flagfiles_are_the_rows_of_a_table(tmp_path):
         (('"supervised"', '"supervisd"'), ["made.toml: row alone: ", "nearest: supervised"]),
         (("epochs = 40", "epohcs = 40"), ["made.toml: row alone: ", "epohcs", "nearest: epochs"]),
         (("epochs = 40", "epochs = -1"), ["made.toml: row alone: ", "epochs: must be a whole number", "-1"]),
+        (
+            ('networks = "resnet8,resnet8"', 'networks = "resnet9"'),
+            ["made.toml: row alone: networks: 'resnet9': ", "got 9"],
+        ),
         (("dml.temperature = 3", "afd.weight = 3"), ["made.toml: row dml: ", "afd.weight"]),
         (('baseline = "alone"', 'baseline = "alon"'), ["made.toml", "baseline", "nearest: alone"]),
         (

@@ -6,7 +6,7 @@ import pytest
 
 from tfdistill.commands.tabling import given
 from tfdistill.commands.tabling.overrides import overrides_of
-from tfdistill.commands.tabling.plan import Planner
+from tfdistill.commands.tabling.planner import Planner
 from tfdistill.commands.tabling.recorded import recorded, require_record, to_train
 from tfdistill.devices.packages import package_versions
 from tfdistill.tables import Outcome, Scores

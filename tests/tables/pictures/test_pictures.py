@@ -11,8 +11,9 @@ from tfdistill.tables import Outcome, Scores, read_table
 from tfdistill.tables.pictures import draw, require_picture, said
 from tfdistill.tables.pictures.bars import bars
 from tfdistill.tables.pictures.canvas import publishable
-from tfdistill.tables.pictures.curves import MOST_LINES, curves
+from tfdistill.tables.pictures.curves import curves
 from tfdistill.tables.pictures.heat_map import heat_map
+from tfdistill.tables.pictures.panels import MOST_LINES
 from tfdistill.tables.pictures.sweep import sweep
 from tfdistill.tables.summary import summarize
 
@@ -153,9 +154,7 @@ def test_without_a_finished_run_there_is_no_picture(tmp_path):
     assert said([]) == "no picture: no run is finished" and not list(tmp_path.glob("*.png"))
 
 
-@pytest.mark.parametrize(("name", "said"), [("a.bmp", ".png, .svg or .pdf"), ("no/a.png", "a folder that exists")])
-def test_a_file_that_cannot_be_drawn_is_refused(tmp_path, monkeypatch, name, said):
-    monkeypatch.chdir(tmp_path)  # a message cuts long paths
-    with pytest.raises(ValueError, match=rf"^picture: must be a file .*{said}.*, not .*{name}$"):
-        require_picture("picture", Path(name))
+def test_a_file_that_cannot_be_drawn_is_refused():
+    with pytest.raises(ValueError, match=r"^picture: must be a file .*.png, .svg or .pdf, not a.bmp$"):
+        require_picture("picture", Path("a.bmp"))
     require_picture("picture", Path("a.PNG"))

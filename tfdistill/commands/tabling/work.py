@@ -13,7 +13,8 @@ from tfdistill.commands.flag_kinds import Flags
 from tfdistill.commands.tabling import children, given, report
 from tfdistill.commands.tabling.campaign import Campaign
 from tfdistill.commands.tabling.overrides import overrides_of
-from tfdistill.commands.tabling.plan import Plan, Planned, Planner, outcomes_of
+from tfdistill.commands.tabling.plan import Plan, Planned, outcomes_of
+from tfdistill.commands.tabling.planner import Planner
 from tfdistill.commands.tabling.progress import Progress
 from tfdistill.commands.tabling.recorded import recorded, to_train
 from tfdistill.runs.interruption import Signals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from tfdistill.networks.architectures.stages import blocks_per_stage
+from tfdistill.networks.depths import dense_layers
 from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
 from tfdistill.networks.layers import classify, conv, image_input, norm_relu
 from tfdistill.networks.taps import tapped
@@ -49,7 +49,7 @@ def densenet(
     """
     if growth < 1:
         raise ValueError(f"growth must be at least 1, got {growth!r}")
-    layers = blocks_per_stage(depth, convolutions=3, others=4)
+    layers = dense_layers(depth)
     seeds = LayerSeeds(seed, ZERO_BIAS)
     images = image_input(image_shape, classes, smallest=4)
     x = conv(images, 16, 3, seeds=seeds, name="stem")

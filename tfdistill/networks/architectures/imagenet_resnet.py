@@ -8,12 +8,12 @@ import keras
 
 from tfdistill.networks.architectures.resnet import basic_block, bottleneck_block
 from tfdistill.networks.architectures.stages import Block, stage
+from tfdistill.networks.depths import imagenet_resnet_blocks
 from tfdistill.networks.initialization import LayerSeeds
 from tfdistill.networks.layers import classify, conv, image_input, norm_relu
 from tfdistill.networks.taps import tapped
 
 # Blocks in each of the four stages; from 50 layers on they are bottlenecks.
-BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 
 def imagenet_resnet(
@@ -52,8 +52,7 @@ def imagenet_resnet(
 
     Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, Table 1.
     """
-    if depth not in BLOCKS:
-        raise ValueError(f"depth must be one of {list(BLOCKS)}, got {depth!r}")
+    stages = imagenet_resnet_blocks(depth)
     if strided_conv not in (1, 2):
         raise ValueError(f"strided_conv must be 1 or 2, got {strided_conv!r}")
     seeds = LayerSeeds(seed)
@@ -62,12 +61,12 @@ def imagenet_resnet(
     x = keras.layers.ZeroPadding2D(1, name="stem_pool_padding")(x)  # zero is the least value after a ReLU
     x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
     taps, block = {"stem": x}, block_of(depth, strided_conv)
-    for index, blocks in enumerate(BLOCKS[depth], 1):
+    for index, blocks in enumerate(stages, 1):
         filters, strides = 64 * 2 ** (index - 1), 1 if index == 1 else 2
         x = stage(block, x, filters, blocks, strides=strides, seeds=seeds, name=f"stage{index}")
         taps[f"stage{index}"] = x
     taps |= classify(x, classes, seeds=seeds)
-    sums = [f"stage{index}_block{blocks}_add" for index, blocks in enumerate(BLOCKS[depth], 1)]
+    sums = [f"stage{index}_block{blocks}_add" for index, blocks in enumerate(stages, 1)]
     named = f"imagenet_resnet{depth}"
     architecture = named if strided_conv == 2 else None
     return tapped(images, taps, preactivations=sums, name=name or named, architecture=architecture)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import keras
 
 from tfdistill.networks.architectures.resnet import EXPANSION
-from tfdistill.networks.architectures.stages import blocks_per_stage, three_stages
+from tfdistill.networks.architectures.stages import three_stages
+from tfdistill.networks.depths import bottlenecks
 from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
 from tfdistill.networks.layers import classify, conv, image_input, norm_relu
 from tfdistill.networks.taps import tapped
@@ -47,7 +48,7 @@ def preactivation_resnet(
 
     Source: He et al., "Identity Mappings in Deep Residual Networks", ECCV 2016, Section 4 and Appendix.
     """
-    blocks = blocks_per_stage(depth, convolutions=9, others=2)
+    blocks = bottlenecks(depth)
     seeds = LayerSeeds(seed, ZERO_BIAS)
     images = image_input(image_shape, classes, smallest=4)
     x = conv(images, 16, 3, seeds=seeds, name="stem")

@@ -8,7 +8,8 @@ from typing import Literal
 import keras
 
 from tfdistill.bounds import choose
-from tfdistill.networks.architectures.stages import blocks_per_stage, three_stages
+from tfdistill.networks.architectures.stages import three_stages
+from tfdistill.networks.depths import basic_blocks, bottlenecks
 from tfdistill.networks.initialization import IE_KD_RESNET, USUAL, LayerSeeds
 from tfdistill.networks.layers import (
     BatchNormalization,
@@ -26,7 +27,7 @@ EXPANSION = 4
 INITIALIZATIONS = {"usual": USUAL, "ie_kd": IE_KD_RESNET}
 
 # What a depth d says of n bottlenecks per stage: their own three layers each, or the two of a basic block.
-LAYERS_COUNTED = {"bottleneck": 9, "basic": 6}
+COUNTED = {"bottleneck": bottlenecks, "basic": basic_blocks}
 
 
 def cifar_resnet(
@@ -74,7 +75,7 @@ def cifar_resnet(
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width!r}")
     chosen = choose("initialization", initialization, INITIALIZATIONS)
-    blocks = blocks_per_stage(depth, convolutions=6, others=2)
+    blocks = basic_blocks(depth)
     seeds = LayerSeeds(seed, chosen)
     images = image_input(image_shape, classes, smallest=4)
     x = norm_relu(conv(images, width, 3, seeds=seeds, name="stem"), name="stem")
@@ -120,8 +121,7 @@ def cifar_bottleneck_resnet(
     Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, Figure 5; Lan et al.,
     "Knowledge Distillation by On-the-Fly Native Ensemble", NeurIPS 2018, for the other count.
     """
-    layers = choose("counted_as", counted_as, LAYERS_COUNTED)
-    blocks = blocks_per_stage(depth, convolutions=layers, others=2)
+    blocks = choose("counted_as", counted_as, COUNTED)(depth)
     seeds = LayerSeeds(seed)
     images = image_input(image_shape, classes, smallest=4)
     x = norm_relu(conv(images, 16, 3, seeds=seeds, name="stem"), name="stem")

@@ -61,22 +61,3 @@ def three_stages(
         x = stage(block, x, width, blocks, strides=strides, seeds=seeds, name=f"stage{number}")
         taps[f"stage{number}"] = x
     return taps
-
-
-def blocks_per_stage(depth: int, *, convolutions: int, others: int) -> int:
-    """n of depth = convolutions * n + others, the number of blocks in each stage.
-
-    Args:
-        depth: the number of weighted layers.
-        convolutions: how many layers one more block in every stage adds.
-        others: how many layers lie outside of the blocks, or count as if they did.
-
-    Raises:
-        ValueError: no n of at least 1 gives this depth; the message names the nearest depths that have one.
-    """
-    blocks, rest = divmod(depth - others, convolutions)
-    if rest == 0 and blocks >= 1:
-        return blocks
-    below = convolutions * max(blocks, 1) + others
-    nearest = f"{below} and {below + convolutions}" if depth > below else f"{below}"
-    raise ValueError(f"depth must be {convolutions}n + {others} with n of at least 1, got {depth}; nearest: {nearest}")

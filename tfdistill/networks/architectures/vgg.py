@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from tfdistill.networks.depths import vgg_convolutions
 from tfdistill.networks.initialization import SMALL_CLASSIFIER, USUAL, LayerSeeds
 from tfdistill.networks.layers import (
     BatchNormalization,
@@ -18,7 +19,6 @@ from tfdistill.networks.taps import tapped
 WIDTHS = (64, 128, 256, 512, 512)
 
 # How many convolutions each of the five stages has, by the number of weighted layers in Table 1 of the paper.
-CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
 HIDDEN_UNITS = 4096
 
@@ -59,12 +59,11 @@ def vgg(
 
     Source: Simonyan and Zisserman, "Very Deep Convolutional Networks", ICLR 2015, Table 1 (A, B, D, E).
     """
-    if depth not in CONVOLUTIONS:
-        raise ValueError(f"depth must be one of {list(CONVOLUTIONS)}, got {depth!r}")
+    counts = vgg_convolutions(depth)
     seeds = LayerSeeds(seed, USUAL if batch_norm else SMALL_CLASSIFIER)
     x = images = image_input(image_shape, classes, smallest=32)
     taps, preactivations = {}, []
-    for stage, (filters, convolutions) in enumerate(zip(WIDTHS, CONVOLUTIONS[depth], strict=True), 1):
+    for stage, (filters, convolutions) in enumerate(zip(WIDTHS, counts, strict=True), 1):
         x = conv_stage(x, filters, convolutions, batch_norm=batch_norm, seeds=seeds, name=f"stage{stage}")
         taps[f"stage{stage}"] = x
         preactivations.append(f"stage{stage}_conv{convolutions}{'_norm' if batch_norm else ''}")

@@ -8,7 +8,8 @@ from typing import Literal
 import keras
 
 from tfdistill.bounds import choose
-from tfdistill.networks.architectures.stages import blocks_per_stage, three_stages
+from tfdistill.networks.architectures.stages import three_stages
+from tfdistill.networks.depths import wide_blocks
 from tfdistill.networks.initialization import DCM_WIDE_RESNET, ZERO_BIAS, LayerSeeds
 from tfdistill.networks.layers import Dropout, classify, conv, image_input, norm_relu
 from tfdistill.networks.taps import tapped
@@ -64,7 +65,7 @@ def wide_resnet(
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"dropout must be at least 0 and below 1, got {dropout!r}")
     chosen = choose("initialization", initialization, INITIALIZATIONS)
-    blocks = blocks_per_stage(depth, convolutions=6, others=4)
+    blocks = wide_blocks(depth)
     seeds = LayerSeeds(seed, chosen)
     images = image_input(image_shape, classes, smallest=4)
     x = conv(images, 16, 3, seeds=seeds, name="stem")
