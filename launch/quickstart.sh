@@ -13,8 +13,8 @@ export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-3}"
 bash "$root/launch/environment.sh"
 cd "$root"
 if [ "${1-}" = distill ]; then
-  run=distill_quickstart-kd-seed1
   "$python" launch/table.py configs/distill_quickstart.toml --jobs=2 "${@:2}"
+  run="$(basename "$(ls -dt runs/distill_quickstart-kd-*/ | head -n 1)")"
   "$python" launch/export.py --run="$run"
 else
   run=quickstart

@@ -36,6 +36,10 @@ def test_a_build_has_every_module_every_flagfile_and_every_table(tmp_path):
     assert (package / "py.typed").is_file()
     assert names(package / "configs") == names(ROOT / "configs")
     assert {"ie_dml.flags", "afd_table3.toml"} < names(package / "configs")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "built")}
+    command = [sys.executable, "-m", "tfdistill", "table", "few_images", "--rows=dml_joint", "--notrain"]
+    done = subprocess.run(command, cwd=source.parent, env=environment, capture_output=True, text=True, check=True)
+    assert "DML, joint, T = 3  0 of 3" in done.stdout and not done.stderr, "a table of the package, without a clone"
 
 
 def test_a_folder_of_the_packages_name_is_not_taken_for_the_package(tmp_path):

@@ -152,6 +152,16 @@ def test_transfers_are_added_by_name_with_flags_of_their_own():
     assert config.run_name.startswith("dml+kd-kd.temperature2.0-weight0.5-")
 
 
+def test_a_transfers_name_as_the_method_is_distillation_by_it():
+    teacher = "--teacher=runs/big"
+    config = config_of("--method=kd", "--also=mse", "--mse.weight=0.1", "--distillation.label_weight=0", teacher)
+    assert (config.method, config.also) == ("distillation", ("kd", "mse"))
+    assert config == config_of(
+        "--method=distillation", "--also=kd,mse", "--mse.weight=0.1", "--distillation.label_weight=0", teacher
+    )
+    assert refusal("--method=kd", "--also=mse,kd") == "also: kd is what --method says already; leave it out"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -38,6 +38,8 @@ from tfdistill.transfers import TRANSFERS
 
 # Flags of what is added to a run: who gives one twice means both.
 ADDED = ("also", "teacher", "augmentation")
+# The method whose teacher gives what a transfer takes, where a transfer's name stands in the place of a method's.
+DISTILLATION = "distillation"
 
 
 def run_flags() -> Flags:
@@ -77,6 +79,8 @@ def define_help(values: Flags) -> None:
 def parse(values: Flags, arguments: Sequence[str]) -> None:
     """Parses `arguments` (without the program's name) into `values`.
 
+    A transfer's name as the method, `--method=kd`, is `--method=distillation --also=kd` from here on.
+
     Raises:
         ValueError: an unknown flag, a value of the wrong kind, a flagfile that cannot be read, what is no flag, or a
             flag of `ADDED` that comes twice.
@@ -94,6 +98,9 @@ def parse(values: Flags, arguments: Sequence[str]) -> None:
     if rest:
         place = next((one.place for one in given if one.argument == rest[0]), "")
         raise ValueError(f"{place}{rest[0]!r} is no flag; flags begin with --, such as --run=first")
+    for name in ("method", "explain"):
+        if name in values and values[name].value in TRANSFERS:
+            _distil_by(values[name].value, name, values)
 
 
 def run_config(values: Flags) -> RunConfig:
@@ -202,6 +209,14 @@ def memory_errors(program: str) -> Iterator[None]:
             raise
         print(f"{program}: error: {out_of_memory(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _distil_by(transfer: str, name: str, values: Flags) -> None:
+    """Puts distillation by a transfer into the flag `name`, which has the transfer's name."""
+    also = list(values["also"].value or ())
+    if transfer in also:
+        raise ValueError(f"also: {transfer} is what --{name} says already; leave it out")
+    values[name].value, values["also"].value = DISTILLATION, [transfer, *also]
 
 
 def _require_utf8_folder() -> None:

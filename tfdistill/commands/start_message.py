@@ -29,10 +29,10 @@ def start_message(run: Run) -> str:
         run: a run that is open, or that has no checkpoint yet.
     """
     rows = [
+        ("method", _method(run)),
         ("data", _data(run)),
         ("networks", _models(run.distiller.networks)),
         ("teachers", _teachers(run.distiller.teachers)),
-        ("transfers", _transfers(run)),
         ("helpers", _helpers(list(run.distiller.helpers.values()))),
         *[("optimizer" if not number else "", text) for number, text in enumerate(_optimizers(run))],
         ("length", _length(run)),
@@ -99,8 +99,9 @@ def _teachers(models: Sequence[keras.Model]) -> str:
     return ", ".join(counted) + " weights, which nothing moves"
 
 
-def _transfers(run: Run) -> str:
-    return f"{', '.join(run.config.also)}, {from_whom(run.distiller)}" if run.config.also else ""
+def _method(run: Run) -> str:
+    added = f" with {' and '.join(run.config.also)}, {from_whom(run.distiller)}" if run.config.also else ""
+    return run.config.method + added
 
 
 def _helpers(models: Sequence[keras.Model]) -> str:

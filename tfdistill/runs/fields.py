@@ -56,7 +56,11 @@ def flag(
 class RunFlags:
     """Run"""
 
-    method: str = flag("supervised", "How the networks learn; --list names the methods.", value="NAME")
+    method: str = flag(
+        "supervised",
+        "How the networks learn; --list names the methods. A transfer's name is distillation by it.",
+        value="NAME",
+    )
     also: tuple[str, ...] = flag(
         (),
         "Transfers that are added to the method, comma-separated; --list names them. A network takes them from the "

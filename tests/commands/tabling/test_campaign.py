@@ -57,6 +57,7 @@ class World:
 
     def start(self, one, slot, jobs):
         self.started.append((one.name, slot))
+        (self.root / f"{one.name}.log").touch()
         return Played(self, one, slot)
 
     def pause(self):
@@ -108,12 +109,15 @@ def test_who_learns_waits_for_its_teacher_and_fails_with_it(tmp_path, monkeypatc
     world.campaign(jobs=2).train()
     order = [name for name, _ in world.started]
     assert order.index("t-a-seed1") < order.index("t-s-seed1") and order.index("t-a-seed2") < order.index("t-s-seed2")
+    (tmp_path / "t-s-seed1.log").unlink()
     broken = World(tmp_path, monkeypatch, rows="sa", seeds=(1,), teachers={"s": ("a",)})
     broken.fail = {"a"}
     campaign = broken.campaign()
     campaign.train()
     assert [name for name, _ in broken.started] == ["t-a-seed1"]
-    assert campaign.problems["t-s-seed1"] == f"its teacher, {tmp_path / 't-a-seed1'}, is not finished"
+    said = f"its teacher, {tmp_path / 't-a-seed1'}, is not finished"
+    assert campaign.problems["t-s-seed1"] == said
+    assert f"s seed 1 failed: {said}" in broken.lines, "it was not started, and has no log"
 
 
 @pytest.mark.parametrize("ends", [True, False])

@@ -155,7 +155,8 @@ class Campaign:
 
     def _fail(self, name: str, problem: str) -> None:
         self.problems[name] = problem
-        self.progress.say(f"{self.runs[name].title} failed: {problem} ({children.log_of(self.runs[name])})")
+        told = children.where_told(self.runs[name])
+        self.progress.say(f"{self.runs[name].title} failed: {problem}" + (f" ({told})" if told else ""))
 
     def _stop(self) -> None:
         """Has what runs save and end, and waits for it."""

@@ -69,6 +69,12 @@ def start(one: Planned, slot: int, jobs: int) -> Child:
         raise FileError(f"{log}: the training that writes it cannot start: {error.strerror or error}") from error
 
 
+def where_told(one: Planned) -> str:
+    """The path of a run's output; empty as long as it was never started."""
+    log = log_of(one)
+    return str(log) if log.exists() else ""
+
+
 TRAIN = (sys.executable, "-m", "tfdistill", "train")
 
 

@@ -84,7 +84,8 @@ def _say_what_is_wrong(every: dict[str, Planned], read: dict[str, Outcome], camp
         if outcome.state == "refused":
             lines.append(f"{one.title}: not counted: {outcome.problem}")
         elif name in campaign.problems:
-            lines.append(f"{one.title}: failed: {campaign.problems[name]}; see {children.log_of(one)}")
+            told = children.where_told(one)
+            lines.append(f"{one.title}: failed: {campaign.problems[name]}" + (f"; see {told}" if told else ""))
     for line in lines:
         print(f"{program(COMMAND)}: error: {line}", file=sys.stderr)
     return 1 if lines else 0
