@@ -100,7 +100,7 @@ def parse(values: Flags, arguments: Sequence[str]) -> None:
         raise ValueError(f"{place}{rest[0]!r} is no flag; flags begin with --, such as --run=first")
     for name in ("method", "explain"):
         if name in values and values[name].value in TRANSFERS:
-            _distil_by(values[name].value, name, values)
+            _distil_by(name, values)
 
 
 def run_config(values: Flags) -> RunConfig:
@@ -211,9 +211,9 @@ def memory_errors(program: str) -> Iterator[None]:
         sys.exit(2)
 
 
-def _distil_by(transfer: str, name: str, values: Flags) -> None:
+def _distil_by(name: str, values: Flags) -> None:
     """Puts distillation by a transfer into the flag `name`, which has the transfer's name."""
-    also = list(values["also"].value or ())
+    transfer, also = str(values[name].value), list(values["also"].value or ())
     if transfer in also:
         raise ValueError(f"also: {transfer} is what --{name} says already; leave it out")
     values[name].value, values["also"].value = DISTILLATION, [transfer, *also]

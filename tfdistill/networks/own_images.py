@@ -113,7 +113,7 @@ def reading_own_images(
     size = tuple(there or given for there, given in zip((height, width), image_shape[:2], strict=True))
     whole_numbers = not own.dtype.startswith(("float", "bfloat"))
     if spread:
-        scale, offset = (np.broadcast_to(one, COLOUR) for one in (scale, offset))
+        scale, offset = (list(np.broadcast_to(one, COLOUR)) for one in (scale, offset))
     same_values = (
         not spread and set(scale) == {1.0} and set(offset) == {0.0} and not reverse_channels and not whole_numbers
     )
