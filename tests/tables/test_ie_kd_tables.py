@@ -88,6 +88,15 @@ def test_a_row_that_is_built_is_a_run_and_every_other_says_what_it_needs(name):
             assert config.protocol == ("dcm_imagenet" if config.dataset == "imagenet2012" else "ie_cifar")
 
 
+@pytest.mark.parametrize("transfer", ["at", "fitnet", "sp", "cc", "vid", "rkd", "pkt", "nst"])
+def test_a_transfer_of_maps_or_relations_is_taken_as_it_comes_beside_the_labels(transfer):
+    for table in TABLES.values():
+        for row in table.rows.values():
+            if row.name.startswith(f"{transfer}_") and row.place[0] == table.name and "table3" not in table.name:
+                config = config_of(table.name, row.name)
+                assert (config.also, config.arguments(), config.arguments(transfer)) == ((transfer,), {}, {}), row.name
+
+
 def test_a_students_teacher_and_baseline_are_its_own():
     for name in ("ie_kd_table1", "ie_kd_supplement_table1", "ie_kd_supplement_table2"):
         alone = {net: TABLES[name].rows[net].paper.networks[0] for net in NETWORKS}

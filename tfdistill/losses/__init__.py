@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         partial_l2_distance,
         reconstruction,
     )
+    from tfdistill.losses.geometry import angle_potential, distance_potential
     from tfdistill.losses.logit_matching import (
         high_temperature_limit,
         low_temperature_limit,
@@ -25,28 +26,44 @@ if TYPE_CHECKING:
         standardized,
     )
     from tfdistill.losses.logits import cross_entropy, kl_divergence, top_k_correct
+    from tfdistill.losses.maps import (
+        attention_distance,
+        gaussian_negative_log_likelihood,
+        hierarchical_distance,
+        selectivity_distance,
+    )
     from tfdistill.losses.relations import inter_class_distance, intra_class_distance
+    from tfdistill.losses.similarities import congruence_loss, neighbour_divergence, similarity_distance
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 
 __all__ = [
     "EXPLORATION_METRICS",
     "INHERITANCE_METRICS",
+    "angle_potential",
+    "attention_distance",
+    "congruence_loss",
     "cosine_similarity",
     "cross_entropy",
     "decoupled_divergences",
     "discriminator_loss",
     "distance",
+    "distance_potential",
+    "gaussian_negative_log_likelihood",
     "generator_loss",
+    "hierarchical_distance",
     "high_temperature_limit",
     "inter_class_distance",
     "intra_class_distance",
     "kl_divergence",
     "linear_cka",
     "low_temperature_limit",
+    "neighbour_divergence",
     "normalized_distance",
     "partial_l2_distance",
     "reconstruction",
+    "selectivity_distance",
+    "similarity_distance",
     "smooth_l1",
     "squared_error",
     "standardized",

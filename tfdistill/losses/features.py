@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfdistill.losses.shapes import as_float32, require_same_shape
+from tfdistill.losses.shapes import flattened, require_same_shape
 
 NORM_EPSILON = 1e-12
 
@@ -113,7 +113,7 @@ def linear_cka(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     Source: Kornblith et al., "Similarity of Neural Network Representations Revisited", Eq. 1 and 3, in the
         form with Gram matrices, which is the cheaper one for factors longer than the batch.
     """
-    first, second = _flatten("a", a), _flatten("b", b)
+    first, second = flattened("a", a), flattened("b", b)
     require_same_shape("the batch of a", first[:, 0], "the batch of b", second[:, 0])
     alignment = tf.reduce_sum(_unit_gram(first) * _unit_gram(second))
     return tf.fill(tf.shape(first)[:1], alignment)
@@ -222,22 +222,12 @@ def _mean_error(first: tf.Tensor, second: tf.Tensor, order: int) -> tf.Tensor:
     return tf.reduce_mean(error, axis=1)
 
 
-def _flatten(name: str, factor: tf.Tensor) -> tf.Tensor:
-    """Return float32 [batch, elements]."""
-    factor = as_float32(factor)
-    if factor.shape.rank is not None and factor.shape.rank < 2:
-        raise ValueError(f"{name} must be [batch, ...] with at least 2 dimensions, got shape {factor.shape}")
-    elements = factor.shape[1:].num_elements()
-    # -1 stands for the elements only where they are unknown: it cannot be inferred for an empty batch.
-    return tf.reshape(factor, [-1, elements] if elements is not None else [tf.shape(factor)[0], -1])
-
-
 def _flatten_pair(
     first_name: str, first: tf.Tensor, second_name: str, second: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     first, second = tf.convert_to_tensor(first), tf.convert_to_tensor(second)
     require_same_shape(first_name, first, second_name, second)
-    return _flatten(first_name, first), _flatten(second_name, second)
+    return flattened(first_name, first), flattened(second_name, second)
 
 
 def _normalize(first: tf.Tensor, second: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -19,6 +19,24 @@ def as_float32(value: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.convert_to_tensor(value), tf.float32)
 
 
+def flattened(name: str, value: tf.Tensor) -> tf.Tensor:
+    """Return a tensor [batch, ...] of rank 2 or more as float32 [batch, elements].
+
+    Args:
+        name: the tensor's argument name, for the message.
+        value: [batch, ...], any float type.
+
+    Raises:
+        ValueError: if it has no element dimension.
+    """
+    value = as_float32(value)
+    if value.shape.rank is not None and value.shape.rank < 2:
+        raise ValueError(f"{name} must be [batch, ...] with at least 2 dimensions, got shape {value.shape}")
+    elements = value.shape[1:].num_elements()
+    # -1 stands for the elements only where they are unknown: it cannot be inferred for an empty batch.
+    return tf.reshape(value, [-1, elements] if elements is not None else [tf.shape(value)[0], -1])
+
+
 def require_same_shape(first_name: str, first: tf.Tensor, second_name: str, second: tf.Tensor) -> None:
     """Raise unless two tensors can have the same shape, so that nothing broadcasts in silence.
 

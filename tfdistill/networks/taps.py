@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -44,18 +45,38 @@ def tapped(
     return network
 
 
-def features_of(network: keras.Model) -> keras.KerasTensor:
-    """The symbolic last feature map, `[batch, height, width, channels]`, of a network.
+def tap_of(network: keras.Model, tap: str) -> keras.KerasTensor:
+    """The symbolic tensor of a tap, `[batch, ...]`.
 
     Raises:
-        ValueError: the network has no tap "features", or one that is no map of a known size.
+        ValueError: the network has no such tap.
     """
-    if "features" not in network.output:
-        raise ValueError(f"networks: {network.name} has no tap 'features'; it has {', '.join(network.output)}")
-    features = network.output["features"]
-    if len(features.shape) != 4 or None in features.shape[1:]:
+    if tap not in network.output:
+        raise ValueError(f"networks: {network.name} has no tap {tap!r}; it has {', '.join(network.output)}")
+    return network.output[tap]
+
+
+def map_of(network: keras.Model, tap: str) -> keras.KerasTensor:
+    """The symbolic feature map of a tap, `[batch, height, width, channels]`.
+
+    Raises:
+        ValueError: the network has no such tap, or it is no map of a known size.
+    """
+    found = tap_of(network, tap)
+    if len(found.shape) != 4 or None in found.shape[1:]:
         raise ValueError(
-            f"networks: {network.name}: 'features' must be [batch, height, width, channels] of one size, not "
-            f"{tuple(features.shape)}; build it for images of one size"
+            f"networks: {network.name}: {tap!r} must be [batch, height, width, channels] of one size, not "
+            f"{tuple(found.shape)}; build it for images of one size"
         )
-    return features
+    return found
+
+
+def features_of(network: keras.Model) -> keras.KerasTensor:
+    """As `map_of`, of the last feature map, "features"."""
+    return map_of(network, "features")
+
+
+def stages_of(network: keras.Model) -> list[str]:
+    """The names of the taps "stage1", "stage2", ... that a network has, in this order."""
+    numbers = (re.fullmatch(r"stage(\d+)", tap) for tap in network.output)
+    return [f"stage{number}" for number in sorted(int(found[1]) for found in numbers if found)]

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from tfdistill import lazy
 
 if TYPE_CHECKING:
+    from tfdistill.transfers.at import AT
+    from tfdistill.transfers.cc import CC
     from tfdistill.transfers.course import Course, courses
     from tfdistill.transfers.dist import DIST
     from tfdistill.transfers.dkd import DKD
+    from tfdistill.transfers.fitnet import FitNet
     from tfdistill.transfers.inheritance import Inheritance
     from tfdistill.transfers.kd import KD
     from tfdistill.transfers.kd_limit import KDLimit
@@ -17,8 +20,14 @@ if TYPE_CHECKING:
     from tfdistill.transfers.logit_transfer import LogitTransfer
     from tfdistill.transfers.map_distance import MapDistance
     from tfdistill.transfers.mse import MSE
+    from tfdistill.transfers.nst import NST
+    from tfdistill.transfers.pkt import PKT
+    from tfdistill.transfers.rkd import RKD
     from tfdistill.transfers.smooth_l1 import SmoothL1
+    from tfdistill.transfers.sp import SP
+    from tfdistill.transfers.tap_transfer import TapTransfer
     from tfdistill.transfers.transfer import Lesson, Pairing, Preparation, Transfer
+    from tfdistill.transfers.vid import VID
     from tfdistill.transfers.virtual_teacher import VirtualTeacher
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
@@ -34,16 +43,32 @@ TRANSFERS: lazy.Lookup[type[Transfer]] = lazy.Lookup(
         "dist": "DIST",
         "virtual_teacher": "VirtualTeacher",
         "map_distance": "MapDistance",
+        "fitnet": "FitNet",
+        "at": "AT",
+        "nst": "NST",
+        "vid": "VID",
+        "sp": "SP",
+        "cc": "CC",
+        "rkd": "RKD",
+        "pkt": "PKT",
     },
 )
 
 __all__ = [
+    "AT",
+    "CC",
     "DIST",
     "DKD",
     "KD",
     "MSE",
+    "NST",
+    "PKT",
+    "RKD",
+    "SP",
     "TRANSFERS",
+    "VID",
     "Course",
+    "FitNet",
     "Inheritance",
     "KDLimit",
     "KerasLoss",
@@ -53,6 +78,7 @@ __all__ = [
     "Pairing",
     "Preparation",
     "SmoothL1",
+    "TapTransfer",
     "Transfer",
     "TransferLoss",
     "VirtualTeacher",
