@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
+from tfdistill.data.augmented import make_augmented_reader, stream_of
 from tfdistill.data.balance import Balance, class_weights, require_balance
 from tfdistill.data.dataset import Split
 from tfdistill.data.order import balanced, shuffled
 from tfdistill.data.reading import make_reader
-from tfdistill.data.rows import rows_of_part
+from tfdistill.data.rows import Rows, rows_of_part
 from tfdistill.data.transforms.augmentation import Augmentation, Normalization
 from tfdistill.data.transforms.labels import check_smoothing, smooth_labels
-from tfdistill.data.transforms.mixing import Cutout, Mixing, cut_out, mix
-from tfdistill.data.transforms.randaugment import RandAugment, rand_augment
-from tfdistill.data.transforms.usual import normalize, pad_crop_flip
+from tfdistill.data.transforms.mixing import Cutout, Mixing, mix
+from tfdistill.data.transforms.randaugment import RandAugment
+from tfdistill.data.transforms.usual import normalize
 
 Batch = dict[str, tf.Tensor]
+Along = Callable[[tf.Tensor, tf.Tensor], Mapping[str, tf.Tensor]]
+"""From a view, an int64 scalar, and positions in a split, int64 [B], to what goes into the batch of these examples."""
 
 
 def training_batches(
@@ -38,6 +41,8 @@ def training_batches(
     source: tf.data.Dataset | None = None,
     part: int = 0,
     parts: int = 1,
+    views: int = 0,
+    along: Along | None = None,
 ) -> tf.data.Dataset:
     """Shuffled, augmented batches, each a pure function of (seed, step), so that a run resumes at any step.
 
@@ -65,6 +70,10 @@ def training_batches(
         source: the steps themselves, int64 scalars, where they do not simply follow each other from `first_step` on.
         part: which of several equal, contiguous parts of each batch to make, 0..parts-1, for one of several workers.
         parts: how many, a divisor of `batch_size`. The parts together are the batch, whatever is random.
+        views: in how many ways an example is augmented at most: what is drawn for it is a function of the seed, its
+            place in the split and the epoch modulo `views`, so that its images come again after so many epochs. 0 for
+            another image in every epoch. Mixing and `balance` "sampling" know no such images.
+        along: with `views`, what else goes into each batch.
 
     Returns:
         Batches {"images": float32 [B, H, W, C], "labels": int32 [B], "index": int64 [B]}, `index` being the
@@ -78,15 +87,13 @@ def training_batches(
     _check(split, batch_size, normalization)
     _check_training(split, batch_size, seed, first_step, steps)
     require_balance(balance)
-    if augmentation is not None:
-        augmentation.require_size(*split.image_shape[:2])
+    _check_views(views, mixing, balance, along)
     soft = mixing is not None or label_smoothing != 0
     if soft:
         check_smoothing(label_smoothing, classes)
     # An image is mixed with the next one of the batch, so the last one of a part needs one more.
     rows = rows_of_part(part, parts, batch_size, and_the_next=mixing is not None)
-    # A random crop is an augmentation like any other: without, the images are read as they are for evaluation.
-    read = make_reader(split, training=augmentation is not None)
+    read = make_augmented_reader(split, augmentation, normalization, randaugment, cutout)
     if balance == "sampling":
         positions_of = balanced(seed, batch_size, split.labels)
     else:
@@ -95,22 +102,19 @@ def training_batches(
     weight_of = class_weights(split.labels, classes) if balance == "loss" else None
 
     def batch(step: tf.Tensor) -> Batch:
-        draws = tf.stack([seed, step])
         positions = positions_of(step)
-        examples = read(positions if rows is None else rows.of(positions), _stream(draws, 4), rows)
+        positions = positions if rows is None else rows.of(positions)
+        view = step // (len(split) // batch_size) % max(views, 1)
+        draws, drawn_for = tf.stack([seed, step]), rows
+        if views:
+            draws, drawn_for = of_view(seed, view, positions, len(split))
+        examples = read(positions, draws, drawn_for)
         images, labels = examples["images"], examples["labels"]
-        if augmentation is not None:
-            images = pad_crop_flip(images, draws, augmentation.pad, augmentation.mode, augmentation.flip, rows)
-        if randaugment is not None:
-            images = rand_augment(images, _stream(draws, 1), randaugment.operations, randaugment.magnitude, rows)
-        images = normalize(images, normalization)
-        if cutout is not None:
-            images = cut_out(images, _stream(draws, 2), cutout.size, rows)
         if soft:
             labels = smooth_labels(labels, classes, label_smoothing)
         if mixing is not None:
-            images, labels = mix(images, labels, _stream(draws, 3), mixing, rows)
-        made = {**examples, "images": images, "labels": labels}
+            images, labels = mix(images, labels, stream_of(draws, 3), mixing, rows)
+        made = {**examples, "images": images, "labels": labels, **(along(view, positions) if along else {})}
         if weight_of is not None:
             made["weight"] = tf.linalg.matvec(labels, weight_of) if soft else tf.gather(weight_of, labels)
         return made if rows is None else {name: value[: batch_size // parts] for name, value in made.items()}
@@ -119,6 +123,54 @@ def training_batches(
         numbers = tf.data.Dataset
         source = numbers.counter(first_step) if steps is None else numbers.range(first_step, first_step + steps)
     return _mapped(source, batch)
+
+
+def view_batches(
+    split: Split,
+    view: int,
+    *,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation | None,
+    normalization: Normalization,
+    randaugment: RandAugment | None = None,
+    cutout: Cutout | None = None,
+) -> tf.data.Dataset:
+    """The image of every example, in the split's order, that `training_batches` with `views` shows in one view.
+
+    Args:
+        split: the training examples.
+        view: 0 or more.
+        batch_size: 1 or more; the last batch is filled up with copies of the last example.
+        seed: as for `training_batches`, like what follows.
+        augmentation: how images are shifted and mirrored; None for not at all.
+        normalization: per-channel mean and deviation.
+        randaugment: number and strength of RandAugment's operations; None for none.
+        cutout: the square that is blanked; None for none.
+
+    Returns:
+        `ceil(len(split) / batch_size)` batches {"images": float32 [B, H, W, C], "labels": int32 [B], "index": int64
+        [B]}.
+
+    Raises:
+        ValueError: if the split is empty or an argument is out of range.
+    """
+    _check(split, batch_size, normalization)
+    read = make_augmented_reader(split, augmentation, normalization, randaugment, cutout)
+
+    def batch(step: tf.Tensor) -> Batch:
+        positions = tf.minimum(step * batch_size + tf.range(batch_size, dtype=tf.int64), len(split) - 1)
+        return read(positions, *of_view(seed, tf.constant(view, tf.int64), positions, len(split)))
+
+    return _mapped(tf.data.Dataset.range(-(-len(split) // batch_size)), batch)
+
+
+def of_view(seed: int, view: tf.Tensor, positions: tf.Tensor, examples: int) -> tuple[tf.Tensor, Rows]:
+    """The seed of a view's draws, and for which rows of the split they are: those that make an example's image.
+
+    Draws are made for the whole split, and each example has its own, in whatever batch it comes.
+    """
+    return tf.stack([seed, view]), Rows(positions, examples)
 
 
 def evaluation_batches(
@@ -184,9 +236,15 @@ def _check_training(split: Split, batch_size: int, seed: int, first_step: int, s
         raise ValueError(f"first_step must be 0 or more and steps 1 or more, got {first_step} and {steps}")
 
 
-def _stream(seed: tf.Tensor, number: int) -> tf.Tensor:
-    """A seed for draws that are independent of those of `seed` and of its other streams."""
-    return tf.random.fold_in(seed, tf.constant(number, tf.int64), alg="philox")
+def _check_views(views: int, mixing: Mixing | None, balance: Balance, along: Along | None) -> None:
+    if views < 0:
+        raise ValueError(f"views must be 0 or more, got {views}")
+    if along is not None and not views:
+        raise ValueError("along must be left out without views")
+    if views and mixing is not None:
+        raise ValueError("views: an image that is mixed with others of its batch does not come again; leave mixing out")
+    if views and balance == "sampling":
+        raise ValueError("views: sampling draws some examples several times an epoch; give balance 'loss' or 'none'")
 
 
 def _mapped(source: tf.data.Dataset, batch: Callable[[tf.Tensor], Batch]) -> tf.data.Dataset:

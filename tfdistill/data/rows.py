@@ -16,19 +16,20 @@ import tensorflow as tf
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a batch.
+    """Some rows of a batch, or of anything else that is drawn for as a whole, such as a split.
 
     Args:
-        indices: their places in the batch.
+        indices: their places in the batch; integers, or a tensor of them, int64 [B].
         batch_size: rows of the whole batch.
     """
 
-    indices: tuple[int, ...]
+    indices: tuple[int, ...] | tf.Tensor
     batch_size: int
 
     def of(self, whole: tf.Tensor) -> tf.Tensor:
         """These rows of what has as many rows as the batch."""
-        return tf.gather(whole, np.array(self.indices, np.int64))
+        given = self.indices
+        return tf.gather(whole, np.array(given, np.int64) if isinstance(given, tuple) else given)
 
 
 def rows_of_part(part: int, parts: int, batch_size: int, *, and_the_next: bool = False) -> Rows | None:
