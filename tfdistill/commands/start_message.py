@@ -33,6 +33,7 @@ def start_message(run: Run) -> str:
         ("data", _data(run)),
         ("networks", _models(run.distiller.networks)),
         ("teachers", _teachers(run.distiller.teachers)),
+        ("views", run.views.described() if run.views else ""),
         ("helpers", _helpers(list(run.distiller.helpers.values()))),
         *[("optimizer" if not number else "", text) for number, text in enumerate(_optimizers(run))],
         ("length", _length(run)),

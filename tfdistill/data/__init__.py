@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from tfdistill.data.balance import BALANCES, Balance, class_weights
     from tfdistill.data.checking import describe_unreadable
     from tfdistill.data.dataset import Dataset, DataUnavailable, Split
-    from tfdistill.data.pipeline import evaluation_batches, training_batches, view_batches
+    from tfdistill.data.pipeline import Along, evaluation_batches, training_batches, view_batches
     from tfdistill.data.ready import ReadyData, load_data
     from tfdistill.data.selection import hold_out, take_subset
     from tfdistill.data.sources import DATASETS, TFDS_PATTERN, TFDS_SUMMARY, load, require_split, source_of
@@ -29,6 +29,7 @@ __all__ = [
     "READINGS",
     "TFDS_PATTERN",
     "TFDS_SUMMARY",
+    "Along",
     "Augmentation",
     "Balance",
     "Cutout",

@@ -187,8 +187,28 @@ def _check_teacher(config: RunConfig) -> None:
         for name in names:
             require_one_of("teacher_normalization", name, (OWN, *NORMALIZATIONS, CAFFE))
     for_each("teacher_classes", config.teacher_classes, sources, SAME)
+    _check_teacher_views(config)
     networks = [Specification.parse(text).written for text in config.networks]
     require_taps(config.taps, [*networks, *(one for joined in sources for one in joined)])
+
+
+def _check_teacher_views(config: RunConfig) -> None:
+    if not config.teacher_views:
+        return
+    if not config.teacher:
+        raise ValueError("teacher_views: is for --teacher; leave it out")
+    if mixed := [name for name in ("cutmix", "mixup") if name in config.augmentation]:
+        raise ValueError(
+            f"teacher_views: {' and '.join(mixed)} of --augmentation makes images of two, which do not come again; "
+            "leave one of both flags out"
+        )
+    if config.balance == "sampling":
+        raise ValueError(
+            "teacher_views: --balance=sampling draws some images several times an epoch, each time the same view; give "
+            "--balance=loss, or leave one of both flags out"
+        )
+    if config.augmentation == ("none",) and config.teacher_views > 1:
+        raise ValueError("teacher_views: must be 1 with --augmentation=none, where an image is always the same")
 
 
 def _check_split(config: RunConfig) -> None:

@@ -201,7 +201,13 @@ class RunData:
             raise ValueError(f"{flag}: needs two classes or more, {self.name} has {len(self.class_names)}")
 
     def training_batches(
-        self, *, first_step: int = 0, steps: int | None = None, part: int = 0, parts: int = 1
+        self,
+        *,
+        first_step: int = 0,
+        steps: int | None = None,
+        part: int = 0,
+        parts: int = 1,
+        along: data.Along | None = None,
     ) -> tf.data.Dataset:
         """The batches to train on, from `first_step` on; see `data.training_batches`.
 
@@ -210,20 +216,16 @@ class RunData:
             steps: how many batches; endless if not given.
             part: which of `parts` equal parts of each batch to make, for one of several workers.
             parts: how many.
+            along: with views, what else goes into each batch.
         """
         config = self.config
         chosen = config.augmentation
         mixed = {name: getattr(config, f"{name}_alpha") for name in ("cutmix", "mixup") if name in chosen}
         mixing = data.Mixing(mixed.get("cutmix"), mixed.get("mixup"), config.mixing_probability) if mixed else None
-        operations, magnitude = config.randaugment_operations, config.randaugment_magnitude
         return data.training_batches(
             self.train,
             batch_size=self.batch_size,
-            seed=config.seed,
-            augmentation=self.dataset.augmentation if "standard" in chosen else None,
-            normalization=self.normalization,
-            randaugment=data.RandAugment(operations, magnitude) if "randaugment" in chosen else None,
-            cutout=data.Cutout(config.cutout_size) if "cutout" in chosen else None,
+            **self._augmented(),
             mixing=mixing,
             label_smoothing=config.label_smoothing,
             classes=len(self.class_names),
@@ -232,7 +234,30 @@ class RunData:
             steps=steps,
             part=part,
             parts=parts,
+            views=config.teacher_views,
+            along=along,
         )
+
+    def view_batches(self, view: int, batch_size: int) -> tf.data.Dataset:
+        """One view of every training image, in order; see `data.view_batches`.
+
+        Args:
+            view: from 0.
+            batch_size: whatever suits whoever looks at them.
+        """
+        return data.view_batches(self.train, view, batch_size=batch_size, **self._augmented())
+
+    def _augmented(self) -> dict[str, Any]:
+        """What training images go through one by one, and the seed of it."""
+        config, chosen = self.config, self.config.augmentation
+        operations, magnitude = config.randaugment_operations, config.randaugment_magnitude
+        return {
+            "seed": config.seed,
+            "augmentation": self.dataset.augmentation if "standard" in chosen else None,
+            "normalization": self.normalization,
+            "randaugment": data.RandAugment(operations, magnitude) if "randaugment" in chosen else None,
+            "cutout": data.Cutout(config.cutout_size) if "cutout" in chosen else None,
+        }
 
     def evaluation_batches(self, name: str, *, replicas: int, part: int = 0, parts: int = 1) -> tf.data.Dataset:
         """One pass over the monitor `name`, with endless empty batches behind it where several workers share it.

@@ -107,6 +107,7 @@ class Ending:
                 "batch_size": self.run.data.batch_size,
                 "seconds": round(self.record.seconds, 1),
                 **({"teachers": self.run.teachers} if self.run.teachers else {}),
+                **({"teacher_views": self.run.views.facts(step)} if self.run.views else {}),
                 **({"workers": self.run.workers.count} if self.run.workers.count > 1 else {}),
                 **({"failed_exports": dict(exports.failures)} if exports.failures else {}),
             },

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill.data import Along
 from tfdistill.devices.workers import Workers
 from tfdistill.runs.data import RunData
 
@@ -25,11 +26,16 @@ class Feeding:
     workers: Workers
     replicas: int
 
-    def training(self, first_step: int) -> Any:
-        """The training batches from `first_step` on, for `fit`."""
+    def training(self, first_step: int, along: Along | None = None) -> Any:
+        """The training batches from `first_step` on, for `fit`.
+
+        Args:
+            first_step: of the stream.
+            along: with views, what else goes into each batch.
+        """
 
         def make(part: int, parts: int) -> tf.data.Dataset:
-            return self.data.training_batches(first_step=first_step, part=part, parts=parts)
+            return self.data.training_batches(first_step=first_step, part=part, parts=parts, along=along)
 
         return self.workers.feed(make)
 

@@ -154,6 +154,14 @@ class NetworkFlags:
         unset=SAME,
         value="NAME,NAME",
     )
+    teacher_views: int = flag(
+        0,
+        "Epochs after which the augmentation of each image begins again. A teacher is then asked so many times about "
+        "each image in all, before the first step, and its logits are kept in the run's folder as float16.",
+        MILLION,
+        unset="another image in every epoch",
+        value="COUNT",
+    )
     taps: tuple[str, ...] = flag(
         (),
         "Layers of networks and teachers from .keras files that give a tap, in place of the one that is found: "

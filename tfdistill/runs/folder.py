@@ -23,7 +23,7 @@ from tfdistill.tables.arguments import comma_separated
 
 class RunFolder:
     """`<runs_dir>/<run>/`: flags.json, flags.flags, versions.json, epochs.csv, results.json, classes.json,
-    checkpoints/, logs/.
+    checkpoints/, logs/, and teacher_views/ where there are some.
 
     Args:
         path: the folder; made when the run is opened.

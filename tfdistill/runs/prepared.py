@@ -18,6 +18,7 @@ from tfdistill.runs.data import RunData
 from tfdistill.runs.feeding import Feeding
 from tfdistill.runs.folder import RunFolder
 from tfdistill.runs.initial_weights import load_initial_weights
+from tfdistill.runs.teacher_views import TeacherViews
 from tfdistill.runs.teachers import facts_of, like_guessing, load_teachers, require_same_teachers
 from tfdistill.runs.timetable import Timetable
 
@@ -64,8 +65,16 @@ class Prepared:
             steps_per_execution=config.steps_per_execution,
         )
         self.distiller.prepare(steps_per_epoch=self.timetable.steps_per_epoch, epochs=self.protocol.epochs)
+        self.views = self._teacher_views()
         if config.export and self.workers.is_chief:
             run_exports.check_exports(self.distiller.deliverables(), self.data)
+
+    def _teacher_views(self) -> TeacherViews | None:
+        if not self.config.teacher_views:
+            return None
+        if self.workers.count > 1:
+            raise ValueError(f"teacher_views: is for one worker, and there are {self.workers.count}; leave it out")
+        return TeacherViews(self.data, self.distiller, self.teachers, self.folder.path, self.timetable)
 
     def _start_from_given_weights(self) -> None:
         """Loads what `--networks` names, unless the run has a checkpoint to go on from."""

@@ -115,12 +115,15 @@ class Run(Prepared):
         # Several workers stop at the same step, whenever the signal came.
         self.signals.patient, self.signals.doing = self.workers.count > 1, "it prepared to train"
         self.score_teachers()
+        is_over = self.distiller.steps_trained >= self.timetable.total_steps
+        if self.views and not is_over:
+            self.views.make()
         watchers = self._watchers()
         self._record_finished_epoch(watchers)
         scored_on = self.data.scored_on
         for stretch in self.timetable.stretches(self.distiller.steps_trained):
             self.distiller.fit(
-                self.feeding.training(first_step=self.distiller.steps_trained),
+                self.feeding.training(self.distiller.steps_trained, self.views.along if self.views else None),
                 initial_epoch=stretch.first_epoch,
                 epochs=stretch.end_epoch,
                 steps_per_epoch=stretch.steps_per_epoch,
@@ -132,6 +135,8 @@ class Run(Prepared):
                 verbose=0,
             )
         self.checkpoints.save_what_is_new()
+        if self.views and not is_over:
+            self.views.tell()
         self.signals.be_impatient(f"it scored at step {self.distiller.steps_trained}, which was saved")
 
     def rescue(self) -> str:
