@@ -22,9 +22,11 @@ _CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
-def make_tiny_network(name: str, *, seed: int, channels: int = 8, batch_norm: bool = True) -> keras.Model:
-    """A network of two convolutions for images of 8×8×3 and 4 classes, with the taps that methods read."""
-    images = keras.Input((8, 8, 3), name="images")
+def make_tiny_network(
+    name: str, *, seed: int, channels: int = 8, batch_norm: bool = True, size: int = 8
+) -> keras.Model:
+    """A network of two convolutions for images of size×size×3 and 4 classes, with the taps that methods read."""
+    images = keras.Input((size, size, 3), name="images")
     maps, stages = images, {}
     for index, strides in enumerate((1, 2)):
         initializer = keras.initializers.HeNormal(seed=seed + index)

@@ -128,7 +128,9 @@ def pytest_generate_tests(metafunc):
 def trained(request, tiny_network):
     one = Trained(*request.param, tiny_network)
     one.method = request.param[0]
-    return one
+    taught = [fingerprint(teacher) for teacher in one.distiller.teachers]
+    yield one
+    assert taught == [fingerprint(teacher) for teacher in one.distiller.teachers], "something has moved a teacher"
 
 
 def weights(state):
@@ -223,6 +225,9 @@ def test_two_replicas_with_xla_give_what_one_gives_without(trained, tiny_network
     two = Trained(trained.method, "default", tiny_network, scope=two_replicas.scope(), xla="on")
     two.restore(trained.first)
     logs, logs_of_two = trained.train_afresh(batches(3, twins=True)), two.train(batches(3, twins=True))
+    assert [fingerprint(one) for one in two.distiller.teachers] == [
+        fingerprint(one) for one in trained.distiller.teachers
+    ]
     first, second = (
         {name: value for name, value in weights(each.snapshot()).items() if not name.endswith("moving_variance")}
         for each in (trained, two)

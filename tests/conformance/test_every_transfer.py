@@ -1,20 +1,27 @@
 """What every transfer must keep, from a teacher and between peers: an entry of TRANSFERS gets it for its line there.
 
 Learner and source differ in channels, so that what a transfer builds for such a pair is there. One traced graph serves
-all tests of a case. What holds for methods (XLA, replicas, the export itself) is held for `distillation` and `mutual`
-in `test_every_method.py`.
+all tests of a case. What holds for methods (the export itself, XLA and replicas with what a transfer builds) is held
+for `distillation` and `mutual` in `test_every_method.py`. XLA and replicas are held here for everything that compares
+logits, in one graph.
 """
+
+import contextlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill.engine.teachers import fingerprint
 from tfdistill.engine.term_checks import check_terms
 from tfdistill.methods import METHODS, Distillation, Mutual, add_transfers
+from tfdistill.networks.answers import mean_of_logits
+from tfdistill.networks.own_images import reading_own_images
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.runs import checkpoints
 from tfdistill.runs.hyperparameters import takes_teachers
-from tfdistill.transfers import TRANSFERS
+from tfdistill.runs.teachers import teacher
+from tfdistill.transfers import KD, TRANSFERS, KDLimit, LogitTransfer
 
 STEPS, BATCH, CLASSES = 4, 8, 4
 # Without decay nothing but a gradient moves a weight.
@@ -27,6 +34,11 @@ def examples():
     draw = np.random.default_rng(5)
     images = draw.standard_normal((STEPS, BATCH, 8, 8, 3)).astype("float32")
     return {"images": images, "labels": draw.integers(0, CLASSES, (STEPS, BATCH)).astype("int32")}
+
+
+def twins(one):
+    """Batches whose second half repeats the first, so that what halves have in the mean the whole has too."""
+    return np.concatenate([one[:, : BATCH // 2]] * 2, axis=1)
 
 
 class Case:
@@ -62,7 +74,10 @@ class Case:
     scope="module", params=[(name, role) for name in TRANSFERS for role in ("teacher", "peers")], ids="-".join
 )
 def case(request, tiny_network):
-    return Case(*request.param, tiny_network)
+    one = Case(*request.param, tiny_network)
+    before = [fingerprint(model) for model in one.teachers]
+    yield one
+    assert before == [fingerprint(model) for model in one.teachers], "something has moved a teacher"
 
 
 def arrays_of(models):
@@ -157,3 +172,61 @@ def test_its_paper_is_stated_and_its_name_is_its_own(case):
     for name, transfer in TRANSFERS.items():
         assert transfer.paper and transfer.__doc__
         assert transfer(**ARGUMENTS.get(name, {})).name == name
+
+
+class TaughtByAll:
+    """One student of everything that compares logits, or reads none but the learner's; an ensemble teaches it.
+
+    Of the ensemble one has images of its own size, and comes from a file.
+    """
+
+    def __init__(self, path, tiny_network, xla, scope=None):
+        on_logits = [made for made in TRANSFERS.values() if issubclass(made, LogitTransfer) or not made.needs_source]
+        given = [made(weight=0.1) for made in on_logits]
+        given += [KDLimit(temperature="zero", weight=0.1, name="cold"), KD(standardized=True, weight=0.1, name="unit")]
+        with scope or contextlib.nullcontext():
+            self.student = tiny_network("student", seed=1)
+            members = [tiny_network("near", seed=20), reading_own_images(teacher(path), (8, 8, 3), (0.5,), (0.1,))]
+            self.teacher = mean_of_logits(members, (8, 8, 3))
+            self.distiller = Distillation(self.student, self.teacher, given)
+            self.distiller.compile({"networks": SETTINGS}, xla=xla)
+            self.distiller.prepare(steps_per_epoch=STEPS, epochs=1)
+        self.first = {name: np.array(one.numpy()) for name, one in self.distiller.state().items()}
+
+    def train(self, data):
+        checkpoints.assign(self.distiller.state(), self.first)
+        given = tf.data.Dataset.from_tensor_slices(data)
+        history = self.distiller.fit(given, steps_per_epoch=len(data["labels"]), verbose=0, shuffle=False).history
+        return {name: values[0] for name, values in history.items()}
+
+
+def test_two_replicas_with_xla_give_what_one_gives_without_for_every_loss_on_logits(
+    tmp_path, tiny_network, two_replicas
+):
+    path = tmp_path / "far.keras"
+    far = tiny_network("far", seed=30, channels=6, size=16)
+    far.save(path)
+    one = TaughtByAll(path, tiny_network, "off")
+    two = TaughtByAll(path, tiny_network, "on", two_replicas.scope())
+    before = fingerprint(one.teacher)
+    assert before == fingerprint(two.teacher)
+    data = {name: twins(value) for name, value in examples().items()}
+    logs, logs_of_two = one.train(data), two.train(data)
+    assert {f"student/{name}" for name in ("kd", "dkd", "dist", "virtual_teacher", "cold", "unit")} <= logs.keys()
+    assert logs.keys() == logs_of_two.keys()
+    for name, value in logs.items():
+        np.testing.assert_allclose(logs_of_two[name], value, rtol=1e-4, err_msg=name)
+    for mine, other in zip(one.student.weights, two.student.weights, strict=True):
+        # A replica's unbiased variance is of half as many values.
+        if "moving_variance" not in mine.path:
+            np.testing.assert_allclose(other.numpy(), mine.numpy(), rtol=1e-4, atol=1e-4, err_msg=mine.path)
+    assert before == fingerprint(one.teacher) == fingerprint(two.teacher)
+    # Halves that differ: every replica correlates its own.
+    first = {name: value[:1] for name, value in examples().items()}
+    found = two.train(first)["student/dist"]
+    checkpoints.assign(one.distiller.state(), one.first)
+    halves = []
+    for half in np.split(first["images"][0], 2):
+        own, source = one.student(half, training=True)["logits"], one.teacher(half, training=False)["logits"]
+        halves.append(np.mean(TRANSFERS["dist"]().loss({}, source, own)))
+    np.testing.assert_allclose(found, np.mean(halves), rtol=1e-4)

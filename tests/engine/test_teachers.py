@@ -168,6 +168,15 @@ def test_a_teacher_that_is_no_number_is_refused_before_the_first_step():
         distiller.fit(data(), verbose=0)
 
 
+def test_a_teacher_whose_answers_are_no_numbers_is_refused_before_the_first_step():
+    teacher = linear("teacher", 3, norm=True)
+    teacher.get_layer("norm").moving_variance.assign([1.0, -1.0])
+    distiller = Taught([linear("one", 1)], teachers=[teacher])
+    distiller.compile(PLAIN)
+    with pytest.raises(FloatingPointError, match=r"^teacher teacher: its answers to held-out images are not finite, "):
+        distiller.fit(data(), validation_data=data(), verbose=0)
+
+
 def test_under_xla_and_two_replicas_a_teacher_teaches_the_same(trained, two_replicas):
     with two_replicas.scope():
         networks, teacher = [linear("one", 1), linear("two", 2)], linear("teacher", 3, norm=True)

@@ -113,6 +113,8 @@ def test_cross_entropy_golden_values(compiled):
     np.testing.assert_allclose(loss, [0.4076059645, -log_softmax(LEARNER)[1, 0]], rtol=1e-6)
     soft = compiled(cross_entropy)(tf.nn.softmax(tf.constant(SOURCE, tf.float32)), logits)
     np.testing.assert_allclose(np.mean(soft), 1.5832021600, rtol=1e-6)
+    entropy = np.mean(soft) - np.mean(kl_divergence(SOURCE, LEARNER))
+    np.testing.assert_allclose(entropy, 0.8588885671, rtol=1e-6)
     smoothed = cross_entropy(tf.constant([[0.05, 0.05, 0.9]]), logits[:1])
     np.testing.assert_allclose(smoothed, [0.5576059645], rtol=1e-6)
     assert loss.dtype == soft.dtype == tf.float32 and loss.shape == soft.shape == (2,)

@@ -60,5 +60,7 @@ def test_what_is_not_there_is_no_tap_and_several_outputs_are_refused():
     images = keras.Input((8, 8, 3), name="images")
     dense = keras.layers.Dense(3, name="head")(keras.layers.Flatten(name="flat")(images))
     assert found_taps(keras.Model(images, dense)) == {"embedding": "flat", "logits": "head"}
-    with pytest.raises(ValueError, match=r"^'two' has 2 outputs; name the layer of its logits by network_from\(\)$"):
+    with pytest.raises(
+        ValueError, match=r"^'two' has 2 outputs, of the layers head, multiply.*; name that of its logits in "
+    ):
         found_taps(keras.Model(images, {"one": dense, "other": dense * 2.0}, name="two"))

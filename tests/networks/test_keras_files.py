@@ -54,6 +54,24 @@ def test_a_softmax_or_sigmoid_at_the_end_is_taken_off(saved, ends, told):
     np.testing.assert_allclose(network(IMAGES)["logits"], embedding @ kernel + bias, atol=1e-5)
 
 
+def test_functions_stand_where_layers_do_and_a_softmax_among_them_is_taken_off(saved):
+    network, (said,) = network_of_file(saved(model(keras.ops.relu, L.Dense(3, name="head"), keras.ops.softmax)))
+    assert said.startswith("the softmax of layer 'softmax") and said.endswith("' is taken off")
+    assert list(network.output) == ["stage1", "stage2", "features", "embedding", "logits"]
+    assert network.output["logits"]._keras_history.operation.name == "head"
+
+
+def test_of_several_outputs_the_taps_name_the_answer(saved):
+    whole = model(L.Dense(5, name="trunk"))
+    ends = [L.Dense(count, "softmax", name=f"of_{count}")(whole.output) for count in (3, 4)]
+    path = saved(keras.Model(whole.input, ends, name="two"))
+    with pytest.raises(ValueError, match=r"^'two' has 2 outputs, of the layers of_3, of_4; [^\n]* as in logits:of_3$"):
+        network_of_file(path)
+    network, told = network_of_file(path, taps={"logits": "of_4", "features": "conv"})
+    assert told == ["the softmax of layer 'of_4' is taken off"]
+    assert network.output["logits"].shape == (None, 4) and network.output["features"].shape == (None, 4, 4, 4)
+
+
 def test_one_sigmoid_output_becomes_two_logits_of_the_same_probabilities(saved):
     whole = model(L.Dense(1, activation="sigmoid", name="head"))
     network, said = network_of_file(saved(whole))
@@ -113,18 +131,28 @@ def test_a_sequential_is_a_network_too(saved):
 def test_what_no_network_can_be_made_of_is_refused_in_one_line(saved, tmp_path):
     (tmp_path / "text.keras").write_text("no model")
     flat = model(L.Dense(3))
+    pair = keras.Input((8, 8, 3))
     code = saved(keras.Model(flat.input, L.Lambda(lambda x: x * 2.0)(flat.output)), "code")
     for path, said in {
         tmp_path / "none.keras": "there is no file .*none.keras$",
         tmp_path / "text.keras": "text.keras is no .keras file$",
         code: "code.keras holds code, such as a Lambda layer's, which is not run; .* give trust_code$",
         saved(keras.Sequential([L.Dense(3)]), "unbuilt"): "unbuilt.keras holds a Sequential that is no graph of layers",
+        saved(
+            keras.Model([pair, flat.input], L.Add()([pair, flat.input]), name="p"), "pair"
+        ): "'p' must be functional ",
     }.items():
         with pytest.raises(ValueError, match=rf"^[^\n]*{said}"):
             network_of_file(path)
     np.testing.assert_allclose(load_file(code, trust_code=True)(IMAGES), 2 * np.asarray(flat(IMAGES)), atol=1e-6)
     with pytest.raises(ValueError, match=r"^it reads images of 8×8×3, not 9×9×3$"):
         learner_of_file(saved(flat), classes=3, image_shape=(9, 9, 3))
+    pixels = keras.Input((8, 8, 3), dtype="uint8")
+    whole_numbers = keras.Model(pixels, L.Dense(3)(L.Flatten()(L.Rescaling(1 / 255)(pixels))))
+    with pytest.raises(
+        ValueError, match=r"^it reads uint8, and a network that learns is given float32 images; [^\n]*$"
+    ):
+        learner_of_file(saved(whole_numbers, "pixels"), classes=3, **SHAPE)
     images = keras.Input((8, 8, 3))
     pooled = L.GlobalAveragePooling2D(name="end")(L.Conv2D(3, 1)(images))
     with pytest.raises(ValueError, match=r"^it tells 3 classes apart, not 4, and its last layer 'end' is no Dense"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +24,7 @@ from tfdistill.networks.weights import weights_of
 from tfdistill.runs import building, checkpoints, run_exports
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
-from tfdistill.runs.teacher_images import differing_names, fitted
+from tfdistill.runs.teacher_images import differing_names, fitted, perhaps_of_pixels
 from tfdistill.runs.teacher_sources import Found, Reader
 from tfdistill.runs.teacher_texts import members
 from tfdistill.runs.teachers import like_guessing, load_teachers, teacher
@@ -117,6 +118,13 @@ def test_a_runs_network_comes_as_its_newest_checkpoint_has_it(root):
         assert all(np.array_equal(one, other) for one, other in zip(own, model.get_weights(), strict=True))
 
 
+def test_a_run_that_has_not_come_to_its_end_is_told_of(root, tmp_path):
+    shutil.copytree(root / "runs/big", tmp_path / "big")
+    assert Reader().read(str(tmp_path / "big")).told == []
+    (tmp_path / "big/results.json").unlink()
+    assert Reader().read(str(tmp_path / "big")).told == ["is not trained to its end; its weights are those of step 4"]
+
+
 def test_a_keras_model_or_file_comes_with_the_taps_that_are_found(tmp_path, tiny_network):
     network = tiny_network("own", seed=1)
     bare = keras.Model(network.input, network.output["logits"], name="bare")
@@ -138,6 +146,8 @@ def test_what_is_no_teacher_is_refused_in_one_line(root, tmp_path):
         "mean": keras.layers.Average()([keras.layers.Dense(4, activation="softmax")(flat) for _ in range(2)]),
     }.items():
         keras.Model(images, end, name=name).save(tmp_path / f"{name}.keras")
+    diverged = dense(4, "diverged")
+    diverged.layers[-1].bias.assign([0, 0, np.nan, 0])
     for name in ("text.keras", "text.txt"):
         (tmp_path / name).write_text("no model")
     (tmp_path / "empty").mkdir()
@@ -152,6 +162,9 @@ def test_what_is_no_teacher_is_refused_in_one_line(root, tmp_path):
         f"resnet14:{root}/runs/pair:resnet8": "resnet8 of .*pair is resnet8, not resnet14; write ",
         f"{root}/runs/pair": "pair has 2 networks, resnet8, resnet14; say which: .*pair:resnet8$",
         f"{root}/runs/pair:resnet15": "'resnet15' is none of resnet8, resnet14; nearest: resnet14$",
+        "resnet8": "resnet8 is a network without weights; give them, as in resnet8:runs/NAME$",
+        "": "a source is empty; write them as A,B for two teachers, as A[+]B for one of two sources$",
+        diverged: "its variable dense.*/bias holds NaN or infinity$",
     }.items():
         with pytest.raises(ValueError, match=rf"^teacher: [^\n]*{said}"):
             teacher(source)
@@ -224,6 +237,7 @@ def test_a_teacher_that_a_run_cannot_use_is_refused_in_one_line(root, tmp_path, 
             "--networks=resnet8 --dataset=digits\n"
         ),
         ("--teacher_classes=by_name",): "teacher_classes: is for --teacher; leave it out\n",
+        ("--run=x", "--method=taught", f"--teacher=resnet8:{tmp_path}/runs/x"): "x is the run that is to learn; name ",
     }.items():
         assert command(tmp_path, *flags) == 2
         error = capsys.readouterr().err
@@ -264,6 +278,24 @@ def test_a_teacher_gets_the_images_that_it_was_trained_on(root, tmp_path):
     np.testing.assert_allclose(logits_on_digits(first, "digits"), expected, atol=1e-5)
     pixels = np.asarray(raw(load("digits").test.images[:20].astype("float32")))
     np.testing.assert_allclose(logits_on_digits(second, "digits"), pixels, rtol=1e-4, atol=1e-3)
+
+
+def test_a_teacher_that_seems_to_read_pixels_is_warned_of_and_one_that_must_gets_them():
+    digits = load("digits")
+    whole, shifted, unscaled = (
+        Found(network_from(keras.Sequential([keras.Input((8, 8, 1), dtype=kind), first, keras.layers.Flatten(), last])))
+        for kind, first, last in (
+            ("uint8", keras.layers.Rescaling(1 / 255), keras.layers.Dense(10)),
+            ("float32", keras.layers.Rescaling(1 / 127.5, offset=-1), keras.layers.Dense(10)),
+            ("float32", keras.layers.Rescaling(2.0), keras.layers.Dense(10)),
+        )
+    )
+    pixels = digits.test.images[:20].astype("uint8")
+    found = logits_on_digits(fitted(whole, digits), "digits")
+    np.testing.assert_allclose(found, np.asarray(whole.model(pixels)["logits"]), atol=1e-5)
+    said = perhaps_of_pixels(shifted, digits, "own")
+    assert "a Rescaling by 0.00784, as if it read pixels of 0..255, and it gets the networks' normalized images" in said
+    assert not perhaps_of_pixels(shifted, digits, "raw") and not perhaps_of_pixels(unscaled, digits, "own")
 
 
 def test_an_ensemble_is_one_teacher_with_the_mean_of_the_logits(root):

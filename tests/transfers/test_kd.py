@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill.methods import Distillation
 from tfdistill.transfers import KD, courses
 
 
@@ -84,6 +85,8 @@ def test_a_weight_may_be_a_function_of_the_epoch(tiny):
         ({"temperature": 0.0}, "temperature: must be a number in 0.001..1,000, not 0.0"),
         ({"weight": -1.0}, "weight: must be a number in 0..1,000,000, not -1.0"),
         ({"weight": "much"}, "weight: must be a number in 0..1,000,000, not much"),
+        ({"name": ""}, "name: must be a word of letters, digits and _ . -, not ''"),
+        ({"name": "a/b"}, "name: must be a word of letters, digits and _ . -, not 'a/b'"),
     ],
 )
 def test_wrong_arguments_are_refused_in_one_line(arguments, message):
@@ -96,5 +99,11 @@ def test_two_transfers_of_one_name_are_refused(tiny):
     one, other = tiny.network("one"), tiny.network("other")
     with pytest.raises(ValueError, match=r"^transfers: 2 are called 'kd'; name them apart, as in name='other'$"):
         courses([KD(), KD(temperature=1.0)], [(one, [other])])
+    for taken in ("loss", "accuracy"):
+        distiller = Distillation(one, other, [KD(name=taken)])
+        with pytest.raises(
+            ValueError, match=rf"^update 'one': a term cannot be called '{taken}', which is logged beside"
+        ):
+            tiny.train(distiller, 1, tiny.batch())
     apart = courses([KD(), KD(temperature=1.0, name="sharp")], [(one, [other])])
     assert [course.weights for course in apart] == [{"kd": 16.0}, {"sharp": 1.0}]

@@ -46,6 +46,10 @@ def test_their_divergence_is_refused_where_it_takes_logits_for_probabilities(log
     wrong = keras.distillation.LogitsDistillation(temperature=1.0)
     shifted = float(wrong.compute_loss(logits[1], logits[1] - tf.reduce_min(logits[1]) + 1.0))
     assert abs(shifted) > 0.1, "Keras has mended it: the refusal is void, and docs/python.md says so no more"
+    # Given probabilities times T it gives their divergence: it takes no softmax, and nothing is multiplied by T².
+    p, q = (tf.nn.softmax(one) for one in logits)
+    given = keras.distillation.LogitsDistillation(temperature=2.0).compute_loss(2.0 * p, 2.0 * q)
+    np.testing.assert_allclose(given, np.mean(np.sum(p * np.log(p / q), axis=1)), rtol=1e-5)
     with pytest.raises(ValueError, match=r"^loss: .*'kl_divergence'\) takes logits for probabilities .*KLDivergence"):
         KerasLoss(wrong)
     assert KerasLoss(keras.distillation.LogitsDistillation(loss="mse")).name == "logits_distillation"

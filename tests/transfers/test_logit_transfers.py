@@ -97,6 +97,28 @@ def test_a_virtual_teacher_needs_nobody_to_learn_from_and_does_not_learn_from_wh
         add_transfers(Supervised([tiny.network("alone")]), [VirtualTeacher(), transfers.KD()])
 
 
+def test_several_teachers_are_a_mean_of_losses_and_an_ensemble_is_a_loss_to_the_mean(tiny):
+    student, *teachers = (tiny.network(name, seed=k) for k, name in enumerate(("student", "one", "other")))
+    draw = np.random.default_rng(5)
+    own, one, other = (tf.constant(draw.normal(0, 2, (6, 3)), tf.float32) for _ in range(3))
+
+    def terms(sources, taps):
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(own)
+            given = Distillation(student, sources, [KD(), MSE()], label_weight=0.0).phase.rounds[0]
+            found = given.losses({}, {name: {"logits": one} for name, one in taps.items()})["student"]
+        return found, {name: tape.gradient(value, own) for name, value in found.items()}
+
+    several, moved = terms(teachers, {"student": own, "one": one, "other": other})
+    joined, moved_by_joined = terms(teachers[:1], {"student": own, "one": (one + other) / 2})
+    each = [losses.kl_divergence(source, own, 4.0) for source in (one, other)]
+    np.testing.assert_allclose(several["kd"], np.mean(each, axis=0), rtol=1e-6)
+    assert np.abs(moved["kd"] - moved_by_joined["kd"]).max() > 1e-3
+    # By squared errors both teach the same, and only the value differs.
+    np.testing.assert_allclose(moved["mse"], moved_by_joined["mse"], atol=1e-6)
+    assert np.all(several["mse"] > joined["mse"] + 1e-3)
+
+
 def log_softmax(logits):
     return logits - tf.reduce_logsumexp(logits, axis=1, keepdims=True)
 

@@ -129,6 +129,7 @@ class Guard:
         raise FloatingPointError(
             f"{wrong} is not finite at step {step}, in epoch {self._distiller.epoch + 1}: the run diverged and was "
             f"stopped, and this is saved nowhere; a lower learning rate is the usual remedy, if the images are finite"
+            + (" and so is what the teachers answer" if self._distiller.teachers else "")
         )
 
     def begin_scoring(self) -> None:
@@ -166,6 +167,18 @@ class Guard:
                 f"evaluation: {wrong[0]}{others} is not finite at step {self._distiller.steps_trained}, though every "
                 "weight is: images hold NaN or infinity, or the networks' outputs overflow",
                 stacklevel=3,
+            )
+
+    def require_finite_answers(self, scores: Mapping[str, float]) -> None:
+        """Refuses teachers whose scores are no numbers, once every variable was found to be one.
+
+        Raises:
+            FloatingPointError: one line names the first.
+        """
+        if wrong := next((name for name, score in scores.items() if name != LOSS and not np.isfinite(score)), ""):
+            raise FloatingPointError(
+                f"teacher {wrong.rpartition('/')[0]}: its answers to held-out images are not finite, though its "
+                "weights are: the images hold NaN or infinity, or what it computes overflows"
             )
 
     def look_at_variables(self, when: str) -> None:

@@ -18,10 +18,19 @@ def training_names(plan: Sequence[Phase], networks: Sequence[keras.Model], metri
     """Names of the losses and terms of updates and of the metrics of moved networks, "<owner>/<what>".
 
     `LOSS` is the last where some network is moved; a phase that moves helpers alone has none.
+
+    Raises:
+        ValueError: a term would be logged under the name of something else.
     """
     names: list[str] = []
     for this_round in (this_round for phase in plan for this_round in phase.rounds):
         for update in this_round.updates:
+            taken = ["loss", *(metrics if update.name in [network.name for network in networks] else [])]
+            if double := next((term for term in update.terms if term in taken), ""):
+                raise ValueError(
+                    f"update {update.name!r}: a term cannot be called {double!r}, which is logged beside it; give the "
+                    "transfer another name"
+                )
             names += [f"{update.name}/loss", *(f"{update.name}/{term}" for term in update.terms)]
         moved = moved_in(this_round, networks)
         names += [f"{network.name}/{metric}" for network in moved for metric in metrics]

@@ -81,6 +81,9 @@ class Scoring(Stateful):
 
         Returns:
             The scores by `<teacher>/<metric>`; empty where there is no teacher.
+
+        Raises:
+            FloatingPointError: a score is not finite; one line names the teacher.
         """
         if not self.teachers:
             return {}
@@ -90,7 +93,7 @@ class Scoring(Stateful):
             scores = super().evaluate(x, y, return_dict=True, **keras_arguments)
         batches.require_scores(scores)
         self.guard.look_at_scored()
-        self.guard.tell_of_scores(scores)
+        self.guard.require_finite_answers(scores)
         self.teacher_scores = {name: float(scores[name]) for name in self.teacher_trackers}
         return self.teacher_scores
 

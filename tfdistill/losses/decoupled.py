@@ -24,7 +24,7 @@ def decoupled_divergences(
     - non-target: that of the softmaxes over the other K - 1 classes alone.
 
     `kl_divergence = target + (1 - p_c) · non-target`. Neither is multiplied by T^2, as there. No logarithm of a
-    difference is taken, so logits of any size give finite values. Of two classes the non-target part is 0.
+    difference is taken, so logits of any size give finite values. With two classes the non-target part is 0.
 
     Args:
         labels: integers [batch] in 0..classes-1, or distributions [batch, classes], of which the largest class counts.
@@ -61,7 +61,7 @@ def virtual_teacher_divergence(
 
     Args:
         labels: integers [batch] in 0..classes-1, or distributions [batch, classes], of which u is the mixture.
-        logits: [batch, classes], any float type, z.
+        logits: [batch, classes], any float type, z, 2 classes or more.
         confidence: u of the labelled class, 0..1.
         temperature: softening of u, finite and above 0.
         learner_temperature: softening of the learner's prediction, finite and above 0.
@@ -80,6 +80,8 @@ def virtual_teacher_divergence(
     require_temperature(learner_temperature, "learner_temperature")
     logits = as_float32(logits)
     require_rank("logits", logits, 2, "[batch, classes]")
+    if logits.shape[-1] == 1:
+        raise ValueError("a virtual teacher of one class has no other to share with: 2 classes or more are needed")
     classes = tf.cast(tf.shape(logits)[-1], tf.float32)
     labels = _distributions(labels, logits)
     teacher = confidence * labels + (1.0 - confidence) / (classes - 1.0) * (1.0 - labels)

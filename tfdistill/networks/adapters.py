@@ -43,7 +43,7 @@ def network_from(model: keras.Model, taps: Mapping[str, str] | None = None, *, n
             channels_first.
     """
     keras_settings.require_buildable()
-    _require_single_image_input(model)
+    require_single_image_input(model)
     if taps is None:
         taps = found_taps(model)
     if "logits" not in taps:
@@ -57,7 +57,8 @@ def network_from(model: keras.Model, taps: Mapping[str, str] | None = None, *, n
     return keras.Model(graph.inputs[0], outputs, name=name or model.name)
 
 
-def _require_single_image_input(model: keras.Model) -> None:
+def require_single_image_input(model: keras.Model) -> None:
+    """Raises ValueError unless a model is a graph of layers that reads one batch of images."""
     if not isinstance(model, keras.Model):
         raise ValueError(f"model must be a functional keras.Model, got {model!r:.80}")
     inputs = (getattr(model, "inputs", None) or []) if is_functional(model) else []

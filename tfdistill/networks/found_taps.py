@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import keras
 
-from tfdistill.networks.graphs import flat_graph, outputs_by_layer, sources_of
+from tfdistill.networks.graphs import flat_graph, outputs_by_layer, sources_of, weights_of_operation
 
 # They change the size of a map and compute nothing of it.
 RESHAPING = (keras.layers.ZeroPadding2D, keras.layers.Cropping2D)
@@ -29,7 +29,9 @@ def found_taps(model: keras.Model) -> dict[str, str]:
     logits = logits_of(graph)
     taps = {"logits": logits}
     before = list(_chain(logits))
-    classifier = next((place for place, one in enumerate(before) if one._keras_history.operation.weights), None)
+    classifier = next(
+        (place for place, one in enumerate(before) if weights_of_operation(one._keras_history.operation)), None
+    )
     if classifier is not None and classifier + 1 < len(before):
         behind = before[classifier + 1 :]
         if len(behind[0].shape) == 2:
@@ -43,12 +45,21 @@ def found_taps(model: keras.Model) -> dict[str, str]:
 
 
 def logits_of(graph: keras.Model) -> keras.KerasTensor:
+    """What a model gives; of a dict of outputs the one called "logits".
+
+    Raises:
+        ValueError: it has several outputs, and none is called "logits".
+    """
     outputs = graph.output
     if isinstance(outputs, dict) and "logits" in outputs:
         return outputs["logits"]
     tensors = keras.tree.flatten(outputs)
     if len(tensors) != 1:
-        raise ValueError(f"{graph.name!r} has {len(tensors)} outputs; name the layer of its logits by network_from()")
+        layers = [one._keras_history.operation.name for one in tensors]
+        raise ValueError(
+            f"{graph.name!r} has {len(tensors)} outputs, of the layers {', '.join(layers)}; name that of its logits in "
+            f"taps, as in logits:{layers[0]}"
+        )
     return tensors[0]
 
 

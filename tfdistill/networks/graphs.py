@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -94,6 +94,11 @@ def sources_of(tensor: keras.KerasTensor) -> list[keras.KerasTensor]:
     """The symbolic tensors that the layer read which gave this one."""
     operation, node, _ = tensor._keras_history
     return operation._inbound_nodes[node].input_tensors
+
+
+def weights_of_operation(operation: Any) -> Sequence[keras.Variable]:
+    """The weights of a layer; none for a function such as `keras.ops.relu`, which stands in a graph too."""
+    return getattr(operation, "weights", ())
 
 
 def _function_of(model: Any) -> Any:

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import keras
 
-from tfdistill.networks.adapters import network_from
+from tfdistill.networks.adapters import network_from, require_single_image_input
 from tfdistill.networks.answers import TwoLogits
 from tfdistill.networks.found_taps import found_taps, logits_of
 from tfdistill.networks.graphs import flat_graph, is_functional, sources_of
 from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
 from tfdistill.networks.layers import linear_classifier
+from tfdistill.networks.own_images import reads_whole_numbers
+from tfdistill.networks.reasons import reason_of
 from tfdistill.networks.specification import FILE, name_of_file
 from tfdistill.networks.without_probabilities import without_probabilities
 
-LONGEST_REASON = 200
 # What Keras calls a model by itself, with a number that counts them.
 UNNAMED = r"(functional|sequential)(_\d+)?"
 
@@ -47,8 +48,7 @@ def load_file(path: str | os.PathLike, *, trust_code: bool = False) -> keras.Mod
                 f"{path} holds code, such as a Lambda layer's, which is not run; if you trust who made the file, give "
                 "trust_code"
             ) from error
-        reason = " ".join(str(error).split())[:LONGEST_REASON]
-        raise ValueError(f"{path} cannot be loaded by Keras: {reason}") from error
+        raise ValueError(f"{path} cannot be loaded by Keras: {reason_of(error)}") from error
 
 
 def network_of_file(
@@ -78,10 +78,21 @@ def network_of_file(
             f"{path} holds a {type(model).__name__} that is no graph of layers; save a functional keras.Model, or a "
             "Sequential that begins with keras.Input(shape)"
         )
-    model, told = without_probabilities(model)
+    require_single_image_input(model)
     if name is None and re.fullmatch(UNNAMED, model.name):
         name = name_of_file(path)
-    return with_taps(model, taps or {}, name), [told] if told else []
+    model, taps = _of_one_answer(model, taps or {})
+    model, told = without_probabilities(model)
+    return with_taps(model, taps, name), [told] if told else []
+
+
+def _of_one_answer(model: keras.Model, taps: Mapping[str, str]) -> tuple[keras.Model, Mapping[str, str]]:
+    """Of a model with several outputs the one whose layer the taps name as the logits', and the other taps."""
+    named = [one for one in model.outputs if one._keras_history.operation.name == taps.get("logits")]
+    if len(model.outputs) == 1 or len(named) != 1:
+        return model, taps
+    others = {tap: layer for tap, layer in taps.items() if tap != "logits"}
+    return keras.Model(model.input, named[0], name=model.name), others
 
 
 def with_taps(model: keras.Model, taps: Mapping[str, str], name: str | None = None) -> keras.Model:
@@ -137,6 +148,11 @@ def learner_of_file(
     if any(there not in (None, wanted) for there, wanted in zip(own, image_shape, strict=True)):
         sizes = ["×".join("any" if one is None else str(one) for one in shape) for shape in (own, image_shape)]
         raise ValueError(f"it reads images of {sizes[0]}, not {sizes[1]}")
+    if reads_whole_numbers(network):
+        raise ValueError(
+            f"it reads {network.inputs[0].dtype}, and a network that learns is given float32 images; save it with a "
+            "float32 input"
+        )
     theirs = logits_of(network).shape[-1]
     said = [f"{network.name}: starts from {path}", *told]
     if theirs != classes:

@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.networks.graphs import flat_graph, layers_of
+from tfdistill.networks.graphs import flat_graph, layers_of, nodes_of
 
 LARGEST_PIXEL = 255.0
 GREY, COLOUR = 1, 3  # channels
+SCALE_OF_PIXELS = 0.05  # 1 / 127.5 is the largest usual one
 
 
 @keras.saving.register_keras_serializable(package="tfdistill")
@@ -111,7 +112,7 @@ def reading_own_images(
     if channels not in (None, image_shape[-1]) and not spread:
         raise ValueError(f"{network.name} reads images of {channels} channels, not {image_shape[-1]}")
     size = tuple(there or given for there, given in zip((height, width), image_shape[:2], strict=True))
-    whole_numbers = not own.dtype.startswith(("float", "bfloat"))
+    whole_numbers = reads_whole_numbers(network)
     if spread:
         scale, offset = (list(np.broadcast_to(one, COLOUR)) for one in (scale, offset))
     same_values = (
@@ -126,6 +127,20 @@ def reading_own_images(
     adapted = flat_graph(keras.Model(images, network(brought), name=network.name))
     adapted.architecture = getattr(network, "architecture", None)
     return adapted
+
+
+def reads_whole_numbers(network: keras.Model) -> bool:
+    """Whether a functional network reads integers, which can only be pixels of 0..255."""
+    return not network.inputs[0].dtype.startswith(("float", "bfloat"))
+
+
+def rescaling_of(network: keras.Model) -> keras.layers.Rescaling | None:
+    """The `Rescaling` that a functional network begins with, where it brings pixels of 0..255 to a small range."""
+    for node in nodes_of(network):
+        layer = node.operation
+        if isinstance(layer, keras.layers.Rescaling) and node.input_tensors[0] is network.inputs[0]:
+            return layer if np.max(np.abs(layer.scale)) < SCALE_OF_PIXELS else None
+    return None
 
 
 def described(model: keras.Model) -> str:

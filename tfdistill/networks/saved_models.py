@@ -9,9 +9,9 @@ import keras
 import tensorflow as tf
 
 from tfdistill.networks.probabilities import require_logits
+from tfdistill.networks.reasons import reason_of
 
 SIGNATURE = "serving_default"
-LONGEST_REASON = 200
 
 
 class SavedNetwork(keras.layers.Layer):
@@ -62,8 +62,7 @@ def network_of_saved_model(path: str | os.PathLike, *, name: str) -> keras.Model
     try:
         loaded = tf.saved_model.load(os.fspath(path))
     except Exception as error:  # whatever TensorFlow raises for what is in the folder
-        reason = " ".join(str(error).split())[:LONGEST_REASON]
-        raise ValueError(f"{path} holds a SavedModel that does not load: {reason}") from error
+        raise ValueError(f"{path} holds a SavedModel that does not load: {reason_of(error)}") from error
     signatures = loaded.signatures
     signature = signatures.get(SIGNATURE) or (next(iter(signatures.values())) if len(signatures) == 1 else None)
     if signature is None:

@@ -8,16 +8,19 @@ import keras
 
 from tfdistill.networks.answers import TwoLogits
 from tfdistill.networks.found_taps import logits_of
-from tfdistill.networks.graphs import flat_graph, outputs_by_layer, sources_of
+from tfdistill.networks.graphs import flat_graph, outputs_by_layer, sources_of, weights_of_operation
 
 KINDS = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
+# What `keras.ops.softmax` and `keras.activations.softmax` put into a graph; Keras exports no class for it.
+FUNCTIONS = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
 
 
 def without_probabilities(model: keras.Model) -> tuple[keras.Model, str]:
     """The model before the softmax or sigmoid that its output is of.
 
     A layer with that activation, such as a Dense layer, gets none: the model that is given is changed. A layer that is
-    nothing else, Softmax or Activation, is left out. One sigmoid output becomes two logits, see `TwoLogits`.
+    nothing else, Softmax or Activation, is left out, and so is a function such as `keras.ops.softmax`. One sigmoid
+    output becomes two logits, see `TwoLogits`.
 
     Args:
         model: functional, with one input; of a dict of outputs the one called "logits" counts.
@@ -31,13 +34,13 @@ def without_probabilities(model: keras.Model) -> tuple[keras.Model, str]:
     """
     graph = flat_graph(model)
     given = logits = logits_of(graph)
-    while _activation(_operation(logits)) is keras.activations.linear and not _operation(logits).weights:
+    while _activation(_operation(logits)) is keras.activations.linear and not weights_of_operation(_operation(logits)):
         (logits,) = sources_of(logits)
     layer = _operation(logits)
     kind = _kind(layer)
     if not kind or len(logits.shape) != 2 or len(outputs_by_layer(graph)[layer.name]) != 1:
         return model, ""
-    if layer.weights:
+    if weights_of_operation(layer):
         layer.activation = keras.activations.linear
         logits = given
     else:
@@ -58,6 +61,9 @@ def _activation(layer: Any) -> Any:
 
 
 def _kind(layer: Any) -> str:
+    if not isinstance(layer, keras.layers.Layer):
+        kind = FUNCTIONS.get(type(layer).__name__, "")
+        return kind if getattr(layer, "axis", -1) in (-1, 1) else ""
     if isinstance(layer, keras.layers.Softmax):
         return "softmax" if layer.axis in (-1, 1) else ""
     return KINDS.get(_activation(layer), "")

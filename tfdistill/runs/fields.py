@@ -131,8 +131,8 @@ class NetworkFlags:
         (),
         "Models that the networks learn from and that nothing moves, comma-separated: a run's folder, such as "
         "runs/NAME, whose newest checkpoint counts (runs/NAME:NETWORK says which network of it); NETWORK:SOURCE as "
-        "in --networks; a .keras file; or a SavedModel, which gives its answer and no maps. A+B is one teacher, "
-        "whose answer is the mean of A's and B's.",
+        "in --networks; a .keras file; or a SavedModel, which gives its answer and no maps. A,B are two teachers, by "
+        "the mean of whose losses the networks learn; A+B is one, whose answer is the mean of A's and B's.",
         unset="none",
         value="SOURCE,SOURCE",
         changes_training=False,  # what they are is told by their weights' fingerprints, wherever they lie
@@ -269,7 +269,8 @@ class DataFlags:
     mixing_probability: float = flag(1.0, "Cut-mix and mixup: probability that an image is mixed at all.", PROBABILITY)
     label_smoothing: float = flag(
         0.0,
-        "Probability that training takes from the label and shares equally among the other classes.",
+        "Probability that training takes from the label and shares equally among the K - 1 other classes. Keras shares "
+        "it among all K, and so takes less from the label at the same number.",
         SHARE_BELOW_ONE,
         unset="no smoothing",
     )

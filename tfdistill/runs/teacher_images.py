@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from tfdistill.bounds import choose, nearest, shown
 from tfdistill.data import NORMALIZATIONS, Normalization
 from tfdistill.networks.answers import answering
 from tfdistill.networks.keras_applications import RESNET_MEAN
-from tfdistill.networks.own_images import normalized_otherwise, reading_own_images
+from tfdistill.networks.own_images import (
+    normalized_otherwise,
+    reading_own_images,
+    reads_whole_numbers,
+    rescaling_of,
+)
 from tfdistill.runs.teacher_sources import Found, Images
 from tfdistill.runs.teacher_texts import BY_NAME, CAFFE, OWN, SAME
 from tfdistill.tasks import Classification
@@ -27,7 +33,7 @@ def fitted(found: Found, images: Images, normalization: Normalization | str = OW
         images: the data.
         normalization: what the teacher was trained on where it does not say so itself: the name of one, "caffe", one of
             the user's own, or "own" for what it records (the data's where it records nothing; raw pixels for a
-            SavedModel).
+            SavedModel, and for a network that reads integers).
         classes: "same" where it tells the data's classes apart in their order; "by_name" to pick them out by name; or
             the path of a text file with the names of its classes, a line each, to do so.
 
@@ -52,7 +58,8 @@ def fitted(found: Found, images: Images, normalization: Normalization | str = OW
 def _own_normalization(found: Found, images: Images, chosen: Normalization | str) -> tuple[Normalization, bool]:
     """What the teacher was trained on, and whether on blue, green, red."""
     if chosen == OWN:
-        return found.normalization or found.usual or images.normalization, False
+        usual = NORMALIZATIONS["raw"] if reads_whole_numbers(found.model) else found.usual
+        return found.normalization or usual or images.normalization, False
     if isinstance(chosen, Normalization):
         own = chosen
     else:
@@ -102,6 +109,18 @@ def differing_names(found: Found, images: Images, chosen: str) -> str:
     return (
         f"{len(different)} of its {len(theirs)} classes have other names than those of {images.name}, such as "
         f"{shown(different[0][1])} for {shown(different[0][0])}; they are taken to be the same"
+    )
+
+
+def perhaps_of_pixels(found: Found, images: Images, chosen: Normalization | str) -> str:
+    """A warning where a teacher seems to read pixels, and gets the networks' images; empty where it does not."""
+    if chosen != OWN or found.normalization or found.usual or images.normalization == NORMALIZATIONS["raw"]:
+        return ""
+    if (layer := rescaling_of(found.model)) is None:
+        return ""
+    return (
+        f"it begins with {layer.name!r}, a Rescaling by {np.max(layer.scale):.3g}, as if it read pixels of 0..255, and "
+        "it gets the networks' normalized images; if it was trained on pixels, give --teacher_normalization=raw"
     )
 
 

@@ -85,13 +85,31 @@ class Reader:
         Raises:
             ValueError: it is not there (the line has the command that trains it), or is no teacher.
         """
+        if not text:
+            raise ValueError("a source is empty; write them as A,B for two teachers, as A+B for one of two sources")
+        self._refuse_own_folder(text)
         path, _, network = text.rpartition(":") if not Path(text).exists() else (text, "", "")
         if path and Path(path).exists():
             return self._at(Path(path), network)
         written, _, source = text.partition(":")
         if source and is_network(written):
             return self._named(Specification.parse(text))
-        raise ValueError(f"there is no file or run {text}{self._remedy(text)}")
+        if is_network(text) and not is_file(text):
+            raise ValueError(f"{text} is a network without weights; give them, as in {text}:runs/NAME")
+        wanted = source if source and is_network(source) else ""
+        raise ValueError(f"there is no file or run {text}{self._remedy(text, wanted)}")
+
+    def _refuse_own_folder(self, text: str) -> None:
+        """Refuses the run that is going to learn as its own teacher."""
+        if not isinstance(self.images, RunData):
+            return
+        own = Path(self.images.config.runs_dir, self.images.config.run_name).absolute()
+        source = text.partition(":")[2]
+        named = (text, text.rpartition(":")[0], source, source.rpartition(":")[0])
+        if own in [Path(one).absolute() for one in named if one]:
+            raise ValueError(
+                f"{text} is the run that is to learn; name another run as its teacher, or give another --run"
+            )
 
     def _at(self, path: Path, network: str) -> Found:
         if (path / FLAGS).is_file():
@@ -123,7 +141,9 @@ class Reader:
         model = choose(f"network of {path}", network, models) if network else next(iter(models.values()))
         if architecture:
             check_architecture(path, model.name, architecture)
-        return Found(model, trained.data.normalization, trained.data.class_names)
+        ended = RunFolder(path).results.exists()
+        told = [] if ended else [f"is not trained to its end; its weights are those of step {trained.step}"]
+        return Found(model, trained.data.normalization, trained.data.class_names, told=told)
 
     def _named(self, specification: Specification) -> Found:
         """A network by its name, with the weights of its source."""

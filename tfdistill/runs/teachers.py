@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from tfdistill.data import Normalization, ReadyData
+from tfdistill.devices.replicas import copies
 from tfdistill.devices.workers import Workers
 from tfdistill.engine.teachers import fingerprint
 from tfdistill.networks import network_from
@@ -21,7 +23,7 @@ from tfdistill.networks.keras_files import with_taps
 from tfdistill.networks.names import teacher_names
 from tfdistill.runs.checkpoints import CheckpointError
 from tfdistill.runs.data import RunData
-from tfdistill.runs.teacher_images import differing_names, fitted
+from tfdistill.runs.teacher_images import differing_names, fitted, perhaps_of_pixels
 from tfdistill.runs.teacher_sources import KINDS, Found, Reader
 from tfdistill.runs.teacher_texts import OWN, SAME, for_each, members, taps_of
 from tfdistill.tasks import Classification
@@ -58,7 +60,8 @@ def teacher(
             teacher sees what the students see.
         normalization: with `data`, what the teacher was trained on: a name of `data.NORMALIZATIONS` ("raw" is pixels
             in 0..255, "symmetric" -1..1), "caffe" (Keras' ResNets and VGGs), or a `data.Normalization`. "own" is what
-            a run or an export of ours records, raw pixels for another SavedModel, and that of `data` for anything else.
+            a run or an export of ours records, raw pixels for another SavedModel and for a file whose model reads
+            integers, and that of `data` for anything else.
         classes: with `data`, "same"; "by_name" to pick the data's classes out of the teacher's by their names; or the
             path of a text file with the names of its classes, a line each, where it does not record them.
         taps: from a tap to the name of the layer whose output it is; they go before those that are found.
@@ -129,10 +132,20 @@ def _of_source(source: Source, reader: Reader, normalization: Normalization | st
     model = found.model
     if images is not None:
         model = fitted(found, images, normalization, classes)
-        told = [*told, *filter(None, [differing_names(found, images, classes)])]
+        seen = perhaps_of_pixels(found, images, normalization), differing_names(found, images, classes)
+        told = [*told, *filter(None, seen)]
+    _require_finite(model)
     for line in told:
         logging.warning("teacher: %s: %s", source, line)
     return model
+
+
+def _require_finite(model: keras.Model) -> None:
+    for variable in model.variables:
+        value = copies(variable)[0]
+        # Kinds other than floats are whole numbers; "V" is how NumPy sees bfloat16.
+        if value.dtype.kind in "fV" and not np.all(np.isfinite(value.astype(np.float32))):
+            raise ValueError(f"its variable {variable.path} holds NaN or infinity")
 
 
 def facts_of(teachers: Sequence[keras.Model], sources: Sequence[str]) -> list[dict]:

@@ -37,7 +37,7 @@ class DKD(LogitTransfer):
 
     Source: Zhao et al., "Decoupled Knowledge Distillation", CVPR 2022. Numbers and the ramp are the authors'
     code's: it counts epochs from 1, trains with the labels at weight 1, and takes β = 8, but 2 for ResNet-20 from
-    ResNet-56. The labelled class of a mixed label is its largest. Of two classes the non-target part is 0.
+    ResNet-56. The labelled class of a mixed label is its largest. With two classes the non-target part is 0.
     """
 
     paper = "Zhao et al., Decoupled Knowledge Distillation (CVPR 2022)"

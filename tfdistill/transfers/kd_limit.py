@@ -15,7 +15,7 @@ LIMITS = {"infinite": losses.high_temperature_limit, "zero": losses.low_temperat
 
 
 class KDLimit(LogitTransfer):
-    """The learner imitates the source's predictions as `KD` does at an infinite temperature, or at none.
+    """The learner imitates the source's predictions as `KD` does at an infinite temperature, or at 0.
 
     With the logits z of the source and the learner, and `d = z_l − z_s`:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import ClassVar
 
 import keras
 
+from tfdistill.bounds import ArgumentError
 from tfdistill.engine.updates import Weight
 from tfdistill.networks.initialization import LayerSeeds
 from tfdistill.taps import Batch, CallModel, Taps, Terms
@@ -84,8 +86,11 @@ class Transfer(ABC):
     (True, 'kd_4')
 
     Args:
-        name: of the term in the logs, and in the names of helpers.
+        name: of the term in the logs, and in the names of helpers: a word of letters, digits and _ . -
         weight: of the term: a number, or a function of the epoch (float32 scalar, from 0).
+
+    Raises:
+        ValueError: a name of other signs, or none.
     """
 
     paper: ClassVar[str]
@@ -94,6 +99,8 @@ class Transfer(ABC):
     """Whether there has to be somebody to learn from; if not, the learner stands in the source's place."""
 
     def __init__(self, name: str, weight: Weight) -> None:
+        if not (isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name)):
+            raise ArgumentError("name", f"must be a word of letters, digits and _ . -, not {name!r:.80}")
         self.name, self.weight = name, weight
 
     @abstractmethod
