@@ -21,6 +21,7 @@ from tfdistill.optimizers import OptimizerSettings
 from tfdistill.runs import checkpoints
 from tfdistill.runs.hyperparameters import takes_teachers
 from tfdistill.runs.teachers import teacher
+from tfdistill.taps import without_labels
 from tfdistill.transfers import KD, TRANSFERS, KDLimit, LogitTransfer
 
 STEPS, BATCH, CLASSES = 4, 8, 4
@@ -155,6 +156,8 @@ def test_transfers_can_be_added_to_every_method_and_do_something_there(method, t
     arguments = {"heads": "C2", "head_kind": "pooled"} if method == "dcm" else {}
     if takes_teachers(method):
         arguments["teachers"] = tiny_network("teacher", seed=99)
+    if method == "kdcl":
+        arguments["target"] = "mean"  # the only one that learns without labels too
     distiller = METHODS[method](peers, **arguments)
     before = {update.name: list(update.terms) for update in distiller.plan[-1].updates()}
     added = [TRANSFERS[name](name=f"added_{name}", **ARGUMENTS.get(name, {})) for name in TRANSFERS]
@@ -166,6 +169,23 @@ def test_transfers_can_be_added_to_every_method_and_do_something_there(method, t
     }
     for update in taught:
         assert list(update.terms) == [*before[update.name], *(transfer.name for transfer in added)]
+    assert_missing_labels_unseen(distiller)
+
+
+def assert_missing_labels_unseen(distiller):
+    """What stands in the place of missing labels changes no term, and terms of labels are 0 there."""
+    given = {name: one[0] for name, one in examples().items()}
+    marks = (np.arange(BATCH) % 2).astype("float32")
+    junk = [distiller.batch_of({**given, "labels": given["labels"] - 7 * (marks == 0), "labelled": marks})]
+    junk.append(distiller.batch_of({**given, "labelled": marks}))
+    taps = distiller.call_all(junk[0], distiller.call_model)
+    for one in distiller.plan[-1].rounds:
+        first, second = (one.losses(without_labels(batch), taps) for batch in junk)
+        for update, terms in first.items():
+            for name, values in terms.items():
+                np.testing.assert_array_equal(values, second[update][name], err_msg=f"{update}/{name}")
+                of_labels = name.endswith((distiller.task.loss_name, "dkd", "virtual_teacher", "deep_supervision"))
+                assert of_labels == (not np.any(values.numpy()[marks == 0])), f"{update}/{name}"
 
 
 def test_its_paper_is_stated_and_its_name_is_its_own(case):

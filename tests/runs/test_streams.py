@@ -13,7 +13,7 @@ def test_streams_are_the_children_of_the_seed_in_their_order():
 
 
 def test_no_stream_reaches_into_another():
-    reach = {"method": 1, "networks": MOST_NETWORKS, "transfers": 1}
+    reach = {"method": 1, "networks": MOST_NETWORKS, "transfers": 1, "unlabelled": 1}
     children = [STREAMS[name] + index for name in STREAMS for index in range(reach[name])]
     assert len(set(children)) == len(children)
 

@@ -31,11 +31,14 @@ def draw(values: flags.FlagValues, config: RunConfig) -> int:
         data = RunData.read(config)
         images, labels = seen(data, step=values.step, count=values.count)
         captions = [caption(label, data.class_names) for label in labels]
+        captions += [["unlabelled"]] * (len(images) - len(captions))
         written = io.BytesIO()
         grid(images, captions).save(written, format="PNG")
         write_bytes(Path(values.out), written.getvalue())
     augmentation = ",".join(config.augmentation)
     print(f"{values['out'].value}: {len(images)} images of {data.name} from training step {values['step'].value}")
+    if data.unlabelled:
+        print(f"the last {len(images) - len(labels)} are of the {len(data.unlabelled.split)} without labels")
     print(f"augmentation {augmentation}, label smoothing {config.label_smoothing}, label noise {config.label_noise}")
     return 0
 
@@ -43,13 +46,16 @@ def draw(values: flags.FlagValues, config: RunConfig) -> int:
 def seen(data: RunData, *, step: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first images of a run's training step, of the next ones too if its batch has fewer, and their labels.
 
+    Where unlabelled images join the batches, these come last, by the share that they have of a batch.
+
     Args:
         data: the run's.
         step: from 0.
         count: how many images.
 
     Returns:
-        (images as before normalisation, uint8 [count, H, W, C]; labels, int32 [count] or float32 [count, K]).
+        (images as before normalisation, uint8 [count, H, W, C]; labels of the labelled ones, L of them, int32 [L] or
+        float32 [L, K]).
 
     Raises:
         ValueError: what the run itself would be refused for.
@@ -60,7 +66,11 @@ def seen(data: RunData, *, step: int, count: int) -> tuple[np.ndarray, np.ndarra
     data.require_trainable(replicas=1)
     batches = data.training_batches(first_step=step, steps=-(-count // data.batch_size))
     found = list(batches.as_numpy_iterator())
-    images, labels = (np.concatenate([batch[name] for batch in found])[:count] for name in ("images", "labels"))
+    images, labels = (np.concatenate([batch[name] for batch in found]) for name in ("images", "labels"))
+    marks = np.concatenate([batch.get("labelled", np.ones(len(batch["images"]))) for batch in found]) != 0
+    without = round(count * (1 - marks.mean()))
+    images = np.concatenate([images[marks][: count - without], images[~marks][:without]])
+    labels = labels[marks][: count - without]
     pixels = (images * np.array(data.normalization.std) + data.normalization.mean) * 255
     return np.rint(pixels.clip(0, 255)).astype(np.uint8), labels
 

@@ -78,8 +78,17 @@ def _data(run: Run) -> str:
     kinds = f"{len(names)} classes" if len(names) > 1 else "1 class"
     return (
         f"{run.data.name}: {kinds}, images of {height}×{width}×{channels}{_stored(train)}; train {len(train):,}: "
-        f"{class_sizes(train.labels, names)}; {', '.join(scored)}"
+        f"{class_sizes(train.labels, names)}; {', '.join(scored)}{_unlabelled(run)}"
     )
+
+
+def _unlabelled(run: Run) -> str:
+    found = run.data.unlabelled
+    if not found:
+        return ""
+    source = run.config.unlabelled_dir or "what --train_examples leaves out"
+    unread = f", {found.left_out:,} could not be read" if run.config.unlabelled_dir else ""
+    return f"; unlabelled {len(found.split):,} ({source}{unread}){_stored(found.split)}"
 
 
 def _stored(split: Split) -> str:
@@ -137,6 +146,8 @@ def _length(run: Run) -> str:
     text = (
         f"{epochs} epoch{'s' * (epochs > 1)} of {steps:,} step{'s' * (steps > 1)} in batches of {run.data.batch_size}"
     )
+    if beside := run.data.unlabelled_batch_size:
+        text += f" and {beside} unlabelled"
     if len(plan := run.distiller.plan) > 1:
         text += ", in phases: " + ", ".join(f"{one.name} {one.epochs or 'the rest'}" for one in plan)
     if run.timetable.total_steps < run.timetable.planned_steps:

@@ -100,6 +100,7 @@ def otherwise_read(config: RunConfig, folder: RunFolder) -> list[str]:
     was = read_run_config(folder.flags) if folder.flags.exists() else config
     said = {
         "data_dir": "it was not looked at; give another --run to train on it",
+        "unlabelled_dir": "it was not looked at; give another --run to train on it",
         "teacher": "it was not looked at; give another --run to learn from it",
         "export_dir": f"nothing was written there; {' '.join(words('export'))} --run={config.run_name} does that",
     }

@@ -66,13 +66,14 @@ def _train(run: Run) -> int:
         if lost_worker(error):
             raise
         # A file that could be read before the training may be gone by now.
-        unreadable = data.describe_unreadable([run.data.train, *run.data.monitors.values()])
+        unlabelled = [run.data.unlabelled.split] if run.data.unlabelled else []
+        gone = data.describe_unreadable(unlabelled)
+        unreadable = gone or data.describe_unreadable([run.data.train, *run.data.monitors.values()])
         if not unreadable:
             raise
-        # Of a parted folder, others would be in other parts without it.
-        remedy = (
-            "once it is back, the same command goes on" if run.config.split else "the same command goes on without it"
-        )
+        # Of a parted folder, others would be in other parts without it; of unlabelled images, in other batches.
+        back = run.config.split or gone
+        remedy = "once it is back, the same command goes on" if back else "the same command goes on without it"
         print(f"\n{program(COMMAND)}: error: {unreadable}; {remedy}", file=sys.stderr)
         return 1
     with command_line.one_line_errors(program(COMMAND)):

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.taps import with_supervised_weight
+
 NO_EXAMPLES = "data: a batch holds no example; leave empty batches out"
 
 
@@ -177,7 +179,8 @@ def share_of(batch: Mapping[str, tf.Tensor], replicas: int, *, summed: bool = Tr
     """The share that `batch` is of the global one; to be called in a replica, by all of them.
 
     Args:
-        batch: with `images`.
+        batch: with `images`. Where some examples have no label (`labelled`), those of all replicas are counted, and
+            terms that read labels are weighed by it, see `taps.on_labelled`.
         replicas: how many share.
         summed: whether the total is needed.
 
@@ -188,13 +191,37 @@ def share_of(batch: Mapping[str, tf.Tensor], replicas: int, *, summed: bool = Tr
     if count == 0 and (summed or replicas == 1):
         raise ValueError(NO_EXAMPLES)
     if count:
-        return Share(batch)
+        return Share(_weighed(batch, count * replicas, replicas) if summed else batch)
     count = tf.shape(batch["images"])[0]
     if replicas == 1:
         with tf.control_dependencies([tf.debugging.assert_positive(count, NO_EXAMPLES)]):
-            return Share({**batch, "images": tf.identity(batch["images"])})
-    context = tf.distribute.get_replica_context()
-    total = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(count, tf.float32)) if summed else None
+            batch = {**batch, "images": tf.identity(batch["images"])}
+            return Share(_weighed(batch, count, replicas))
+    total = _sum(tf.cast(count, tf.float32), replicas) if summed else None
     missing = tf.maximum(0, 1 - count)
     filled = {name: tf.pad(value, [[0, missing], *[[0, 0]] * (len(value.shape) - 1)]) for name, value in batch.items()}
-    return Share(filled, total, count)
+    return Share(filled if total is None else _weighed(filled, total, replicas), total, count)
+
+
+def labelled_as_weight(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """A batch for scoring: an example without a label weighs 0."""
+    found = dict(batch)
+    if "labelled" in found:
+        labelled = found.pop("labelled")
+        found["weight"] = labelled * found["weight"] if "weight" in found else labelled
+    return found
+
+
+def _weighed(batch: Mapping[str, tf.Tensor], total: Any, replicas: int) -> Mapping[str, tf.Tensor]:
+    """The batch with what terms that read labels are multiplied by; `total` is how many examples all replicas have."""
+    if "labelled" not in batch:
+        return batch
+    labelled = _sum(tf.reduce_sum(batch["labelled"]), replicas)
+    return with_supervised_weight(batch, tf.cast(total, tf.float32), labelled)
+
+
+def _sum(own: tf.Tensor, replicas: int) -> tf.Tensor:
+    """The sum over the replicas."""
+    if replicas == 1:
+        return own
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own)

@@ -190,7 +190,8 @@ class Distiller(Scoring):
         if not self.update_optimizers and known_steps is None:
             raise ValueError("steps_per_epoch: the data does not tell its length; give it, the schedules need it")
         if isinstance(x, tf.data.Dataset):
-            self._steps.given(x.element_spec)
+            if "labelled" in self._steps.given(x.element_spec):
+                self.require_unlabelled()
             # A data set has its order.
             keras_arguments.setdefault("shuffle", False)
         self.prepare(steps_per_epoch=known_steps or 1, epochs=epochs)
@@ -210,7 +211,7 @@ class Distiller(Scoring):
     def batch_of(self, data: Any) -> dict[str, tf.Tensor]:
         """A batch in the form that the methods read: `images`, and `labels` as losses take them; without weights."""
         given = {name: value for name, value in batches.as_batch(data).items() if name != "weight"}
-        return self.task.readied(given, self.classes)[0]
+        return dict(batches.share_of(self.task.readied(given, self.classes)[0], replicas=1).batch)
 
     def make_train_function(self, force: bool = False) -> None:
         """Keras' own fails with several replicas and several steps per execution; see `loops.training`."""

@@ -92,6 +92,13 @@ class Roles(keras.Model):
         """The ensemble's answer from what `call_networks` gave; the task's of all networks, by default."""
         return self.task.ensemble([taps[network.name] for network in self.networks])
 
+    def require_unlabelled(self) -> None:
+        """Refuses batches in which some examples have no label; a method overrides it that reads every label.
+
+        Raises:
+            ValueError: says what would be right.
+        """
+
     @property
     def scored(self) -> list[str]:
         """Whose scores there are: the networks', and their ensemble's where several make one."""

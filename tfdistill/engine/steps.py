@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfdistill.engine import batches, logged
 from tfdistill.engine.passes import ForwardPasses
 from tfdistill.engine.updates import Round
-from tfdistill.taps import Taps
+from tfdistill.taps import Taps, without_labels
 
 if TYPE_CHECKING:
     from tfdistill.engine.stateful import Stateful
@@ -40,13 +40,18 @@ class Steps:
             distiller.guard.labels.note(given["labels"], wrong)
         share = batches.share_of(batch, distiller.distribute_strategy.num_replicas_in_sync)
         compute = self._compiled_round if self._xla else functools.partial(self._round, self._passes(rounds))
+        # What is scored on the training batch, unlike a term, is no mean over examples without a label.
+        metrics = distiller.task.training_metric_names
+        scored = {f"{network.name}/{metric}" for network in distiller.networks for metric in metrics}
+        labelled = share.values(share.batch["labelled"]) if "labelled" in batch else None
         with share.keeping(distiller.kept_by_replicas()):
             for position, this_round in enumerate(rounds):
                 values, gradients = compute(position, share)
                 for update, gradient in zip(this_round.updates, gradients, strict=True):
                     distiller.optimizers.apply(update, share.gradients(gradient))
                 for key, value in values.items():
-                    distiller.trackers[key].update_state(share.values(value))
+                    counted = labelled if key in scored else None
+                    distiller.trackers[key].update_state(share.values(value), sample_weight=counted)
 
     def score(self, data: Any) -> None:
         """Metrics of every network and of their ensemble; `batch["weight"]` 0 leaves a padding example out."""
@@ -79,6 +84,7 @@ class Steps:
         distiller = self.distiller
         given = self.given(data)
         batch, wrong = distiller.task.readied(given, distiller.classes)
+        batch = batches.labelled_as_weight(batch)
         if wrong is not None:
             counted = wrong if "weight" not in batch else wrong & (batch["weight"] != 0)
             distiller.guard.scored_labels.note(given["labels"], counted)
@@ -133,7 +139,7 @@ class Steps:
         this_round = passes.rounds[position]
         with passes.recording(position) as tapes:
             taps = distiller.call_all(batch, passes.call_model)
-            terms = this_round.losses(batch, taps)
+            terms = this_round.losses(without_labels(batch), taps)
             totals = this_round.totals(terms, distiller.epoch_value())
             means = {
                 update.name: distiller.optimizers.scaled(update, self._mean(totals[update.name], share))

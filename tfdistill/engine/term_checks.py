@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Round, Update, Weight
+from tfdistill.taps import Batch, without_labels
 
 EXAMPLES, TRIES, EPOCHS_LOOKED_AT = 8, 3, 33
 
@@ -27,7 +28,8 @@ def check_terms(distiller: Distiller, batches: Iterable[Any], *, epochs: int = 3
     Every round of every phase is run once, eagerly and at the present weights, on a few examples of a batch; what is
     still without effect is tried again on a second and a third batch. There the labels are what a first network
     predicts, then what a second does: at the start of a training right answers are rare, and a term may be about them
-    alone; or it may be zero for the network that does best.
+    alone; or it may be zero for the network that does best. Of a batch with unlabelled examples as many of these are
+    looked at as of the others, and some term has to have a value there.
     Later phases start from these weights here: what their models still have to learn decides the size of a term, but
     not whether it has a value and a gradient.
 
@@ -40,30 +42,51 @@ def check_terms(distiller: Distiller, batches: Iterable[Any], *, epochs: int = 3
 
     Raises:
         SilentTermError: in one line, a term whose weight is not zero throughout the run that is zero for every example,
-            or has no gradient for anything that its update moves; or a model of an update without a gradient.
+            or has no gradient for anything that its update moves; a model of an update without a gradient; or
+            unlabelled examples that no term learns from.
         ValueError: no batch, or terms that do not fit the method's table.
     """
     start = _values(distiller)
-    found = [
+    looked = [
         _Findings(distiller, index, this_round, epochs)
         for index, phase in enumerate(distiller.plan)
         for this_round in phase.rounds
     ]
-    phase_index, tried = distiller.phase_index, 0
+    found, phase_index, tried = looked, distiller.phase_index, 0
     try:
         for data in itertools.islice(batches, TRIES):
-            batch = {name: tf.convert_to_tensor(value[:EXAMPLES]) for name, value in distiller.batch_of(data).items()}
+            batch = _some(distiller.batch_of(data))
             for one in found:
                 one.look(batch, start, tried)
             tried += 1
             found = [one for one in found if one.complaint(tried)]
             if not found:
+                _require_use_of_unlabelled(batch, looked)
                 return
     finally:
         distiller.phase_index = phase_index
     if not tried:
         raise ValueError("batches: the terms are checked on the first batches of a training, and there are none")
     raise SilentTermError(f"{found[0].complaint(tried)}; --nocheck_terms trains all the same")
+
+
+def _some(batch: Batch) -> dict[str, tf.Tensor]:
+    """The first examples of a batch; with unlabelled ones as many of these as of the others."""
+    places = list(range(min(EXAMPLES, len(batch["images"]))))
+    if "labelled" in batch:
+        labelled = np.asarray(batch["labelled"]) != 0
+        places = [place for kind in (labelled, ~labelled) for place in np.flatnonzero(kind)[: EXAMPLES // 2]]
+    return {name: tf.gather(tf.convert_to_tensor(value), places) for name, value in batch.items()}
+
+
+def _require_use_of_unlabelled(batch: Batch, looked: Iterable[_Findings]) -> None:
+    if "labelled" not in batch or _all(batch["labelled"]) or any(one.unlabelled_taught for one in looked):
+        return
+    terms = dict.fromkeys(term for one in looked for named in one.weighted.values() for term in named)
+    raise SilentTermError(
+        f"unlabelled examples teach nothing: every term needs labels ({', '.join(terms)}); leave them out, or "
+        "add a term that needs none, such as --also=kd; --nocheck_terms trains all the same"
+    )
 
 
 class _Findings:
@@ -78,6 +101,7 @@ class _Findings:
         self.valued: set[tuple[str, str]] = set()
         self.effective: set[tuple[str, str]] = set()
         self.reached: set[tuple[str, int]] = set()
+        self.unlabelled_taught = False
 
     def look(self, batch: Mapping[str, tf.Tensor], start: Mapping, tried: int) -> None:
         """One forward pass, and a backward pass for every term that has not been seen to do something."""
@@ -94,11 +118,18 @@ class _Findings:
             if tried:
                 network = self.distiller.networks[(tried - 1) % len(self.distiller.networks)]
                 batch = {**self.distiller.task.as_predicted(batch, taps[network.name])}
-            terms = self.round.losses(batch, taps)
+            terms = self.round.losses(without_labels(batch), taps)
             for update in updates:
                 update.total(terms.get(update.name, {}), tf.constant(0.0))
+        if "labelled" in batch:
+            self._look_at_unlabelled(terms, batch["labelled"] == 0)
         for update, tape, values in zip(updates, tapes, owned, strict=True):
             self._look_at(update, terms[update.name], tape, values)
+
+    def _look_at_unlabelled(self, terms: Mapping[str, Mapping], unlabelled: tf.Tensor) -> None:
+        """Whether some term has a value for an example without a label."""
+        values = [terms[update][term] for update, weighted in self.weighted.items() for term in weighted]
+        self.unlabelled_taught |= any(_any(tf.boolean_mask(value, unlabelled)) for value in values)
 
     def _look_at(self, update: Update, terms: Mapping, tape: tf.GradientTape, owned: Mapping[int, tf.Tensor]) -> None:
         weighted = self.weighted[update.name]
@@ -158,3 +189,7 @@ def _ever_weighs(weight: Weight, epochs: int) -> bool:
 def _any(values: tf.Tensor | None) -> bool:
     """Whether there is something in it; what is not finite is something, and training says so."""
     return values is not None and bool(tf.reduce_any(tf.convert_to_tensor(values) != 0))
+
+
+def _all(values: tf.Tensor) -> bool:
+    return bool(tf.reduce_all(values != 0))

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfdistill import losses
-from tfdistill.methods.arguments import Temperature, TermWeight, checked, choose, require_peers
+from tfdistill.methods.arguments import ArgumentError, Temperature, TermWeight, checked, choose, require_peers
 from tfdistill.methods.one_target import OneTarget
 from tfdistill.taps import Batch, Taps
 from tfdistill.tasks import Task
@@ -74,10 +74,17 @@ class KDCL(OneTarget):
 
     def target_logits(self, batch: Batch, taps: Mapping[str, Taps]) -> tf.Tensor:
         logits = tf.stack([tf.cast(taps[network.name]["logits"], tf.float32) for network in self.networks])
-        return self.target(tf.stop_gradient(logits), batch["labels"])
+        labels = None if self.target is mean_logits else batch["labels"]
+        return self.target(tf.stop_gradient(logits), labels)
+
+    def require_unlabelled(self) -> None:
+        if self.target is not mean_logits:
+            raise ArgumentError(
+                "target", "must be 'mean' for batches with unlabelled examples; every other is made by their labels"
+            )
 
 
-def mean_logits(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+def mean_logits(logits: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
     """The mean over the networks, whatever the labels: `[networks, batch, classes]` to `[batch, classes]`."""
     return tf.reduce_mean(logits, axis=0)
 

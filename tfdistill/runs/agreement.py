@@ -11,7 +11,7 @@ from tfdistill.runs.config import RunConfig
 from tfdistill.runs.folder import RunFolder
 
 # What may differ between workers: paths as each host sees them.
-OF_A_HOST = ("data_dir", "download", "runs_dir", "export_dir", "teacher")
+OF_A_HOST = ("data_dir", "unlabelled_dir", "download", "runs_dir", "export_dir", "teacher")
 SHARED = "the workers need a folder that all of them see"
 
 

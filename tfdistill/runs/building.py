@@ -89,7 +89,10 @@ def build_distiller(data: RunData, strategy: tf.distribute.Strategy, teachers: S
     with strategy.scope():
         peers = build_networks(data)
         try:
-            return method_of(config, peers, teachers)
+            method = method_of(config, peers, teachers)
+            if config.takes_unlabelled:
+                method.require_unlabelled()
+            return method
         except ValueError as error:
             raise _naming_flags(config, error) from error
 

@@ -48,6 +48,7 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
             choose("protocol", self.protocol, PROTOCOLS)
         _check_split(self)
         _check_augmentation(self)
+        _check_unlabelled(self)
         if self.label_noise_seed is not None and not self.label_noise:
             raise ValueError("label_noise_seed: is for --label_noise; leave it out")
         if not self.networks:
@@ -110,6 +111,11 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
         return specified(
             self.networks, [stream_seed(self.seed, "networks", index) for index in range(len(self.networks))]
         )
+
+    @property
+    def takes_unlabelled(self) -> bool:
+        """Whether images without labels join the batches."""
+        return bool(self.unlabelled_dir or self.unlabelled_rest)
 
     def chosen_protocol(self) -> Protocol:
         """The protocol with everything that the flags say otherwise.
@@ -235,6 +241,26 @@ def _check_augmentation(config: RunConfig) -> None:
             raise ValueError(
                 f"{name}: is for --augmentation={' or '.join(owners)}, not {','.join(chosen)}; leave it out"
             )
+
+
+def _check_unlabelled(config: RunConfig) -> None:
+    if config.unlabelled_batch_size and not config.takes_unlabelled:
+        raise ValueError("unlabelled_batch_size: is for --unlabelled_dir or --unlabelled_rest; leave it out")
+    if config.unlabelled_dir and config.unlabelled_rest:
+        raise ValueError("unlabelled_rest: give this or --unlabelled_dir, not both")
+    if config.takes_unlabelled and config.teacher_views:
+        raise ValueError(
+            "teacher_views: keeps answers about labelled images alone; leave it out with --unlabelled_dir and "
+            "--unlabelled_rest"
+        )
+    if config.unlabelled_rest and not config.train_examples:
+        raise ValueError("unlabelled_rest: is for --train_examples, whose rest it takes; give that, or leave it out")
+    if config.takes_unlabelled and config.method == "supervised" and not config.also:
+        flag = "unlabelled_dir" if config.unlabelled_dir else "unlabelled_rest"
+        raise ValueError(
+            f"{flag}: method supervised learns from labels alone; give --method=distillation and a --teacher, or "
+            "networks that teach each other, as with --method=dml"
+        )
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

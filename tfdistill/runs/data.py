@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
+import numpy as np
 import tensorflow as tf
 
 from tfdistill import data
 from tfdistill.devices import memory
 from tfdistill.runs.config import RunConfig
+from tfdistill.runs.streams import stream_seed
+from tfdistill.runs.unlabelled import require_batches, unlabelled_of
 from tfdistill.tasks import Classification, Task
 
 # The flags that decide what a data set is; `seed` does only where a split is drawn from it.
@@ -41,7 +45,7 @@ class RunData:
             ValueError: the data set is not there (the line says how to get it), or is not as it should be.
         """
         if config.image_size:
-            memory.require_for_images(config.chosen_protocol().batch_size, config.image_size)
+            memory.require_for_images(images_per_step(config), config.image_size)
         try:
             dataset = data.load(
                 config.dataset,
@@ -89,6 +93,11 @@ class RunData:
         return self.config.chosen_protocol().batch_size
 
     @property
+    def unlabelled_batch_size(self) -> int:
+        """Unlabelled images per batch, over all replicas; 0 where there are none."""
+        return images_per_step(self.config) - self.batch_size
+
+    @property
     def steps_per_epoch(self) -> int:
         """Batches of an epoch; examples that fill no batch are left out of it."""
         return len(self.train) // self.batch_size
@@ -130,7 +139,19 @@ class RunData:
         return self._splits[1]
 
     @cached_property
-    def _splits(self) -> tuple[data.Split, dict[str, data.Split]]:
+    def unlabelled(self) -> data.Unlabelled | None:
+        """The images without labels that join the batches; None where the run takes none.
+
+        Raises:
+            ValueError: there are none where the flags say.
+        """
+        if not self.config.takes_unlabelled:
+            return None
+        return unlabelled_of(self.config, self.dataset, self._splits[2])
+
+    @cached_property
+    def _splits(self) -> tuple[data.Split, dict[str, data.Split], data.Split]:
+        """The examples to train on, the splits to score, and the training examples that a subset leaves out."""
         share, examples, seed = self.config.validation_share, self.config.train_examples, self.config.seed
         train, monitors = self.dataset.train, {"test": self.dataset.test}
         if self.dataset.validation:
@@ -140,12 +161,15 @@ class RunData:
                 raise ValueError(f"validation_share: {share} of {len(train)} examples leaves a part empty")
             train, validation = data.hold_out(train, share, seed)
             monitors = {"validation": validation, **monitors}
+        whole = train
         if examples:
             if examples > len(train):
                 raise ValueError(f"train_examples: {examples} are more than the {len(train)} there are")
             train = data.take_subset(train, examples, seed)
+        left_out = ~np.isin(whole.index, train.index) & self.config.unlabelled_rest
+        rest = whole.take(np.flatnonzero(left_out))
         # Last, so that noise changes neither who is held out nor who is in a subset.
-        return self._with_label_noise(train), monitors
+        return self._with_label_noise(train), monitors, rest
 
     def _with_label_noise(self, train: data.Split) -> data.Split:
         if not self.config.label_noise:
@@ -160,7 +184,7 @@ class RunData:
         )
 
     def require_trainable(self, replicas: int) -> None:
-        """Refuses what a training would come to grief on: normalization, augmentation, splits or batch size.
+        """Refuses what a training would come to grief on: normalization, augmentation, splits, batch sizes.
 
         Args:
             replicas: that share a batch.
@@ -175,6 +199,8 @@ class RunData:
             raise ValueError(f"batch_size: {self.batch_size} is larger than the {examples} training examples")
         if self.batch_size % replicas:
             raise ValueError(f"batch_size: {self.batch_size} does not divide over {replicas} replicas; give a multiple")
+        if self.unlabelled:
+            require_batches(self.unlabelled, self.unlabelled_batch_size, replicas)
 
     def require_augmentable(self) -> None:
         """Refuses an augmentation that the images or classes are too few or too small for.
@@ -208,8 +234,12 @@ class RunData:
         part: int = 0,
         parts: int = 1,
         along: data.Along | None = None,
+        shares: int = 1,
     ) -> tf.data.Dataset:
         """The batches to train on, from `first_step` on; see `data.training_batches`.
+
+        Unlabelled images, where the run takes some, join them by `data.with_unlabelled`. They go through the same, in
+        an order and by draws of their own. They are mixed with each other alone, so that no label comes of it.
 
         Args:
             first_step: the step that the stream starts at.
@@ -217,19 +247,16 @@ class RunData:
             part: which of `parts` equal parts of each batch to make, for one of several workers.
             parts: how many.
             along: with views, what else goes into each batch.
+            shares: into how many shares a part will be parted, for its replicas.
         """
         config = self.config
         chosen = config.augmentation
         mixed = {name: getattr(config, f"{name}_alpha") for name in ("cutmix", "mixup") if name in chosen}
         mixing = data.Mixing(mixed.get("cutmix"), mixed.get("mixup"), config.mixing_probability) if mixed else None
-        return data.training_batches(
-            self.train,
-            batch_size=self.batch_size,
-            **self._augmented(),
+        batches = functools.partial(
+            data.training_batches,
             mixing=mixing,
-            label_smoothing=config.label_smoothing,
             classes=len(self.class_names),
-            balance=cast(data.Balance, config.balance),
             first_step=first_step,
             steps=steps,
             part=part,
@@ -237,6 +264,18 @@ class RunData:
             views=config.teacher_views,
             along=along,
         )
+        labelled = batches(
+            self.train,
+            batch_size=self.batch_size,
+            **self._augmented(),
+            label_smoothing=config.label_smoothing,
+            balance=cast(data.Balance, config.balance),
+        )
+        if not self.unlabelled:
+            return labelled
+        augmented = {**self._augmented(), "seed": stream_seed(config.seed, "unlabelled")}
+        unlabelled = batches(self.unlabelled.split, batch_size=self.unlabelled_batch_size, **augmented)
+        return data.with_unlabelled(labelled, unlabelled, shares=shares)
 
     def view_batches(self, view: int, batch_size: int) -> tf.data.Dataset:
         """One view of every training image, in order; see `data.view_batches`.
@@ -293,6 +332,12 @@ class RunData:
             **{f"{name}_examples": len(split) for name, split in self.monitors.items()},
             **({"parts": dict(self.dataset.marks)} if self.dataset.marks else {}),
         }
+
+
+def images_per_step(config: RunConfig) -> int:
+    """Images of a training batch over all replicas, labelled and unlabelled."""
+    labelled = config.chosen_protocol().batch_size
+    return labelled + (config.unlabelled_batch_size or labelled) * config.takes_unlabelled
 
 
 def evaluation_batch_size(batch_size: int, replicas: int, image_shape: tuple[int, int, int]) -> int:

@@ -105,6 +105,7 @@ class Ending:
                 "planned_steps": self.run.timetable.planned_steps,
                 "epochs": step / self.run.timetable.steps_per_epoch,
                 "batch_size": self.run.data.batch_size,
+                **self._unlabelled_facts(),
                 "seconds": round(self.record.seconds, 1),
                 **({"teachers": self.run.teachers} if self.run.teachers else {}),
                 **({"teacher_views": self.run.views.facts(step)} if self.run.views else {}),
@@ -114,6 +115,16 @@ class Ending:
         )
         write_json(self.run.folder.results, sealed(results, self.run.folder.path))
         return report.final_table(results, self.run.folder.path, self.run.distiller.task)
+
+    def _unlabelled_facts(self) -> dict[str, int]:
+        found = self.run.data.unlabelled
+        if not found:
+            return {}
+        return {
+            "unlabelled_batch_size": self.run.data.unlabelled_batch_size,
+            "unlabelled_examples": len(found.split),
+            "unlabelled_left_out": found.left_out,
+        }
 
     def _export(self) -> run_exports.Exports:
         networks = self.run.distiller.deliverables()

@@ -35,7 +35,8 @@ class Feeding:
         """
 
         def make(part: int, parts: int) -> tf.data.Dataset:
-            return self.data.training_batches(first_step=first_step, part=part, parts=parts, along=along)
+            shares = self.replicas // self.workers.count
+            return self.data.training_batches(first_step=first_step, part=part, parts=parts, along=along, shares=shares)
 
         return self.workers.feed(make)
 

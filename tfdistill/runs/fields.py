@@ -233,6 +233,26 @@ class DataFlags:
         None, "Seed of --split: runs of one split seed have the same test images.", SEED, unset="--seed"
     )
     train_examples: int = flag(0, "Number of training examples, balanced over the classes.", COUNT, unset="all of them")
+    unlabelled_dir: str = flag(
+        "",
+        "Folder of images without labels, at any depth, that join the training batches. On these images the networks "
+        "learn from the teacher, or from each other; the labels' loss and the scores leave them out.",
+        unset="none",
+        value="FOLDER",
+        changes_training=False,  # which images they are is told by their names, wherever they lie
+    )
+    unlabelled_rest: bool = flag(
+        False,
+        "The training examples that --train_examples leaves out join the batches without their labels, as the images "
+        "of --unlabelled_dir do.",
+    )
+    unlabelled_batch_size: int = flag(
+        0,
+        "Unlabelled images beside the labelled ones of each step, over all replicas. An epoch stays that of the "
+        "labelled data.",
+        MILLION,
+        unset="as many as labelled ones",
+    )
     balance: str = flag(
         "none",
         "Classes of unequal size: none takes every training example once an epoch. sampling draws every class as often "

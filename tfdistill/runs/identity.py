@@ -12,17 +12,20 @@ from tfdistill.runs.best_epoch import present
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.continuing import Recipe, refusal, training_flags
 
-KEY, TEACHERS, PARTS, FILES = "flags", "teachers", "parts", "files"
+KEY, TEACHERS, PARTS, FILES, UNLABELLED = "flags", "teachers", "parts", "files", "unlabelled"
 Facts = Sequence[Mapping[str, Any]]
 
 
-def identity(config: RunConfig, teachers: Facts = (), parts: Mapping[str, str] | None = None) -> dict[str, Any]:
+def identity(
+    config: RunConfig, teachers: Facts = (), parts: Mapping[str, str] | None = None, unlabelled: str = ""
+) -> dict[str, Any]:
     """What a checkpoint's metadata says of the training it belongs to.
 
     Args:
         config: the run.
         teachers: what is known of each, its "name" and "fingerprint" among it.
         parts: by which the parts of its data are known, see `Dataset.marks`; none where no seed has parted it.
+        unlabelled: the mark of its folder of unlabelled images; empty where there is none.
     """
     files = _files(config)
     return {
@@ -30,6 +33,7 @@ def identity(config: RunConfig, teachers: Facts = (), parts: Mapping[str, str] |
         TEACHERS: teachers,
         **({PARTS: dict(parts)} if parts else {}),
         **({FILES: files} if files else {}),
+        **({UNLABELLED: unlabelled} if unlabelled else {}),
     }
 
 

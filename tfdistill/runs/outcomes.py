@@ -106,7 +106,7 @@ def scores_of(results: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> 
         top5={name: entry["last"][TOP5] for name, entry in entries.items() if TOP5 in entry["last"]},
         training={name: terms[f"{name}/{headline}"] for name in entries if f"{name}/{headline}" in terms},
         epochs=results["epochs"],
-        step_seconds=results["batch_size"] / speed if speed else None,
+        step_seconds=(results["batch_size"] + results.get("unlabelled_batch_size", 0)) / speed if speed else None,
         curve=tuple(_curve(rows, list(entries), headline)),
         scored_on=results["scored_on"],
     )
@@ -155,6 +155,9 @@ def _differences(was: RunConfig, config: RunConfig) -> str:
     before, now = (Path(one.data_dir).name for one in (was, config))
     if before != now and config.dataset == "image_folder":
         found.append(f"--data_dir={now} (it was {before})")
+    before, now = (Path(one.unlabelled_dir).name or "none" for one in (was, config))
+    if before != now:
+        found.append(f"--unlabelled_dir={now} (it was {before})")
     return ", ".join(filter(None, found))
 
 

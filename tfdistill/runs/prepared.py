@@ -14,13 +14,14 @@ from tfdistill.runs import callbacks, checkpoints, run_exports
 from tfdistill.runs.agreement import require_same_flags
 from tfdistill.runs.building import build_distiller
 from tfdistill.runs.config import RunConfig
-from tfdistill.runs.data import RunData
+from tfdistill.runs.data import RunData, images_per_step
 from tfdistill.runs.feeding import Feeding
 from tfdistill.runs.folder import RunFolder
 from tfdistill.runs.initial_weights import load_initial_weights
 from tfdistill.runs.teacher_views import TeacherViews
 from tfdistill.runs.teachers import facts_of, like_guessing, load_teachers, require_same_teachers
 from tfdistill.runs.timetable import Timetable
+from tfdistill.runs.unlabelled import require_same_images
 
 
 class Prepared:
@@ -55,7 +56,8 @@ class Prepared:
         self.distiller = build_distiller(self.data, self.strategy, teachers)
         self.teachers = facts_of(teachers, config.teacher)
         require_same_teachers(self.workers, self.teachers)
-        own_share = self.data.batch_size // self.workers.count
+        require_same_images(self.workers, self.data.unlabelled)
+        own_share = images_per_step(config) // self.workers.count
         memory.require_for_training(self.distiller.networks, own_share, tuple(self.distiller.helpers.values()))
         folder.check(config, self.distiller.recipe)
         self._start_from_given_weights()

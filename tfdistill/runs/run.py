@@ -13,11 +13,13 @@ from tfdistill.runs.agreement import require_same_checkpoint, require_shared_fol
 from tfdistill.runs.best_epoch import KEY as BEST_KEY
 from tfdistill.runs.best_epoch import BestEpoch, present
 from tfdistill.runs.config import RunConfig
+from tfdistill.runs.data import images_per_step
 from tfdistill.runs.ending import Ending
 from tfdistill.runs.folder import RunFolder, flagfile
-from tfdistill.runs.identity import PARTS, TEACHERS, identity, misfit, other_parts, other_teachers
+from tfdistill.runs.identity import PARTS, TEACHERS, UNLABELLED, identity, misfit, other_parts, other_teachers
 from tfdistill.runs.interruption import Signals
 from tfdistill.runs.prepared import Prepared
+from tfdistill.runs.unlabelled import other_images
 
 
 class Run(Prepared):
@@ -38,14 +40,14 @@ class Run(Prepared):
         super().__init__(config, folder)
         self.signals = signals or Signals()
         write_epochs = folder.write_epochs if self.workers.is_chief else lambda rows: None
-        self.record = callbacks.Record(self.data.batch_size, write_epochs)
+        self.record = callbacks.Record(images_per_step(config), write_epochs)
         self.checkpoints = callbacks.Checkpoints(
             folder.checkpoints,
             self.record,
             config.checkpoint_seconds,
             self.workers,
             self.signals,
-            identity(config, self.teachers, self.data.dataset.marks),
+            identity(config, self.teachers, self.data.dataset.marks, self._unlabelled_mark),
             self._beside,
             self.timetable.cut_off_at,
         )
@@ -54,6 +56,10 @@ class Run(Prepared):
         self.checkpoints.set_model(self.distiller)
         self._metrics = callbacks.RestoredMetrics({})
         self.board: watching.TensorBoard | None = None
+
+    @property
+    def _unlabelled_mark(self) -> str:
+        return self.data.unlabelled.mark if self.data.unlabelled else ""
 
     def _beside(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """What checkpoints keep beside the training's state."""
@@ -80,8 +86,8 @@ class Run(Prepared):
         """Brings the networks, helpers, optimizers and records to the newest whole checkpoint, if there is one.
 
         Raises:
-            ValueError: the workers do not find the same one, other teachers have taught it, or its data was parted
-                otherwise.
+            ValueError: the workers do not find the same one, other teachers have taught it, its data was parted
+                otherwise, or other unlabelled images were beside it.
         """
         unfit = misfit(self.config, self.distiller.state(), recipe=self.distiller.recipe)
         found = checkpoints.newest(self.folder.checkpoints, misfit=unfit)
@@ -89,7 +95,8 @@ class Run(Prepared):
         if found is None:
             return
         said = other_teachers(found.metadata.get(TEACHERS, ()), self.teachers)
-        if said := said or other_parts(found.metadata.get(PARTS, {}), self.data.dataset.marks):
+        said = said or other_parts(found.metadata.get(PARTS, {}), self.data.dataset.marks)
+        if said := said or other_images(found.metadata.get(UNLABELLED, ""), self._unlabelled_mark):
             raise ValueError(said)
         checkpoints.assign(self.distiller.state(), present(replicas.shared(found.arrays)))
         replicas.restore_own(self.distiller.state(), found.arrays, self.strategy, self.workers)

@@ -8,8 +8,8 @@ import numpy as np
 
 # The first child of the run's seed that a stream takes; the weights of every run so far were drawn in this order.
 # Whoever adds a stream gives it children that none of these reaches: a run has 64 networks at most.
-STREAMS = {"method": 0, "networks": 1, "transfers": 100}
-Stream = Literal["method", "networks", "transfers"]
+STREAMS = {"method": 0, "networks": 1, "transfers": 100, "unlabelled": 101}
+Stream = Literal["method", "networks", "transfers", "unlabelled"]
 
 
 def stream_seed(seed: int, stream: Stream, index: int = 0) -> int:
@@ -18,7 +18,7 @@ def stream_seed(seed: int, stream: Stream, index: int = 0) -> int:
     Args:
         seed: the run's.
         stream: "method" for its helpers, "networks" for first weights, "transfers" for the helpers of
-            those that are added to a method.
+            those that are added to a method, "unlabelled" for the order and augmentation of unlabelled images.
         index: which network it is.
     """
     child = np.random.SeedSequence(seed, spawn_key=(STREAMS[stream] + index,))

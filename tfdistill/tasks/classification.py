@@ -11,10 +11,10 @@ import tensorflow as tf
 from tfdistill import losses
 from tfdistill.bounds import ArgumentError
 from tfdistill.networks.probabilities import require_logits
-from tfdistill.taps import Batch, Taps
+from tfdistill.taps import Batch, Taps, with_labels
 from tfdistill.tasks.confusion import confusion
 from tfdistill.tasks.labels import class_labels
-from tfdistill.tasks.weights import readied_weights, weighed
+from tfdistill.tasks.weights import readied_labelled, readied_weights, weighed
 
 
 class Classification:
@@ -64,19 +64,31 @@ class Classification:
     def readied(self, batch: Batch, classes: int) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
         """The batch with labels as losses and metrics take them, and which of them are no class; see `class_labels`.
 
+        What stands in the place of a label that an example does not have is read by nobody: it becomes class 0, or a
+        distribution of zeros, and is never wrong.
+
         Args:
             batch: with `"labels"` in any of the forms that data sets give.
             classes: how many the networks tell apart.
         """
         labels, wrong = class_labels(batch["labels"], classes)
-        return readied_weights({**batch, "labels": labels}), wrong
+        found = readied_labelled(readied_weights({**batch, "labels": labels}))
+        if "labelled" in found:
+            known = found["labelled"] != 0
+            found["labels"] = tf.where(known if wrong is not None else known[:, None], labels, tf.zeros_like(labels))
+            wrong = None if wrong is None else wrong & known
+        return found, wrong
 
     def loss(self, batch: Batch, taps: Taps) -> tf.Tensor:
-        """Cross-entropy per example, `[batch]`, of `taps["logits"]` against `batch["labels"]`, times its weight."""
-        return weighed(batch, losses.cross_entropy(batch["labels"], taps["logits"]))
+        """Cross-entropy per example, `[batch]`, of `taps["logits"]` against `batch["labels"]`, times its weight.
+
+        Of an unlabelled example it is 0, and of the others so much larger that the mean over the batch is the mean over
+        the labelled examples.
+        """
+        return weighed(batch, losses.cross_entropy(with_labels(batch)["labels"], taps["logits"]))
 
     def training_metrics(self, batch: Batch, taps: Taps) -> dict[str, tf.Tensor]:
-        """What is worth watching on the training batch itself, per example."""
+        """What is worth watching on the training batch itself, per example; the engine leaves unlabelled ones out."""
         return {"accuracy": losses.top_k_correct(_hard(batch["labels"]), taps["logits"], 1)}
 
     def metrics(self, batch: Batch, taps: Taps) -> dict[str, tf.Tensor]:

@@ -92,12 +92,16 @@ class Task(Protocol):
         """The batch with its labels as losses and metrics take them, and which of them are wrong, `[batch]`.
 
         Args:
-            batch: with `"labels"` in any form that data sets give, and perhaps `"weight"`, `[batch]`.
+            batch: with `"labels"` in any form that data sets give, and perhaps `"weight"`, `[batch]`, or `"labelled"`,
+                `[batch]`: the label of an example that has none must not be read, nor be found wrong.
             classes: how many the networks tell apart.
         """
 
     def loss(self, batch: Batch, taps: Taps) -> tf.Tensor:
-        """The supervised loss per example, `[batch]`, of a readied batch and one network's taps."""
+        """The supervised loss per example, `[batch]`, of a readied batch and one network's taps.
+
+        Where some examples have no label it takes the labels by `taps.with_labels` and goes through `taps.on_labelled`.
+        """
 
     def training_metrics(self, batch: Batch, taps: Taps) -> Mapping[str, tf.Tensor]:
         """What is worth watching on the training batch itself, each `[batch]`."""

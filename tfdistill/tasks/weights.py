@@ -1,4 +1,4 @@
-"""Weights of examples: what they may be, and how they weigh the supervised loss."""
+"""Weights of examples, and which have a label: what they may be, and how they weigh the supervised loss."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.taps import Batch
+from tfdistill.taps import Batch, on_labelled
 
 
 def weighed(batch: Batch, values: tf.Tensor) -> tf.Tensor:
     """The values of a loss times the weights of the examples, where a batch has some.
 
-    The engine divides their sum by the number of examples, as Keras does, and not by the sum of the weights.
+    The engine divides their sum by the number of examples, as Keras does, and not by the sum of the weights. Where some
+    examples have no label, those count for nothing and the others for more: the mean is that over the labelled ones.
 
     Args:
         batch: with `"weight"`, `[batch]` of float32, or without.
         values: per example, `[batch]`.
     """
     weight = batch.get("weight")
-    return values if weight is None else values * weight
+    return on_labelled(batch, values if weight is None else values * weight)
 
 
 def readied_weights(batch: Batch) -> dict[str, tf.Tensor]:
@@ -35,6 +36,22 @@ def readied_weights(batch: Batch) -> dict[str, tf.Tensor]:
     if weight.shape.rank not in (1, 2) or (weight.shape.rank == 2 and weight.shape[1] != 1):
         raise ValueError(f"sample_weight: must be one number per example, [batch], not {weight.shape}")
     return {**batch, "weight": tf.cast(tf.reshape(weight, [-1]), tf.float32)}
+
+
+def readied_labelled(batch: Batch) -> dict[str, tf.Tensor]:
+    """The batch with `"labelled"`, if it has that, as `[batch]` of float32: 1 for an example with a label, else 0.
+
+    Raises:
+        ValueError: it is not one value per example.
+    """
+    if "labelled" not in batch:
+        return dict(batch)
+    marks = tf.convert_to_tensor(batch["labelled"])
+    if marks.dtype == tf.string or marks.shape.rank not in (1, 2) or (marks.shape.rank == 2 and marks.shape[1] != 1):
+        raise ValueError(
+            f"labelled: must be 1 or 0 for each example, [batch], not {marks.dtype.name} of shape {marks.shape}"
+        )
+    return {**batch, "labelled": tf.cast(tf.cast(tf.reshape(marks, [-1]), tf.float32) != 0, tf.float32)}
 
 
 def require_weights(weights: Any, examples: Any, place: str = "example") -> None:

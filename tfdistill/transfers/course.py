@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfdistill.bounds import ArgumentError
 from tfdistill.engine.updates import Weight
 from tfdistill.networks.initialization import LayerSeeds
-from tfdistill.taps import Batch, CallModel, Taps, Terms
+from tfdistill.taps import Batch, CallModel, Taps, Terms, on_labelled, with_labels
 from tfdistill.transfers.transfer import Lesson, LessonTerms, Pairing, Preparation, Transfer
 
 Prefix = Callable[[Transfer, keras.Model, keras.Model], str]
@@ -64,8 +64,13 @@ class Course:
         self, of_sources: Mapping[str, LessonTerms], batch: Batch, taps: Mapping[str, Taps], call: CallModel
     ) -> Terms:
         own = taps[self.learner.name]
+        if self.transfer.reads_labels:
+            batch = with_labels(batch)
         each = [terms(batch, own, taps[source], call) for source, terms in of_sources.items()]
-        return {name: tf.add_n([terms[name] for terms in each]) / len(each) for name in each[0]}
+        means = {name: tf.add_n([terms[name] for terms in each]) / len(each) for name in each[0]}
+        if self.transfer.reads_labels:
+            return {name: on_labelled(batch, mean) for name, mean in means.items()}
+        return means
 
 
 def courses(

@@ -23,9 +23,6 @@ class LogitTransfer(Transfer):
         standardized: whether the logits of both are standardized before, see `losses.standardized`.
     """
 
-    reads_labels = False
-    """Whether the loss reads `batch["labels"]`."""
-
     def __init__(self, name: str, weight: Weight, standardized: bool) -> None:
         super().__init__(name, weight)
         self.standardized = standardized

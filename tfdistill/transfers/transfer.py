@@ -97,6 +97,9 @@ class Transfer(ABC):
     """Where it comes from."""
     needs_source: ClassVar[bool] = True
     """Whether there has to be somebody to learn from; if not, the learner stands in the source's place."""
+    reads_labels: ClassVar[bool] = False
+    """Whether a term reads `batch["labels"]`. Where some examples have no label, the terms of such a transfer are 0 for
+    these and count in the mean over the others; a transfer that does not say so finds no labels in such a batch."""
 
     def __init__(self, name: str, weight: Weight) -> None:
         if not (isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name)):

@@ -39,6 +39,7 @@ class VirtualTeacher(Transfer):
 
     paper = "Yuan et al., Revisiting Knowledge Distillation via Label Smoothing Regularization (CVPR 2020)"
     needs_source = False
+    reads_labels = True
 
     @checked
     def __init__(

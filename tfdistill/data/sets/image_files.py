@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".avif"),
     *(".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".ico", ".qoi", ".psd"),
 )
+# For messages.
+SUCH_AS = ".jpg, .png or .webp"
 # How files begin that are images whatever they are called; bytes 8 to 12 count for those of the second kind.
 BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
 CONTAINED = (b"WEBP", b"avif")
@@ -50,11 +54,18 @@ def images_of(folder: Path, class_names: list[str], image_size: int, reading: Re
     others: list[str] = []
     for label, class_name in enumerate(class_names):
         if class_name in present:
-            found, beside = _images(folder / class_name)
+            found, beside = images_below(folder / class_name)
+            if not found:
+                raise ValueError(f"data_dir: class folder {folder / class_name} has no images, such as {SUCH_AS}")
             paths += found
             others += beside
             labels += [label] * len(found)
     return Split.of_files(paths, np.array(labels, np.int32), (image_size, image_size, 3), reading), others
+
+
+def mark_of(names: Sequence[str]) -> str:
+    """By which a part is known: a hash of the names of its images, of which any that come or go change it."""
+    return hashlib.sha256(b"\0".join(map(os.fsencode, names))).hexdigest()[:16]
 
 
 def loose_files(root: Path) -> list[str]:
@@ -62,8 +73,8 @@ def loose_files(root: Path) -> list[str]:
     return sorted(shown_path(one.path) for one in os.scandir(root) if one.is_file() and _is_someones(one.name))
 
 
-def _images(folder: Path) -> tuple[list[str], list[str]]:
-    """Paths of the images in a class folder and below it, in order, and names of the other files."""
+def images_below(folder: Path) -> tuple[list[str], list[str]]:
+    """Paths of the images in a folder and below it, in order, and names of the other files."""
     images: list[str] = []
     others: list[str] = []
     waiting: list[tuple[str, frozenset[str]]] = [(str(folder), frozenset())]
@@ -80,8 +91,6 @@ def _images(folder: Path) -> tuple[list[str], list[str]]:
                     waiting.append((entry.path, above | {place}))
                 elif entry.is_file():
                     (images if _is_image(entry.path) else others).append(entry.path)
-    if not images:
-        raise ValueError(f"data_dir: class folder {folder} has no images, such as .jpg, .png or .webp")
     return sorted(images), [shown_path(path) for path in sorted(others)]
 
 

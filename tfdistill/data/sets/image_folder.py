@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from tfdistill.data.dataset import DataUnavailable, Loaded, Split
 from tfdistill.data.duplicate_files import files_in_two_parts
 from tfdistill.data.reading import into_memory
 from tfdistill.data.selection import parts_by_shares
-from tfdistill.data.sets.image_files import class_names_of, folders_in, images_of, loose_files
+from tfdistill.data.sets.image_files import class_names_of, folders_in, images_of, loose_files, mark_of
 from tfdistill.data.transforms.readings import MAX_PIXELS, Reading, reading_of
 
 TEST_FOLDERS = ("test", "val", "validation")
@@ -98,7 +96,7 @@ def _parted(root: Path, image_size: int, reading: Reading, shares: Sequence[floa
     places = parts_by_shares(whole.labels, shares, seed)
     names = [path.removeprefix(str(root)) for path in whole.images]
     titles = PARTS if len(places) == len(PARTS) else PARTS[::2]
-    marks = {title: _mark([names[one] for one in part]) for title, part in zip(titles, places, strict=True)}
+    marks = {title: mark_of([names[one] for one in part]) for title, part in zip(titles, places, strict=True)}
     readable = without_unreadable(whole, str(root), [*loose_files(root), *beside])
     if without := _absent(readable, class_names):
         raise ValueError(f"data_dir: {root} has no image that can be read of {some(without)}")
@@ -108,11 +106,6 @@ def _parted(root: Path, image_size: int, reading: Reading, shares: Sequence[floa
     _check_parts(root, dict(zip(titles, parts, strict=True)), class_names, np.bincount(readable.labels))
     train, *held = map(into_memory, parts)
     return Loaded(train, held[-1], tuple(class_names), held[0] if len(held) == 2 else None, marks)
-
-
-def _mark(names: Sequence[str]) -> str:
-    """By which a part is known: a hash of the names of its images, of which any that come or go change it."""
-    return hashlib.sha256(b"\0".join(map(os.fsencode, names))).hexdigest()[:16]
 
 
 def _check_parts(root: Path, parts: Mapping[str, Split], class_names: list[str], counts: np.ndarray) -> None:
