@@ -15,12 +15,18 @@ from tfdistill.runs.trained import load_trained
 L = keras.layers
 
 
-def save(path, classes: int, activation: str = "relu") -> None:
-    """A plain classifier of Keras with batch normalization, which ends with a softmax."""
-    images = keras.Input((8, 8, 1))
-    x = L.BatchNormalization(name="norm")(L.Conv2D(4, 3, strides=2, name="conv")(images))
-    x = L.GlobalAveragePooling2D(name="pool")(L.Activation(activation, name="relu")(x))
-    model = keras.Model(images, L.Dense(classes, "softmax", name="head")(x))
+def save(path, classes: int, activation: str = "relu", channels: int = 1) -> None:
+    """A plain Sequential classifier of Keras with batch normalization, which ends with a softmax."""
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, channels)),
+            L.Conv2D(4, 3, strides=2, name="conv"),
+            L.BatchNormalization(name="norm"),
+            L.Activation(activation, name="relu"),
+            L.GlobalAveragePooling2D(name="pool"),
+            L.Dense(classes, "softmax", name="head"),
+        ]
+    )
     model.get_layer("norm").moving_mean.assign([0.1, -0.2, 0.3, 0.0])
     model.save(path)
 
@@ -30,7 +36,7 @@ def trained(tmp_path_factory, card_alone):
     """A run from file to file, whole and cut off after two steps; the teachers that these had, and what was said."""
     root, teachers, said = tmp_path_factory.mktemp("files"), [], []
     save(root / "my net.keras", classes=4)
-    save(root / "big.keras", classes=10)
+    save(root / "big.keras", classes=10, channels=3)  # of colours, and it teaches on grey images
     load = prepared.load_teachers
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_exports.export, "export_network", card_alone)
