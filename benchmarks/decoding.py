@@ -46,7 +46,7 @@ def main() -> int:
 
 def ways() -> dict[str, tuple[Read, Read]]:
     """By name: the bare operations, and what the package does."""
-    draws = crop_draws(1, tf.constant([1, 2]))[0]
+    draws = crop_draws(range(1), tf.constant([1, 2]))[0]
     margins = round(SHAPE[0] * READING.margin)
 
     def bare(contents: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfdistill.data.dataset import Split
 from tfdistill.data.reading import Batch, make_reader
-from tfdistill.data.rows import Rows
+from tfdistill.data.rows import DrawnFor
 from tfdistill.data.transforms.augmentation import Augmentation, Normalization
 from tfdistill.data.transforms.mixing import Cutout, cut_out
 from tfdistill.data.transforms.randaugment import RandAugment, rand_augment
@@ -21,7 +21,7 @@ def make_augmented_reader(
     normalization: Normalization,
     randaugment: RandAugment | None,
     cutout: Cutout | None,
-) -> Callable[[tf.Tensor, tf.Tensor, Rows | None], Batch]:
+) -> Callable[[tf.Tensor, tf.Tensor, DrawnFor | None], Batch]:
     """A function from positions to examples that have gone through what is given: all of it image by image.
 
     Args:
@@ -32,8 +32,8 @@ def make_augmented_reader(
         cutout: the square that is blanked; None for none.
 
     Returns:
-        `read(positions, draws, rows)`: from positions int64 [B], a seed, integers [2], and which rows the examples are
-        of what is drawn for, to {"images": float32 [B, H, W, C], "labels": int32 [B], "index": int64 [B]}.
+        `read(positions, draws, rows)`: from positions int64 [B], a seed, integers [2], and which rows the examples
+        are, to {"images": float32 [B, H, W, C], "labels": int32 [B], "index": int64 [B]}.
 
     Raises:
         ValueError: the images are too small for the augmentation.
@@ -43,7 +43,7 @@ def make_augmented_reader(
     # A random crop is an augmentation like any other: without, the images are read as they are for evaluation.
     read = make_reader(split, training=augmentation is not None)
 
-    def augmented(positions: tf.Tensor, draws: tf.Tensor, rows: Rows | None) -> Batch:
+    def augmented(positions: tf.Tensor, draws: tf.Tensor, rows: DrawnFor | None) -> Batch:
         examples = read(positions, stream_of(draws, 4), rows)
         images = examples["images"]
         if augmentation is not None:

@@ -11,7 +11,7 @@ from tfdistill.data.balance import Balance, class_weights, require_balance
 from tfdistill.data.dataset import Split
 from tfdistill.data.order import balanced, shuffled
 from tfdistill.data.reading import make_reader
-from tfdistill.data.rows import Rows, rows_of_part
+from tfdistill.data.rows import Places, rows_of_part
 from tfdistill.data.transforms.augmentation import Augmentation, Normalization
 from tfdistill.data.transforms.labels import check_smoothing, smooth_labels
 from tfdistill.data.transforms.mixing import Cutout, Mixing, mix
@@ -105,10 +105,8 @@ def training_batches(
         positions = positions_of(step)
         positions = positions if rows is None else rows.of(positions)
         view = step // (len(split) // batch_size) % max(views, 1)
-        draws, drawn_for = tf.stack([seed, step]), rows
-        if views:
-            draws, drawn_for = of_view(seed, view, positions, len(split))
-        examples = read(positions, draws, drawn_for)
+        draws = tf.stack([seed, view if views else step])
+        examples = read(positions, draws, Places(positions) if views else rows)
         images, labels = examples["images"], examples["labels"]
         if soft:
             labels = smooth_labels(labels, classes, label_smoothing)
@@ -160,17 +158,9 @@ def view_batches(
 
     def batch(step: tf.Tensor) -> Batch:
         positions = tf.minimum(step * batch_size + tf.range(batch_size, dtype=tf.int64), len(split) - 1)
-        return read(positions, *of_view(seed, tf.constant(view, tf.int64), positions, len(split)))
+        return read(positions, tf.constant([seed, view], tf.int64), Places(positions))
 
     return _mapped(tf.data.Dataset.range(-(-len(split) // batch_size)), batch)
-
-
-def of_view(seed: int, view: tf.Tensor, positions: tf.Tensor, examples: int) -> tuple[tf.Tensor, Rows]:
-    """The seed of a view's draws, and for which rows of the split they are: those that make an example's image.
-
-    Draws are made for the whole split, and each example has its own, in whatever batch it comes.
-    """
-    return tf.stack([seed, view]), Rows(positions, examples)
 
 
 def evaluation_batches(

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.dataset import RecordFiles, Split
-from tfdistill.data.rows import Rows, drawn
+from tfdistill.data.rows import DrawnFor
 from tfdistill.data.transforms.crops import crop_draws
 from tfdistill.data.transforms.decoding import evaluated, random_crop, random_part
 from tfdistill.data.transforms.other_formats import readable
@@ -39,7 +39,7 @@ def make_reader(split: Split, *, training: bool) -> Callable[..., Batch]:
         images = None if split.on_disk else tf.constant(split.images)
     fetch = encoded_images(split) if split.on_disk else None
 
-    def read(positions: tf.Tensor, seed: tf.Tensor | None = None, rows: Rows | None = None) -> Batch:
+    def read(positions: tf.Tensor, seed: tf.Tensor | None = None, rows: DrawnFor | None = None) -> Batch:
         if fetch is None:
             pixels = tf.gather(images, positions)
         else:
@@ -105,7 +105,9 @@ def into_memory(split: Split) -> Split:
     return Split(images, split.labels, split.index, split.image_shape)
 
 
-def _decoded(split: Split, contents: tf.Tensor, training: bool, seed: tf.Tensor | None, rows: Rows | None) -> tf.Tensor:
+def _decoded(
+    split: Split, contents: tf.Tensor, training: bool, seed: tf.Tensor | None, rows: DrawnFor | None
+) -> tf.Tensor:
     shape, reading = split.image_shape, split.reading
     assert reading is not None  # every split on disk has one
     output = tf.TensorSpec(shape, tf.uint8)
@@ -113,6 +115,6 @@ def _decoded(split: Split, contents: tf.Tensor, training: bool, seed: tf.Tensor 
         return tf.map_fn(lambda one: evaluated(one, shape, reading), contents, fn_output_signature=output)
     if seed is None:
         raise ValueError("seed: random crops need one, two integers")
-    draws = drawn(lambda count: crop_draws(count, seed), contents, rows)
+    draws = crop_draws(contents, seed, rows)
     read = random_crop if reading.style == "crop" else random_part
     return tf.map_fn(lambda one: read(one[0], one[1], shape, reading), (contents, draws), fn_output_signature=output)

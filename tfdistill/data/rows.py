@@ -6,9 +6,10 @@ makes it. Draws cost next to nothing; reading, decoding and augmenting images do
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -16,20 +17,67 @@ import tensorflow as tf
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a batch, or of anything else that is drawn for as a whole, such as a split.
+    """Some rows of a batch.
 
     Args:
-        indices: their places in the batch; integers, or a tensor of them, int64 [B].
+        indices: their places in the batch.
         batch_size: rows of the whole batch.
     """
 
-    indices: tuple[int, ...] | tf.Tensor
+    indices: tuple[int, ...]
     batch_size: int
 
     def of(self, whole: tf.Tensor) -> tf.Tensor:
         """These rows of what has as many rows as the batch."""
-        given = self.indices
-        return tf.gather(whole, np.array(given, np.int64) if isinstance(given, tuple) else given)
+        return tf.gather(whole, np.array(self.indices, np.int64))
+
+    def integers(self, seed: tf.Tensor, shape: Sequence[int], bound: int) -> tf.Tensor:
+        """See `integers`."""
+        return self.of(_uniform(seed, [self.batch_size, *shape], bound))
+
+
+@dataclass(frozen=True)
+class Places:
+    """Rows for each of which the draws are its own, wherever it comes: a function of the seed and of its place.
+
+    Args:
+        positions: in a split, int64 [B], below 2^32.
+    """
+
+    positions: tf.Tensor
+
+    def integers(self, seed: tf.Tensor, shape: Sequence[int], bound: int) -> tf.Tensor:
+        """See `integers`. A cipher on numbers below 2^48, each place its own, the seed the key."""
+        count = math.prod(shape)
+        key = tf.reshape(tf.bitcast(tf.cast(seed, tf.int64), tf.uint32), [4])[:3]
+        numbers = self.positions[:, None] * count + tf.range(count, dtype=tf.int64)
+        last = tf.constant(2**48 - 1, tf.int64)
+        drawn = tf.raw_ops.RandomIndexShuffle(index=tf.reshape(numbers, [-1]), seed=key, max_index=last, rounds=16)
+        return tf.cast(tf.reshape(drawn % bound, [-1, *shape]), tf.int32)
+
+
+DrawnFor: TypeAlias = Rows | Places
+
+
+def integers(
+    seed: tf.Tensor, shape: Sequence[int], bound: int, held: tf.Tensor, rows: DrawnFor | None = None
+) -> tf.Tensor:
+    """Random integers for the rows that `held` holds, int32 [B, *shape], uniform in 0..bound-1.
+
+    Args:
+        seed: integers [2].
+        shape: of what is drawn for one row.
+        bound: 1..2^30.
+        held: anything with B rows.
+        rows: which rows these are; None for all of a batch.
+    """
+    return _uniform(seed, [tf.shape(held)[0], *shape], bound) if rows is None else rows.integers(seed, shape, bound)
+
+
+def _uniform(seed: tf.Tensor, shape: Sequence[Any], bound: int) -> tf.Tensor:
+    # Only integers from Philox are the same with and without XLA: the default generators differ, and so do the floats
+    # made of the bits of Philox.
+    return tf.random.stateless_uniform(shape, seed, maxval=bound, dtype=tf.int32, alg="philox")
 
 
 def rows_of_part(part: int, parts: int, batch_size: int, *, and_the_next: bool = False) -> Rows | None:

@@ -72,7 +72,7 @@ def test_jpegs_of_every_colour_space(mode):
     expected = np.asarray(Image.open(io.BytesIO(contents)).convert("RGB")).astype(int)
     # TensorFlow decodes with the fast integer transform, Pillow with the accurate one.
     np.testing.assert_allclose(decode(contents).numpy().astype(int), expected, atol=6)
-    draws = crop_draws(1, [1, 2])[0]
+    draws = crop_draws(range(1), [1, 2])[0]
     top, left, height, width = random_box((24, 40), draws, CROP).numpy()
     crop = random_crop(contents, draws, (height, width, 3), CROP).numpy().astype(int)
     np.testing.assert_allclose(crop, expected[top : top + height, left : left + width], atol=8)
@@ -94,7 +94,7 @@ def test_resizing_smooths():
 def test_a_crop_is_its_box_resized(form):
     contents = encoded(ramp(48, 64), form, **({"quality": 98, "subsampling": 0} if form == "jpeg" else {}))
     pixels = decode(contents)
-    for draws in crop_draws(5, [3, 0]):
+    for draws in crop_draws(range(5), [3, 0]):
         top, left, height, width = random_box((48, 64), draws, CROP).numpy()
         box = tf.cast(pixels[top : top + height, left : left + width], tf.float32)
         expected = tf.image.resize(box, (16, 16), antialias=True)
@@ -108,7 +108,7 @@ def boxes(height: int, width: int, count: int, reading: Reading = CROP) -> np.nd
     def found(draws: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(lambda one: random_box((height, width), one, reading), draws, fn_output_signature=tf.int32)
 
-    return found(crop_draws(count, [7, 0])).numpy().astype(float)
+    return found(crop_draws(range(count), [7, 0])).numpy().astype(float)
 
 
 def test_boxes_have_the_area_ratio_and_place_of_their_source():
@@ -135,7 +135,7 @@ def test_an_image_that_no_box_fits_gives_its_centre(size, expected):
 
 
 def test_the_same_draws_give_the_same_box_for_good():
-    draws = crop_draws(2, [1, 5])
+    draws = crop_draws(range(2), [1, 5])
     assert draws.shape == (2, TRIES, 4) and int(tf.reduce_max(draws)) < RESOLUTION
     half = np.full((TRIES, 4), RESOLUTION // 2)
     # Area 0.54 of 300 x 400 at ratio 1 is 254.6 pixels square; places are in the middle of what is left.
@@ -176,7 +176,7 @@ def test_parts_of_the_squeezed_image():
             lambda one: random_part(contents, one, shape, reading), draws, fn_output_signature=tf.uint8
         )
     )
-    for part in parts(crop_draws(200, [5, 6])).numpy():
+    for part in parts(crop_draws(range(200), [5, 6])).numpy():
         top, left = (int(place) for place in np.argwhere((squeezed == part[0, 0]).all(-1))[0])
         np.testing.assert_array_equal(part, squeezed[top : top + 28, left : left + 28])
         places.add((top, left))
@@ -216,7 +216,7 @@ def test_evaluation_is_the_same_in_a_saved_model(style, tmp_path):
 def test_small_images_are_enlarged(size):
     contents = encoded(ramp(*size) if min(size) > 1 else noise(*size), "png")
     assert centre(contents, (28, 28, 3), 256 / 224).shape == (28, 28, 3)
-    assert random_crop(contents, crop_draws(1, [0, 0])[0], (28, 28, 3), CROP).shape == (28, 28, 3)
+    assert random_crop(contents, crop_draws(range(1), [0, 0])[0], (28, 28, 3), CROP).shape == (28, 28, 3)
 
 
 @pytest.mark.parametrize("form", ["jpeg", "png", "gif", "bmp", "webp"])

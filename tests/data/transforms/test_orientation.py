@@ -57,7 +57,7 @@ def test_all_eight_orientations_agree_with_pillow(form, order):
 def test_crops_are_of_the_upright_image(form):
     reading = Reading("crop")
     smooth = np.kron(PIXELS[:6, :8], np.ones((16, 16, 1), np.uint8))
-    for orientation, draws in zip(range(1, 9), crop_draws(8, [1, 2]), strict=True):
+    for orientation, draws in zip(range(1, 9), crop_draws(range(8), [1, 2]), strict=True):
         contents = photograph(form, b"Exif\0\0" + tiff(orientation), smooth)
         upright = decode(contents).numpy()
         assert upright.shape == ((96, 128, 3) if orientation < 5 else (128, 96, 3))

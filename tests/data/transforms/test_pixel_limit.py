@@ -43,7 +43,7 @@ def test_sizes_without_decoding(case):
     for read in (
         lambda: decode(contents, max_pixels=6299),
         lambda: try_decoding(tf.constant(contents), 6299),
-        lambda: random_crop(contents, crop_draws(1, [0, 0])[0], (8, 8, 3), Reading("crop", max_pixels=6299)),
+        lambda: random_crop(contents, crop_draws(range(1), [0, 0])[0], (8, 8, 3), Reading("crop", max_pixels=6299)),
     ):
         with pytest.raises(tf.errors.InvalidArgumentError, match="300 x 21 pixels are more than max_pixels=6299"):
             read()

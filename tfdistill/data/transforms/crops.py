@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import tensorflow as tf
 
+from tfdistill.data.rows import DrawnFor, integers
 from tfdistill.data.transforms.readings import Reading
 
 # Crops tried before the centre of the image is taken.
@@ -14,14 +16,15 @@ TRIES = 10
 RESOLUTION = 2**30
 
 
-def crop_draws(images: int, seed: tf.Tensor) -> tf.Tensor:
-    """The random integers behind `images` crops: int32 [images, TRIES, 4], below RESOLUTION.
+def crop_draws(crops: Any, seed: tf.Tensor, rows: DrawnFor | None = None) -> tf.Tensor:
+    """The random integers behind some crops: int32 [B, TRIES, 4], below RESOLUTION.
 
     Args:
-        images: how many crops.
+        crops: anything with B rows, one for each crop.
         seed: integers [2].
+        rows: which rows these are; None for all of a batch.
     """
-    return tf.random.stateless_uniform([images, TRIES, 4], seed, maxval=RESOLUTION, dtype=tf.int32, alg="philox")
+    return integers(seed, [TRIES, 4], RESOLUTION, crops, rows)
 
 
 def random_box(size: tf.Tensor, draws: tf.Tensor, reading: Reading) -> tf.Tensor:

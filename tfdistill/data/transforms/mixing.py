@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from tfdistill.data.rows import Rows, drawn
+from tfdistill.data.rows import DrawnFor, Rows, drawn, integers
 
 # Draws below this bound are integers that a float32 holds exactly.
 STEPS = 2**24
@@ -69,7 +69,7 @@ class Mixing:
             raise ValueError(f"probability must be in 0..1, got {self.probability}")
 
 
-def cut_out(images: tf.Tensor, seed: tf.Tensor, size: int = 0, rows: Rows | None = None) -> tf.Tensor:
+def cut_out(images: tf.Tensor, seed: tf.Tensor, size: int = 0, rows: DrawnFor | None = None) -> tf.Tensor:
     """Sets a square of every image to zero, which after normalisation is the data set's mean colour.
 
     The square's centre is uniform over all pixels; what lies outside the image is lost, so less than the whole square
@@ -206,20 +206,16 @@ def _kept_shares(seed: tf.Tensor, images: tf.Tensor, alpha: float, probability: 
 
 
 def _boxes(
-    seed: tf.Tensor, heights: tf.Tensor, widths: tf.Tensor, height: int, width: int, rows: Rows | None
+    seed: tf.Tensor, heights: tf.Tensor, widths: tf.Tensor, height: int, width: int, rows: DrawnFor | None
 ) -> tf.Tensor:
     """Which pixels lie in a box of the given size about a random pixel of each image, bool [B, height, width, 1]."""
     inside = []
     for stream, sizes, extent in ((4, heights, height), (5, widths, width)):
-        centres = drawn(functools.partial(_centres, seed, stream, extent), sizes, rows)
+        centres = integers(_stream(seed, stream), [], extent, sizes, rows)
         first = centres - sizes // 2
         places = tf.range(extent)
         inside.append((places >= first[:, None]) & (places < (first + sizes)[:, None]))
     return (inside[0][:, :, None] & inside[1][:, None, :])[..., None]
-
-
-def _centres(seed: tf.Tensor, stream: int, extent: int, count: tf.Tensor) -> tf.Tensor:
-    return _draws(seed, stream, [count], extent)
 
 
 def _partners(values: tf.Tensor) -> tf.Tensor:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from tfdistill.data.rows import Rows, drawn
+from tfdistill.data.rows import DrawnFor, integers
 
 MAX_MAGNITUDE = 10
 # What geometry shows where the image does not reach: the authors' grey.
@@ -46,7 +46,7 @@ class RandAugment:
 
 
 def rand_augment(
-    images: tf.Tensor, seed: tf.Tensor, operations: int = 2, magnitude: int = 9, rows: Rows | None = None
+    images: tf.Tensor, seed: tf.Tensor, operations: int = 2, magnitude: int = 9, rows: DrawnFor | None = None
 ) -> tf.Tensor:
     """Sends every image through operations drawn for it alone, a pure function of images and seed.
 
@@ -72,11 +72,8 @@ def rand_augment(
     return images
 
 
-def _one_operation_each(images: tf.Tensor, seed: tf.Tensor, strength: float, rows: Rows | None) -> tf.Tensor:
-    def draw(count: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_uniform([count], seed, maxval=2 * len(OPERATIONS), dtype=tf.int32, alg="philox")
-
-    draws = drawn(draw, images, rows)
+def _one_operation_each(images: tf.Tensor, seed: tf.Tensor, strength: float, rows: DrawnFor | None) -> tf.Tensor:
+    draws = integers(seed, [], 2 * len(OPERATIONS), images, rows)
     chosen, levels = draws // 2, tf.cast(2 * (draws % 2) - 1, tf.float32) * strength
     positions = tf.dynamic_partition(tf.range(tf.shape(images)[0]), chosen, len(OPERATIONS))
     parts = [

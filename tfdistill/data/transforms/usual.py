@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.rows import Rows, drawn
+from tfdistill.data.rows import DrawnFor, integers
 from tfdistill.data.transforms.augmentation import Augmentation, Normalization
 
 
@@ -33,7 +33,7 @@ def normalize(images: tf.Tensor, normalization: Normalization) -> tf.Tensor:
 
 
 def pad_crop_flip(
-    images: tf.Tensor, seed: tf.Tensor, pad: int, mode: str, flip: bool, rows: Rows | None = None
+    images: tf.Tensor, seed: tf.Tensor, pad: int, mode: str, flip: bool, rows: DrawnFor | None = None
 ) -> tf.Tensor:
     """Shifts and mirrors every image of a batch by draws of its own, a pure function of images and seed.
 
@@ -63,12 +63,8 @@ def pad_crop_flip(
     Augmentation(pad, mode, flip).require_size(height, width)
     places = 2 * pad + 1
 
-    # One number stands for row, column and flip. Only integers from Philox are the same with
-    # and without XLA: the default generators differ, and so do the floats made of the bits of Philox.
-    def draw(count: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_uniform([count, 1], seed, maxval=2 * places**2, dtype=tf.int32, alg="philox")
-
-    draws = drawn(draw, images, rows)
+    # One number stands for row, column and flip.
+    draws = integers(seed, [1], 2 * places**2, images, rows)
     lines = draws // (2 * places) + tf.range(height)
     columns = draws // 2 % places + tf.range(width)
     if flip:
