@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -20,15 +21,15 @@ class TapPair:
     Attributes:
         own: the name of the learner's tap.
         source: the name of the source's.
-        own_shape: of the learner's tensor without batch, as `tensors` gives it.
+        own_shape: of the learner's tensor without batch, as `tensors` gives it: three numbers of a map.
         source_shape: of the source's, likewise.
         size: height and width that maps are averaged down to; `None` where they stay as they are.
     """
 
     own: str
     source: str
-    own_shape: tuple[int, ...]
-    source_shape: tuple[int, ...]
+    own_shape: Any
+    source_shape: Any
     size: tuple[int, int] | None
 
     def tensors(self, own: Taps, source: Taps) -> tuple[tf.Tensor, tf.Tensor]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tfdistill.transfers.mse import MSE
     from tfdistill.transfers.nst import NST
     from tfdistill.transfers.pkt import PKT
+    from tfdistill.transfers.review_kd import ReviewKD
     from tfdistill.transfers.rkd import RKD
     from tfdistill.transfers.smooth_l1 import SmoothL1
     from tfdistill.transfers.sp import SP
@@ -47,6 +48,7 @@ TRANSFERS: lazy.Lookup[type[Transfer]] = lazy.Lookup(
         "at": "AT",
         "nst": "NST",
         "vid": "VID",
+        "review_kd": "ReviewKD",
         "sp": "SP",
         "cc": "CC",
         "rkd": "RKD",
@@ -77,6 +79,7 @@ __all__ = [
     "MapDistance",
     "Pairing",
     "Preparation",
+    "ReviewKD",
     "SmoothL1",
     "TapTransfer",
     "Transfer",

@@ -28,10 +28,9 @@ class CC(TapTransfer):
     >>> distiller = tfdistill.Distillation(student, teacher, [tfdistill.CC()])
 
     Args:
-        units: of both linear layers.
-        taps: which taps, with commas between them: a name such as "stage2", of both networks; "stage2:stage3", the
-            learner's and the source's; "stages", all, the last with the last; "middle", the stage in the middle of
-            each.
+        units: size of both linear layers.
+        taps: names of the taps to compare, with commas between them: "stage2", of both networks; "stage2:stage3", the
+            learner's and the source's; "stages", all, the last with the last; "middle", the middle stage of each.
         weight: weight of the term; in Python also a function of the epoch.
         name: of the term in the logs, and in the names of the layers.
 

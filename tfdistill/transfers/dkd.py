@@ -9,6 +9,7 @@ from tfdistill.bounds import RampedWeight, RampEpochs, Temperature, TermWeight, 
 from tfdistill.engine.updates import Weight
 from tfdistill.taps import Batch
 from tfdistill.transfers.logit_transfer import LogitTransfer
+from tfdistill.transfers.transfer import grown
 
 
 class DKD(LogitTransfer):
@@ -62,14 +63,7 @@ class DKD(LogitTransfer):
         return self.temperature**2
 
     def whole_weight(self) -> Weight:
-        weight, epochs = super().whole_weight(), self.ramp_epochs
-        if not epochs:
-            return weight
-
-        def at(epoch: tf.Tensor) -> tf.Tensor:
-            return (weight(epoch) if callable(weight) else weight) * tf.minimum((epoch + 1.0) / epochs, 1.0)
-
-        return at
+        return grown(super().whole_weight(), self.ramp_epochs)
 
     def loss(self, batch: Batch, source: tf.Tensor, learner: tf.Tensor) -> tf.Tensor:
         target, non_target = losses.decoupled_divergences(batch["labels"], source, learner, self.temperature)

@@ -25,9 +25,8 @@ class RKD(TapTransfer):
     Args:
         distance_weight: δ, weight of the distances; at 0 they are left out.
         angle_weight: α, weight of the angles; at 0 they are left out.
-        taps: which taps, with commas between them: a name such as "stage2", of both networks; "stage2:stage3", the
-            learner's and the source's; "stages", all, the last with the last; "middle", the stage in the middle of
-            each.
+        taps: names of the taps to compare, with commas between them: "stage2", of both networks; "stage2:stage3", the
+            learner's and the source's; "stages", all, the last with the last; "middle", the middle stage of each.
         weight: weight of the term; in Python also a function of the epoch.
         name: of the term in the logs.
 

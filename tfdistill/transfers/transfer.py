@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import keras
+import tensorflow as tf
 
 from tfdistill.bounds import ArgumentError
 from tfdistill.engine.updates import Weight
@@ -120,3 +121,17 @@ def times(weight: Weight, factor: float) -> Weight:
     if callable(weight):
         return lambda epoch: weight(epoch) * factor
     return weight * factor
+
+
+def grown(weight: Weight, epochs: float) -> Weight:
+    """A weight that grows to itself by equal steps: times `min((e + 1) / epochs, 1)` of the epoch e, from 0.
+
+    As it is where `epochs` is 0.
+    """
+    if not epochs:
+        return weight
+
+    def at(epoch: tf.Tensor) -> tf.Tensor:
+        return (weight(epoch) if callable(weight) else weight) * tf.minimum((epoch + 1.0) / epochs, 1.0)
+
+    return at

@@ -27,9 +27,8 @@ class VID(TapTransfer):
     >>> distiller = tfdistill.Distillation(student, teacher, [tfdistill.VID()])
 
     Args:
-        taps: which taps, with commas between them: a name such as "stage2", of both networks; "stage2:stage3", the
-            learner's and the source's; "stages", all, the last with the last; "middle", the stage in the middle of
-            each.
+        taps: names of the taps to compare, with commas between them: "stage2", of both networks; "stage2:stage3", the
+            learner's and the source's; "stages", all, the last with the last; "middle", the middle stage of each.
         weight: weight of the term; in Python also a function of the epoch.
         name: of the term in the logs, and in the names of the regressors.
 

@@ -1,0 +1,61 @@
+"""Every transfer between every two families of networks: what it builds fits, and its term has a value and a slope.
+
+The networks are built and not called; their taps are drawn. A transfer sees shapes alone.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdistill import networks
+from tfdistill.transfers import TRANSFERS, courses
+
+FAMILIES = ("resnet8", "wide_resnet_10_1", "mobilenet", "vgg11_bn", "densenet_7_4", "keras_mobilenet_v2")
+# Every two families once; each learns from some and teaches others.
+PAIRS = [pair if sum(map(FAMILIES.index, pair)) % 2 else pair[::-1] for pair in itertools.combinations(FAMILIES, 2)]
+CLASSES, BATCH = 4, 3
+
+
+@pytest.fixture(scope="module")
+def built():
+    return {
+        name: networks.build(name, classes=CLASSES, image_shape=(32, 32, 3), seed=k, model_name=name)
+        for k, name in enumerate(FAMILIES)
+    }
+
+
+@pytest.fixture(scope="module")
+def taps(built):
+    draw = np.random.default_rng(0)
+    return {
+        name: {
+            tap: tf.constant(draw.normal(size=(BATCH, *one.shape[1:])), tf.float32)
+            for tap, one in network.output.items()
+        }
+        for name, network in built.items()
+    }
+
+
+def test_each_family_learns_and_teaches():
+    learners, sources = (set(side) for side in zip(*PAIRS, strict=True))
+    assert learners == sources == set(FAMILIES) and len(PAIRS) == 15
+
+
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_a_transfer_fits_any_two_families(name, built, taps):
+    batch = {"labels": tf.constant([0, 1, 2])}
+    for learner, source in PAIRS:
+        (course,) = courses([TRANSFERS[name]()], [(built[learner], [built[source]])])
+        own = taps[learner]
+        with tf.GradientTape() as tape:
+            tape.watch(own)
+            terms = course.terms(
+                batch, {learner: own, source: taps[source]}, lambda model, inputs: model(inputs, training=True)
+            )
+        (value,) = terms.values()
+        slopes = [one for one in tape.gradient(value, own).values() if one is not None]
+        assert value.shape == (BATCH,) and np.isfinite(value).all() and np.any(value), (learner, source)
+        assert slopes and all(np.isfinite(one).all() for one in slopes), (learner, source)
+        assert any(np.any(one) for one in slopes), (learner, source)
