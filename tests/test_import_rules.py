@@ -33,7 +33,7 @@ RULES: dict[str, set[str] | None] = {
     "networks": {"bounds", "keras_settings"},
     "tasks": {"bounds", "losses", "networks", "taps"},
     "devices": {"bounds", "networks", "startup"},
-    "engine": {"bounds", "devices", "keras_settings", "networks", "optimizers", "columns", "taps", "tasks"},
+    "engine": {"bounds", "devices", "keras_settings", "networks", "optimizers", "columns", "taps", "tasks", "topology"},
     "helpers": {"bounds", "networks", "taps"},
     "transfers": {"bounds", "engine.updates", "helpers", "losses", "networks", "taps"},
     "methods": {

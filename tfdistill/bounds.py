@@ -189,6 +189,19 @@ def without_none(kind: Any) -> tuple[Any, bool]:
     return others[0], type(None) in get_args(kind)
 
 
+def number(text: str, kind: type) -> Any:
+    """The number that `text` writes in ASCII digits, or the text itself where it writes none of that kind.
+
+    Python would also take other scripts' digits and underscores, which nobody types on purpose.
+    """
+    try:
+        if not text.isascii() or "_" in text:
+            return text
+        return int(text, 16 if text[:2].lower() == "0x" else 10) if kind is int else float(text)
+    except ValueError:
+        return text
+
+
 def shown(value: Any) -> str:
     """A value as a message shows it: as it was written where that can be read, and not at any length."""
     readable = isinstance(value, str) and value.strip() == value != "" and value.isprintable()

@@ -117,6 +117,7 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
     # A view of an image comes again, which none does that is mixed with others.
     same.remove("teacher_views")
     assert config_of("--method=distillation", "--teacher=big.keras", "--teacher_views=3").teacher_views == 3
+    same.remove("links")  # they go with another method, and with no --also
     assert not same, f"the test must set {same} to other values than the defaults"
     arguments = ["--dml.temperature=3"]
     for name, value in dataclasses.asdict(given).items():
@@ -124,6 +125,19 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
             text = ",".join(map(str, value)) if isinstance(value, tuple) else value
             arguments.append(f"--{name}={text}")
     assert config_of(*arguments) == given
+
+
+def test_chain_is_short_for_its_method_wherever_it_stands():
+    flags = ("--networks=resnet8,resnet8", "--links=kd:temperature=3+mse", "--kd.weight=2", "--chain.label_weight=0")
+    given = config_of("--chain", *flags)
+    assert given == config_of(*flags, "--chain") == config_of("--method=chain", *flags)
+    assert (given.method, given.links) == ("chain", ("kd:temperature=3+mse",))
+    assert given.hyperparameters == {"kd.weight": 2.0, "label_weight": (0.0,)}
+    assert config_of("--nochain").method == "supervised"
+    two = "--networks=resnet8,resnet14"
+    assert config_of("--chain", "--method=kd", "--distillation.label_weight=0.1", two) == config_of(
+        "--chain", "--also=kd", "--chain.label_weight=0.1", two
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)

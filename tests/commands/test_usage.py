@@ -88,6 +88,7 @@ def test_a_method_that_is_none_is_refused():
 def test_every_field_has_an_entry():
     found = [flag.partition("=")[0].partition(",")[0] for flag in entries()]
     names = [one.name for one in dataclasses.fields(RunConfig) if one.name != "hyperparameters"]
+    names.insert(len(dataclasses.fields(GROUPS[0])), "chain")  # short for a method, at the end of its group
     assert found == [*(f"--{name}" for name in names), "--list", "--help", "--explain"]
 
 

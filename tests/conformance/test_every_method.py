@@ -9,6 +9,7 @@ one method: there batches are no twins, and BatchNorm's variances are compared t
 from __future__ import annotations
 
 import contextlib
+import inspect
 
 import keras
 import numpy as np
@@ -20,7 +21,7 @@ from tfdistill.export.saved_model import ServingModule, write_saved_model
 from tfdistill.methods import METHODS, add_transfers
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.runs import checkpoints
-from tfdistill.transfers import KD
+from tfdistill.transfers import KD, MSE
 
 BATCH, CLASSES = 8, 4
 # What a method cannot find by itself for a network that is no architecture of ours.
@@ -39,6 +40,7 @@ OTHERS: dict[str, dict] = {
     "ffl": {"shared_trunk": True, "temperature": 2.0},
     "distillation": {"label_weight": 0.0},
     "mutual": {"update": "alternating", "label_weight": 0.5},
+    "chain": {"links": [[MSE()], [KD(temperature=2.0)]], "label_weight": (0.5, 0.0)},
 }
 # XLA alone is held for this one. Its steps have several rounds, each of which is compiled by itself.
 XLA_ALONE = ("dml", "default")
@@ -74,7 +76,8 @@ class Trained:
             peers = [tiny_network(f"peer{index}", seed=11 * index) for index in range(2)]
             given = {**NEEDED.get(method, {}), **(OTHERS.get(method, {}) if arguments == "other" else {})}
             teacher = tiny_network("teacher", seed=99)
-            if METHODS[method].learns_from_teachers:
+            takes_one = "teachers" in inspect.signature(METHODS[method]).parameters and arguments == "other"
+            if METHODS[method].learns_from_teachers or takes_one:
                 self.distiller = METHODS[method](peers, teacher, **given)
             else:
                 self.distiller = METHODS[method](peers, **given)
@@ -84,12 +87,13 @@ class Trained:
                 add_transfers(self.distiller, [KD(temperature=2.0, name="also")])
             self.distiller.compile(dict.fromkeys(self.distiller.recipe(), SETTINGS), xla=xla)
             self.phases = range(len(self.distiller.plan))
-            self.distiller.prepare(steps_per_epoch=4, epochs=self.begins(self.phases[-1]) + 1)
+            # An epoch of whatever has no epochs of its own.
+            self.distiller.prepare(steps_per_epoch=4, epochs=sum(one.epochs or 1 for one in self.distiller.plan))
         self.first = self.snapshot()
 
     def begins(self, phase):
         """The epoch that a phase begins with."""
-        return sum(one.epochs for one in self.distiller.plan[:phase])
+        return self.distiller.calendar.begins[phase]
 
     def snapshot(self):
         return {name: np.array(variable.numpy()) for name, variable in self.distiller.state().items()}

@@ -19,7 +19,7 @@ from tfdistill.networks.answers import mean_of_logits
 from tfdistill.networks.own_images import reading_own_images
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.runs import checkpoints
-from tfdistill.runs.hyperparameters import takes_teachers
+from tfdistill.runs.hyperparameters import may_take_teachers
 from tfdistill.runs.teachers import teacher
 from tfdistill.taps import without_labels
 from tfdistill.transfers import KD, TRANSFERS, KDLimit, LogitTransfer
@@ -154,16 +154,17 @@ def test_what_is_delivered_is_a_bare_network(case, tiny_network):
 def test_transfers_can_be_added_to_every_method_and_do_something_there(method, tiny_network):
     peers = [tiny_network(f"peer{number}", seed=11 * number) for number in range(2)]
     arguments = {"heads": "C2", "head_kind": "pooled"} if method == "dcm" else {}
-    if takes_teachers(method):
+    if may_take_teachers(method):
         arguments["teachers"] = tiny_network("teacher", seed=99)
     if method == "kdcl":
         arguments["target"] = "mean"  # the only one that learns without labels too
     distiller = METHODS[method](peers, **arguments)
-    before = {update.name: list(update.terms) for update in distiller.plan[-1].updates()}
+    before = {update.name: list(update.terms) for phase in distiller.plan for update in phase.updates()}
     added = [TRANSFERS[name](name=f"added_{name}", **ARGUMENTS.get(name, {})) for name in TRANSFERS]
     add_transfers(distiller, added)
     check_terms(distiller, [{name: one[step] for name, one in examples().items()} for step in range(3)])
-    taught = [update for update in distiller.plan[-1].updates() if list(update.terms) != before[update.name]]
+    updates = [update for phase in distiller.plan for update in phase.updates() if update.name in before]
+    taught = [update for update in updates if list(update.terms) != before[update.name]]
     assert {id(one) for update in taught for one in update.variables()} >= {
         id(one) for peer in distiller.networks for one in peer.trainable_variables
     }

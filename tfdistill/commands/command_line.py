@@ -34,12 +34,15 @@ from tfdistill.runs.hyperparameters import (
     hyperparameters_of_transfer,
     takes_teachers,
 )
+from tfdistill.runs.link_texts import transfer_names
 from tfdistill.transfers import TRANSFERS
 
 # Flags of what is added to a run: who gives one twice means both.
 ADDED = ("also", "teacher", "augmentation")
 # The method whose teacher gives what a transfer takes, where a transfer's name stands in the place of a method's.
 DISTILLATION = "distillation"
+# The method that --chain is short for.
+CHAIN = "chain"
 
 
 def run_flags() -> Flags:
@@ -55,6 +58,8 @@ def run_flags() -> Flags:
         owner = name.partition(".")[0]
         group_of = f"Method {owner}" if owner in METHODS else f"Transfer {owner}"
         define(values, name, told_of.default, told_of.hint, told_of.text, told_of.bounds, group=group_of)
+    text = "Train the networks one after another, each taught by the one before it: short for --method=chain."
+    define(values, "chain", False, bool, text, group=GROUPS[0].__doc__ or "")
     define(values, "list", False, bool, "Print methods, transfers, networks and data sets, and exit.", group="Help")
     define_help(values)
     return values
@@ -101,6 +106,8 @@ def parse(values: Flags, arguments: Sequence[str]) -> None:
     for name in ("method", "explain"):
         if name in values and values[name].value in TRANSFERS:
             _distil_by(name, values)
+    if "chain" in values and values["chain"].value:
+        _chain(values)
 
 
 def run_config(values: Flags) -> RunConfig:
@@ -112,12 +119,13 @@ def run_config(values: Flags) -> RunConfig:
     """
     names = [one.name for one in dataclasses.fields(RunConfig) if one.name != "hyperparameters"]
     read = {name: _value(values[name].value) for name in names}
+    named = (*read["also"], *transfer_names(read["links"]))
     said = {}
     for flag in (values[name] for name in every_hyperparameter()):
         owner, name = flag.name.split(".")
         if not flag.present:
             continue
-        if owner in read["also"]:
+        if owner in named:
             said[flag.name] = _value(flag.value)
         elif owner == read["method"]:
             said[name] = _value(flag.value)
@@ -217,6 +225,26 @@ def _distil_by(name: str, values: Flags) -> None:
     if transfer in also:
         raise ValueError(f"also: {transfer} is what --{name} says already; leave it out")
     values[name].value, values["also"].value = DISTILLATION, [transfer, *also]
+
+
+def _chain(values: Flags) -> None:
+    """Has `--chain` be what it is short for; a method of its links is distillation, whose weight of labels they take.
+
+    Raises:
+        ValueError: another method is given.
+    """
+    method, weight = values["method"], values[f"{DISTILLATION}.label_weight"]
+    if method.present and method.value not in (CHAIN, DISTILLATION):
+        raise ValueError(
+            f"chain: goes with --method={DISTILLATION} or a transfer's name, for each link, not with {method.value}; "
+            "leave one of them out"
+        )
+    if method.value == DISTILLATION and weight.present:
+        weights = values[f"{CHAIN}.label_weight"]
+        if not weights.present:
+            weights.value, weights.present = [weight.value], 1
+        weight.present = 0
+    method.value, method.present = CHAIN, 1
 
 
 def _require_utf8_folder() -> None:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tfdistill import data, networks
 from tfdistill.columns import aligned
 from tfdistill.commands.runs_of_method import runs_of
+from tfdistill.engine.calendar import Calendar
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Round, Update, Weight
 from tfdistill.methods import METHODS
@@ -23,7 +24,7 @@ from tfdistill.optimizers import OptimizerSettings
 from tfdistill.runs.building import build_distiller
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
-from tfdistill.runs.hyperparameters import flag_of, hyperparameters, method_declared, takes_teachers
+from tfdistill.runs.hyperparameters import flag_of, method_declared, takes_teachers
 from tfdistill.transfers import TRANSFERS
 
 # Columns of the page, how far a section is indented, and an update within it.
@@ -111,12 +112,14 @@ def _teachers(distiller: Distiller) -> str:
 
 def from_whom(distiller: Distiller) -> str:
     """Who the sources of transfers are that are added to a method."""
+    if distiller.trains_in_turn:
+        return "at every link, from the network before it"
     return "from the teachers" if distiller.teachers else "between all networks, each from every other"
 
 
 def _transfers(config: RunConfig) -> str:
     texts = []
-    for name in config.also:
+    for name in config.transfers:
         transfer = TRANSFERS[name]
         introduction, body, source = docstring_parts(inspect.getdoc(transfer) or "")
         parts = (f"{name}: {introduction}", body, f"Source: {source}" if source else "")
@@ -145,12 +148,12 @@ def _with_count(model: keras.Model) -> str:
 
 
 def _updates(config: RunConfig, distiller: Distiller) -> str:
-    settings, epochs, begins = config.optimizers(distiller.recipe), config.chosen_protocol().epochs, 0
+    settings, epochs = config.optimizers(distiller.recipe), config.chosen_protocol().epochs
+    calendar = Calendar.of(distiller.plan, config.planned_epochs)
     texts = []
-    for phase in distiller.plan:
-        ends = begins + phase.epochs if phase.epochs else epochs
+    for phase, begins, length in zip(distiller.plan, calendar.begins, calendar.lengths, strict=True):
         if len(distiller.plan) > 1:
-            texts.append(f"phase {phase.name!r}, epochs {begins} to {ends - 1}")
+            texts.append(f"phase {phase.name!r}, epochs {begins} to {begins + length - 1}")
         texts += [
             _round(this_round, number, len(phase.rounds), settings, epochs)
             for number, this_round in enumerate(phase.rounds, start=1)
@@ -158,7 +161,6 @@ def _updates(config: RunConfig, distiller: Distiller) -> str:
         trainable = [one for one in (*distiller.networks, *distiller.helpers.values()) if one.trainable_variables]
         if frozen := [model.name for model in trainable if not phase.moves(model)]:
             texts.append(_filled(f"frozen: {', '.join(frozen)}"))
-        begins = ends
     return "\n".join(texts)
 
 
@@ -234,7 +236,7 @@ def _protocol(config: RunConfig) -> str:
 
 def _hyperparameters(config: RunConfig) -> str:
     lines = []
-    for name, one in hyperparameters(config.method, config.also).items():
+    for name, one in config.known_hyperparameters().items():
         value = config.hyperparameters.get(name, one.default)
         default = "" if value == one.default else f"  (default: {_plain(one.default)})"
         lines.append(f"--{flag_of(config.method, name)}={_plain(value)}{default}")

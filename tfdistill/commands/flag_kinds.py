@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 
 from absl import flags
 
-from tfdistill.bounds import Bounds, check, described, shown, without_none
+from tfdistill.bounds import Bounds, check, described, number, shown, without_none
 
 
 @dataclass(frozen=True)
@@ -81,19 +81,6 @@ def define(
     parser: flags.ArgumentParser = _ListOf(name, bare, bounds) if is_list else _One(name, bare, bounds)
     serializer = flags.CsvListSerializer(",") if is_list else flags.ArgumentSerializer()
     flags.DEFINE(parser, name, list(default) if is_list and default is not None else default, text, values, serializer)
-
-
-def number(text: str, kind: type) -> Any:
-    """The number that `text` writes in ASCII digits, or the text itself where it writes none of that kind.
-
-    Python would also take other scripts' digits and underscores, which nobody types on purpose.
-    """
-    try:
-        if not text.isascii() or "_" in text:
-            return text
-        return int(text, 16 if text[:2].lower() == "0x" else 10) if kind is int else float(text)
-    except ValueError:
-        return text
 
 
 class _One(flags.ArgumentParser):

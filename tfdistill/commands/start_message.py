@@ -110,6 +110,10 @@ def _teachers(models: Sequence[keras.Model]) -> str:
 
 
 def _method(run: Run) -> str:
+    if run.config.links:
+        return (
+            f"{run.config.method} with {', '.join(run.config.links)}{' at every link' * (len(run.config.links) == 1)}"
+        )
     added = f" with {' and '.join(run.config.also)}, {from_whom(run.distiller)}" if run.config.also else ""
     return run.config.method + added
 
@@ -149,7 +153,9 @@ def _length(run: Run) -> str:
     if beside := run.data.unlabelled_batch_size:
         text += f" and {beside} unlabelled"
     if len(plan := run.distiller.plan) > 1:
-        text += ", in phases: " + ", ".join(f"{one.name} {one.epochs or 'the rest'}" for one in plan)
+        lengths = run.distiller.calendar.lengths
+        phases = [f"{one.name} {length}" for one, length in zip(plan, lengths, strict=True)]
+        text += f", in phases: {', '.join(phases)}"
     if run.timetable.total_steps < run.timetable.planned_steps:
         text += f", stopped at step {run.timetable.total_steps:,} by --steps"
     done = run.distiller.steps_trained

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tfdistill.commands.flagfiles import rows_in
 from tfdistill.runs.config import RunConfig
-from tfdistill.runs.hyperparameters import takes_teachers
+from tfdistill.runs.hyperparameters import may_take_teachers
 from tfdistill.standalone.calling import words
 from tfdistill.tables import Row, read_table
 
@@ -25,7 +25,7 @@ def require_teacher(config: RunConfig, arguments: Sequence[str]) -> None:
     Raises:
         ValueError: one line with that row, the command that trains it, and this one with its run as the teacher.
     """
-    if config.teacher or not (config.also or takes_teachers(config.method)):
+    if config.teacher or not (config.also or may_take_teachers(config.method)):
         return
     for path, name in rows_in(arguments):
         row = read_table(path).rows[name]

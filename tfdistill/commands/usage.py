@@ -13,6 +13,7 @@ from tfdistill.methods import METHODS
 from tfdistill.optimizers import PROTOCOLS
 from tfdistill.runs.fields import PROTOCOLS_OWN
 from tfdistill.runs.hyperparameters import protocol_of
+from tfdistill.runs.link_texts import transfer_names
 from tfdistill.transfers import TRANSFERS
 
 WIDTH, NARROWEST = 80, 40
@@ -63,7 +64,8 @@ def chosen_owners(values: Flags) -> set[str]:
     """The method and the transfers that the command line names."""
     if "method" not in values:
         return set()
-    return {*([_method(values)] if values["method"].present else []), *(values["also"].value or ())}
+    transfers = (*(values["also"].value or ()), *transfer_names(values["links"].value or ()))
+    return {*([_method(values)] if values["method"].present else []), *transfers}
 
 
 def meanings(values: Flags) -> Mapping[str, str]:

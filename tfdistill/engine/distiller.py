@@ -104,7 +104,7 @@ class Distiller(Scoring):
         )
         self._steps = Steps(self, xla=compiled)
         with self._scope():
-            self._teachers.fold()
+            self.fold()
         self._plan = None  # what is frozen may have changed
         chosen = chosen_optimizers(optimizers, optimizer, self.plan)
         names = [update.name for phase in self.plan for update in phase.updates()]

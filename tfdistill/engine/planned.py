@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ import tensorflow as tf
 from tfdistill import optimizers as optimizer_settings
 from tfdistill.bounds import ArgumentError
 from tfdistill.engine import logged
+from tfdistill.engine.calendar import Calendar, links_of
 from tfdistill.engine.network_checks import check_shared_layers, require_unchanged
 from tfdistill.engine.optimizers_as_one import OptimizersAsOne
 from tfdistill.engine.roles import Roles
@@ -29,6 +29,8 @@ class Planned(Roles):
     """A sentence for where that is not the protocol of the method's own paper: whose it is, and why."""
     source: ClassVar[str]
     """The paper that the method comes from."""
+    trains_in_turn: ClassVar[bool] = False
+    """Whether each network has a training of its own, one after another: a run is so many times as long."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -36,6 +38,7 @@ class Planned(Roles):
         self.epoch = self.phase_index = 0
         self.phases_trained: set[int] = set()
         self.steps_left: int | None = None
+        self.calendar = Calendar.of([Phase(())], 1)  # until `prepare` knows the run's
         self._choose: Callable[[Update], Choice]
         self._epoch = tf.Variable(0.0, trainable=False, name="epoch")
         self._table: tuple[Phase, ...] | None = None
@@ -105,15 +108,20 @@ class Planned(Roles):
         """The phase that is being trained."""
         return self.plan[self.phase_index]
 
+    def is_in_last_link(self, epoch: int) -> bool:
+        """Whether the last link is trained in an epoch, from 0: before that some network has not had its turn."""
+        return self.plan[self.calendar.at(epoch)].link == links_of(self.plan)[-1]
+
     def prepare(self, *, steps_per_epoch: int, epochs: int) -> None:
         """Creates every optimizer, built on its own variables. `fit` does it where it has not been done.
 
         Args:
             steps_per_epoch: what turns epochs of the schedules into steps.
-            epochs: length of the run, for schedules that depend on it.
+            epochs: length of the run, for phases and schedules that depend on it.
 
         Raises:
-            ValueError: `compile` was not called, an optimizer does not fit, or what may move has changed since.
+            ValueError: `compile` was not called, an optimizer does not fit, what may move has changed since, or the
+                links of a chain cannot share the epochs.
         """
         if not self.compiled:
             raise ValueError("prepare: call compile() first; without arguments it takes the paper's recipe")
@@ -121,9 +129,11 @@ class Planned(Roles):
         require_unchanged(self._owned, owned_by_update(self._table or ()))
         if self.update_optimizers:
             return
+        self.calendar = Calendar.of(plan, epochs)
         with self._scope():
             self.optimizers = UpdateOptimizers(
                 plan,
+                self.calendar,
                 self._choose,
                 steps_per_epoch=steps_per_epoch,
                 epochs=epochs,
@@ -135,12 +145,8 @@ class Planned(Roles):
     def start_epoch(self, epoch: int, steps: int | None) -> None:
         """Chooses the phase of `epoch` (from 0) and says how many steps it has."""
         self.epoch, self.steps_left = epoch, steps
-        self._epoch.assign(epoch)
-        ends: float = 0
-        for index, phase in enumerate(self.plan):
-            ends = math.inf if phase.epochs is None else ends + phase.epochs
-            if epoch < ends or index == len(self.plan) - 1:
-                break
+        index = self.calendar.at(epoch)
+        self._epoch.assign(epoch - self.calendar.link_begins[index])
         if index != self.phase_index:
             self._finalize()
         self.phase_index = index
@@ -156,7 +162,7 @@ class Planned(Roles):
         return model(inputs, training=self.phase.moves(model))
 
     def epoch_value(self) -> tf.Tensor:
-        """The present epoch, from 0, as weights of terms take it: a float32 scalar."""
+        """The present epoch, from 0 where its link begins, as weights of terms take it: a float32 scalar."""
         return self._epoch.value()
 
     @property

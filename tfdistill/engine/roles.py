@@ -8,10 +8,12 @@ from typing import ClassVar
 import keras
 import tensorflow as tf
 
+from tfdistill.bounds import ArgumentError
 from tfdistill.engine.network_checks import check_networks
 from tfdistill.engine.teachers import Teachers
 from tfdistill.taps import Batch, CallModel, Taps
 from tfdistill.tasks import Classification, Task
+from tfdistill.topology import all_pairs
 
 
 class Roles(keras.Model):
@@ -51,6 +53,24 @@ class Roles(keras.Model):
         """
         self._require_not_compiled()
         self._teachers.add(teachers, self.networks, self.task, self.distribute_strategy)
+
+    def taught_by(self) -> Sequence[tuple[keras.Model, Sequence[keras.Model]]]:
+        """Each network with the models that it takes an added transfer from: the teachers, else all other networks.
+
+        Raises:
+            ValueError: one network, without a teacher.
+        """
+        if self.teachers:
+            return [(network, self.teachers) for network in self.networks]
+        if len(self.networks) < 2:
+            raise ArgumentError(
+                "transfers", f"{self.networks[0].name} has no teacher and no peer to learn from; give it one"
+            )
+        return all_pairs(self.networks)
+
+    def fold(self) -> None:
+        """Makes the copies in which batch normalization is folded; in the scope of the distiller's strategy."""
+        self._teachers.fold()
 
     def _require_not_compiled(self) -> None:
         if self.compiled:

@@ -35,6 +35,16 @@ class Stateful(Planned):
         }
         return {**network_state(self.networks), **keyed(owners)}
 
+    def start_epoch(self, epoch: int, steps: int | None) -> None:
+        """Chooses the phase of `epoch`; what does not move in it has the mean of the replicas' statistics from then on.
+
+        With several workers all have to call it, at the same step.
+        """
+        super().start_epoch(epoch, steps)
+        if len(self.plan) > 1:
+            still = [model for model in (*self.networks, *self.helpers.values()) if not self.phase.moves(model)]
+            self._average([variable for model in still for variable in model.non_trainable_variables])
+
     def kept_by_replicas(self) -> list[keras.Variable]:
         """What no optimizer moves: running statistics, and the state of generators."""
         models = (*self.networks, *self.helpers.values())
@@ -45,12 +55,15 @@ class Stateful(Planned):
 
         With several workers all have to call it, at the same step.
         """
-        for variable, mean in self._means():
+        self._average(self.kept_by_replicas())
+
+    def _average(self, variables: Sequence[keras.Variable]) -> None:
+        for variable, mean in self._means(variables):
             variable.assign(mean)
 
-    def _means(self) -> list[tuple[keras.Variable, np.ndarray]]:
-        """What `synchronize` assigns; with several workers all have to call it."""
-        return replicas.means(self.kept_by_replicas(), self.distribute_strategy, self.workers)
+    def _means(self, variables: Sequence[keras.Variable]) -> list[tuple[keras.Variable, np.ndarray]]:
+        """The means over the replicas; with several workers all have to call it."""
+        return replicas.means(variables, self.distribute_strategy, self.workers)
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """The arrays of `state`, the replicas' statistics averaged, and what each replica has for itself.
@@ -62,7 +75,7 @@ class Stateful(Planned):
             FloatingPointError: a variable, or a loss since the last look, is not finite: that is never saved.
         """
         self.guard.look()
-        means = {id(variable): mean for variable, mean in self._means()}
+        means = {id(variable): mean for variable, mean in self._means(self.kept_by_replicas())}
         state = self.state()
         arrays = replicas.values(state, self.distribute_strategy, self.workers)
         arrays |= {name: means[id(variable)] for name, variable in state.items() if id(variable) in means}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import keras
 
 from tfdistill.columns import aligned
+from tfdistill.engine.calendar import links_of
 from tfdistill.engine.planned import Planned
 from tfdistill.engine.updates import Phase, Update, Weight
 from tfdistill.networks.graphs import count_parameters
@@ -29,8 +30,10 @@ def summary_lines(distiller: Planned) -> Iterator[str]:
         if rows:
             yield title
             yield from aligned(rows, indent="  ")
+    links = len(links_of(distiller.plan))
+    rest = f"the rest of its share, one of {links} of the run" if links > 1 else "the rest of the run"
     for phase in distiller.plan:
-        lasting = "the rest of the run" if phase.epochs is None else f"{phase.epochs} epochs"
+        lasting = rest if phase.epochs is None else f"{phase.epochs} epochs"
         rounds = f"{len(phase.rounds)} round{'s' if len(phase.rounds) > 1 else ''} a step"
         yield f"updates of phase {phase.name!r}, {lasting}, {rounds}"
         yield from aligned([_of_update(update) for update in _updates(phase)], indent="  ")

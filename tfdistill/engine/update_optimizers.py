@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from tfdistill import optimizers
+from tfdistill.engine.calendar import Calendar
 from tfdistill.engine.updates import Phase, Update
 from tfdistill.networks.graphs import layers_of
 
@@ -23,6 +24,7 @@ class UpdateOptimizers:
 
     Args:
         plan: the method's phases.
+        calendar: their epochs.
         choose: an update's settings, or an optimizer of the user's own.
         steps_per_epoch: what turns epochs of the schedules into steps.
         epochs: length of the run, for schedules that depend on it.
@@ -35,6 +37,7 @@ class UpdateOptimizers:
     def __init__(
         self,
         plan: Sequence[Phase],
+        calendar: Calendar,
         choose: Callable[[Update], Choice],
         *,
         steps_per_epoch: int,
@@ -43,7 +46,7 @@ class UpdateOptimizers:
     ) -> None:
         self.by_name: dict[str, keras.optimizers.Optimizer] = {}
         self.steps_per_epoch, self.epochs = steps_per_epoch, epochs
-        self._plan = plan
+        self._plan, self._calendar = plan, calendar
         self._takes_sums: set[str] = set()
         self._schedules: dict[tuple[str, int], tuple[Schedule, int]] = {}
         self._told = False
@@ -51,9 +54,7 @@ class UpdateOptimizers:
         self._given: Counter[str] = Counter()
         self._skipped: Counter[str] = Counter()
         used: list[Choice] = []
-        for phase in plan:
-            phase_epochs = phase.epochs or max(1, epochs)
-            epochs -= phase.epochs or 0
+        for phase, phase_epochs in zip(plan, calendar.lengths, strict=True):
             for update in phase.updates():
                 chosen = choose(update)
                 if any(chosen is one for one in used if not isinstance(one, optimizers.OptimizerSettings)):
@@ -101,9 +102,11 @@ class UpdateOptimizers:
         Returns:
             Whether a schedule was moved, which functions that are traced already do not see.
         """
-        if epochs > self.epochs and self._schedules:
+        links = len(set(self._calendar.link_begins))
+        if epochs > self.epochs and (self._schedules or links > 1):
+            made = "links of a chain" if links > 1 else "learning rates' schedules"
             self._tell(
-                f"fit: the learning rates' schedules are made for {self.epochs} epochs, not {epochs}; compile() again, "
+                f"fit: the {made} are made for {self.epochs} epochs, not {epochs}; compile() again, "
                 "or prepare() with the whole length, makes others"
             )
         moved = False
@@ -149,12 +152,8 @@ class UpdateOptimizers:
 
     def _updates_at(self, epoch: int) -> Iterator[tuple[Update, int]]:
         """The updates of the phase of an epoch, with the phase's first epoch."""
-        first = 0
-        for phase in self._plan:
-            if phase.epochs is None or epoch < first + phase.epochs or phase is self._plan[-1]:
-                yield from ((update, first) for update in phase.updates())
-                return
-            first += phase.epochs
+        place = self._calendar.at(epoch)
+        yield from ((update, self._calendar.begins[place]) for update in self._plan[place].updates())
 
     def _tell_of_ramps(self, taken: int) -> None:
         ramps = any(

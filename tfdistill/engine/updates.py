@@ -103,14 +103,22 @@ class Round:
 
 @dataclass(frozen=True)
 class Phase:
-    """Rounds that repeat on every batch for some epochs (`None`: for the rest of the run).
+    """Rounds that repeat on every batch for some epochs (`None`: for the rest of the run, or of the phase's link).
 
     A model that no update of the phase moves is frozen in it, and is called with `training=False`.
+
+    Attributes:
+        rounds: of a step.
+        epochs: how many; see `calendar.Calendar`.
+        name: what a run that shows its progress calls it.
+        link: which link of a chain it belongs to. Links follow each other, share a run's epochs equally, and each is
+            trained as if it were a run: schedules and ramps begin anew.
     """
 
     rounds: tuple[Round, ...]
     epochs: int | None = None
     name: str = "training"
+    link: int = 0
 
     def updates(self) -> tuple[Update, ...]:
         """Every update of the phase, in order."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tfdistill.engine.distiller import Distiller
     from tfdistill.methods.afd import AFD
     from tfdistill.methods.alignment import Alignment
+    from tfdistill.methods.chain import Chain
     from tfdistill.methods.cl_ilr import CLILR
     from tfdistill.methods.dcm import DCM
     from tfdistill.methods.distillation import Distillation
@@ -41,6 +42,7 @@ METHODS: lazy.Lookup[type[Distiller]] = lazy.Lookup(
         "ffl": "FFL",
         "distillation": "Distillation",
         "mutual": "Mutual",
+        "chain": "Chain",
     },
 )
 
@@ -50,6 +52,7 @@ __all__ = [
     "ONE",
     "AFD",
     "Alignment",
+    "Chain",
     "DCM",
     "DML",
     "Distillation",

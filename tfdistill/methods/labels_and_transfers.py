@@ -45,8 +45,13 @@ class LabelsAndTransfers(Distiller):
 
     def part(self, learner: keras.Model) -> Part:
         """The update of a network by the labels, and its terms."""
-        weights = {self.task.loss_name: self.label_weight} if self.label_weight else {}
-        return Update(learner.name, (learner,), weights), functools.partial(self._terms, learner.name)
+        weight = self.label_weight_of(learner)
+        update = Update(learner.name, (learner,), {self.task.loss_name: weight} if weight else {})
+        return update, functools.partial(self._terms, learner.name, tuple(update.terms))
 
-    def _terms(self, learner: str, batch: Batch, taps: Mapping[str, Taps]) -> Terms:
-        return {self.task.loss_name: self.task.loss(batch, taps[learner])} if self.label_weight else {}
+    def label_weight_of(self, learner: keras.Model) -> float:
+        """The weight of a network's labels; at 0 there is no such term."""
+        return self.label_weight
+
+    def _terms(self, learner: str, names: tuple[str, ...], batch: Batch, taps: Mapping[str, Taps]) -> Terms:
+        return {name: self.task.loss(batch, taps[learner]) for name in names}

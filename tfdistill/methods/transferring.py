@@ -15,7 +15,6 @@ from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Phase, Round, Update, joint
 from tfdistill.methods.arguments import require_transfers
 from tfdistill.taps import Batch, CallModel, Taps, Terms
-from tfdistill.topology import all_pairs
 from tfdistill.transfers import Course, Transfer, courses
 
 
@@ -45,26 +44,10 @@ def add_transfers(
     """
     added = require_transfers(transfers)
     needed = any(transfer.needs_source for transfer in added)
-    groups = sources_of(distiller) if needed else [(network, ()) for network in distiller.networks]
+    groups = distiller.taught_by() if needed else [(network, ()) for network in distiller.networks]
     given = courses(added, groups, seed=seed)
     models = [model for course in given for model in course.models()]
     distiller.amend(lambda table: with_courses(table, given, distiller.call_model), models)
-
-
-def sources_of(distiller: Distiller) -> Sequence[tuple[keras.Model, Sequence[keras.Model]]]:
-    """Each network with the models it learns from: the teachers, or its peers where there are none.
-
-    Raises:
-        ValueError: one network, without a teacher.
-    """
-    if distiller.teachers:
-        return [(network, distiller.teachers) for network in distiller.networks]
-    if len(distiller.networks) < 2:
-        raise ArgumentError(
-            "transfers",
-            f"{distiller.networks[0].name} has no teacher and no peer to learn from; give it one",
-        )
-    return all_pairs(distiller.networks)
 
 
 def with_courses(table: Sequence[Phase], given: Sequence[Course], call: CallModel) -> tuple[Phase, ...]:
@@ -73,7 +56,7 @@ def with_courses(table: Sequence[Phase], given: Sequence[Course], call: CallMode
     In every phase the first update that moves a learner as a whole, else the first that moves a part of it, gets the
     course's terms, with their weights, and moves the course's helpers. Where an update moves several learners their
     terms are summed. What an update moves is no target for it: of a source that it moves too, the taps are constants.
-    The preparations of a transfer become one phase before all others.
+    The preparations of a transfer become one phase before the first that moves their learners.
 
     Args:
         table: the method's phases.
@@ -88,14 +71,28 @@ def with_courses(table: Sequence[Phase], given: Sequence[Course], call: CallMode
             raise ArgumentError(
                 "transfers", f"no update moves {course.learner.name}, so that it cannot learn from others"
             )
+    changed: list[Phase] = []
+    before: list[Phase] = []
+    waiting = list(given)
+    for phase in table:
+        if isinstance(phase, PreparationPhase):
+            before.append(phase)
+            continue
+        now = [course for course in waiting if _place(phase, course.learner)]
+        waiting = [course for course in waiting if course not in now]
+        changed += [*_preparations(now, phase.link, call), *before, _taught(phase, given, call)]
+        before = []
+    return (*changed, *before)
+
+
+def _preparations(given: Sequence[Course], link: int, call: CallModel) -> list[Phase]:
+    """A phase for every transfer that has to be prepared."""
     names = dict.fromkeys(course.transfer.name for course in given)
     of_name = {name: [course for course in given if course.transfer.name == name] for name in names}
-    prepared = [_preparation(name, own, call) for name, own in of_name.items() if own[0].preparations]
-    trained = [one if isinstance(one, PreparationPhase) else _taught(one, given, call) for one in table]
-    return (*prepared, *trained)
+    return [_preparation(name, own, link, call) for name, own in of_name.items() if own[0].preparations]
 
 
-def _preparation(name: str, given: Sequence[Course], call: CallModel) -> Phase:
+def _preparation(name: str, given: Sequence[Course], link: int, call: CallModel) -> Phase:
     parts, epochs = [], 0
     for course in given:
         models = [model for one in course.preparations.values() for model in one.models]
@@ -103,7 +100,7 @@ def _preparation(name: str, given: Sequence[Course], call: CallModel) -> Phase:
         epochs = max(epochs, one.epochs)
         update = Update(f"{course.learner.name}_{name}_preparation", tuple(dict.fromkeys(models)), one.weights)
         parts.append((update, functools.partial(_terms, [course], update, Course.preparation_terms, call)))
-    return PreparationPhase(joint(parts), epochs, f"{name}_preparation")
+    return PreparationPhase(joint(parts), epochs, f"{name}_preparation", link)
 
 
 def _taught(phase: Phase, given: Sequence[Course], call: CallModel) -> Phase:

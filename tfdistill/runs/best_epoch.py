@@ -105,6 +105,8 @@ class BestEpoch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         row, distiller = self.record.rows[-1], self.model
+        if not distiller.is_in_last_link(epoch):
+            return
         headline = distiller.task.headline
         score = mean_headline(row, list(distiller.deliverables()), headline)
         # The end of an epoch that was cut off is made up for, and then it is the best one again.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,6 +17,7 @@ from tfdistill.networks.keras_files import learner_of_file
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
 from tfdistill.runs.hyperparameters import hyperparameters
+from tfdistill.runs.link_texts import link_of
 from tfdistill.runs.streams import stream_seed
 from tfdistill.runs.teacher_texts import taps_of
 from tfdistill.transfers import TRANSFERS, Transfer
@@ -106,11 +107,16 @@ def method_of(config: RunConfig, peers: Sequence[keras.Model], teachers: Sequenc
     method: Any = METHODS[config.method]
     taken = inspect.signature(method).parameters
     transfers = transfers_of(config)
-    given = {"seed": stream_seed(config.seed, "method"), "teachers": teachers, "transfers": transfers}
+    given = {
+        "seed": stream_seed(config.seed, "method"),
+        "teachers": teachers,
+        "transfers": transfers,
+        "links": links_of(config) or ([transfers] if transfers else []),
+    }
     distiller = method(peers, **config.arguments(), **{name: one for name, one in given.items() if name in taken})
     if teachers and "teachers" not in taken:
         distiller.add_teachers(teachers)
-    if transfers and "transfers" not in taken:
+    if transfers and not {"transfers", "links"} & set(taken):
         add_transfers(distiller, transfers, seed=stream_seed(config.seed, "transfers"))
     return distiller
 
@@ -121,14 +127,24 @@ def transfers_of(config: RunConfig) -> list[Transfer]:
     Raises:
         ValueError: names the flag of a hyper-parameter.
     """
-    made = []
-    for name in config.also:
-        transfer: Any = TRANSFERS[name]
-        try:
-            made.append(transfer(**config.arguments(name)))
-        except ArgumentError as error:
-            raise error.renamed(f"{name}.{error.argument}") from error
-    return made
+    return [_transfer(config, name) for name in config.also]
+
+
+def links_of(config: RunConfig) -> list[list[Transfer]]:
+    """The transfers of each link that `--links` has, with their hyper-parameters: a link's own before the flags'.
+
+    Raises:
+        ValueError: names the flag of a hyper-parameter.
+    """
+    return [[_transfer(config, one.name, one.told) for one in link_of(text)] for text in config.links]
+
+
+def _transfer(config: RunConfig, name: str, told: Mapping[str, Any] | None = None) -> Transfer:
+    made: Any = TRANSFERS[name]
+    try:
+        return made(**{**config.arguments(name), **(told or {})})
+    except ArgumentError as error:
+        raise error.renamed(f"{name}.{error.argument}") from error
 
 
 def _naming_flags(config: RunConfig, error: ValueError) -> ValueError:
@@ -137,7 +153,7 @@ def _naming_flags(config: RunConfig, error: ValueError) -> ValueError:
     if isinstance(error, ArgumentError):
         if argument in hyperparameters(config.method):
             return error.renamed(f"{config.method}.{argument}")
-        if argument in ("networks", *hyperparameters(config.method, config.also)):
+        if argument in ("networks", "links", *config.known_hyperparameters()):
             return error
         if argument in FLAGS_OF_ARGUMENTS:
             return error.renamed(FLAGS_OF_ARGUMENTS[argument])

@@ -75,6 +75,8 @@ class Record(keras.callbacks.Callback):
             "step": self.model.steps_trained,
             "images_per_second": self.images_per_second,
         }
+        if len(self.model.plan) > 1:
+            head["phase"] = self.model.calendar.at(epoch) + 1
         rows = [row for row in self.rows if row["epoch"] <= epoch] + [{**head, **rates, **measured(logs)}]
         self.on_row(rows)
         self.rows = rows
@@ -199,11 +201,14 @@ def measured(logs: Mapping[str, Any] | None) -> dict[str, float]:
 
 
 def learning_rates(model: keras.Model) -> dict[str, float]:
-    """The learning rate of each update's last step.
+    """The learning rate of each update's last step; of several phases' updates, of those that have taken one.
 
     A Keras optimizer's own `learning_rate` is that of the next step, which at the end of an epoch may be another's.
     """
-    return {name: _rate_of_last_step(optimizer) for name, optimizer in model.update_optimizers.items()}
+    optimizers_of = model.update_optimizers
+    if len(model.plan) > 1:  # those that have taken a step
+        optimizers_of = {name: one for name, one in optimizers_of.items() if int(one.iterations.numpy())}
+    return {name: _rate_of_last_step(optimizer) for name, optimizer in optimizers_of.items()}
 
 
 def _rate_of_last_step(optimizer: keras.optimizers.Optimizer) -> float:

@@ -16,7 +16,15 @@ from tfdistill.methods import METHODS
 from tfdistill.networks.specification import Specification, require_network, specified
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings, Protocol
 from tfdistill.runs.fields import DataFlags, DeviceFlags, NetworkFlags, RunFlags, TrainingFlags
-from tfdistill.runs.hyperparameters import flag_of, hyperparameters, protocol_of, takes_teachers
+from tfdistill.runs.hyperparameters import (
+    Hyperparameter,
+    flag_of,
+    hyperparameters,
+    may_take_teachers,
+    protocol_of,
+    trains_in_turn,
+)
+from tfdistill.runs.link_texts import transfer_names
 from tfdistill.runs.streams import stream_seed
 from tfdistill.runs.teacher_texts import CAFFE, OWN, SAME, for_each, members, require_taps
 
@@ -63,8 +71,9 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
             )
         if len(set(self.also)) < len(self.also):
             raise ValueError(f"also: {','.join(self.also)!r} has a transfer twice")
+        _check_links(self)
         _check_teacher(self)
-        known = hyperparameters(self.method, self.also)
+        known = self.known_hyperparameters()
         for name, value in self.hyperparameters.items():
             told = choose(f"{self.method} hyper-parameter", name, known)
             if told.bounds or told.kind is bool:
@@ -74,6 +83,20 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
             raise ValueError(
                 f"run: must be a name of {LONGEST_NAME} bytes at most, not {shown(self.run_name)}; give a shorter --run"
             )
+
+    @property
+    def transfers(self) -> tuple[str, ...]:
+        """The names of the transfers that `also` or the links name."""
+        return self.also or transfer_names(self.links)
+
+    def known_hyperparameters(self) -> dict[str, Hyperparameter]:
+        """Those of the method and of the transfers."""
+        return hyperparameters(self.method, self.transfers)
+
+    @property
+    def planned_epochs(self) -> int:
+        """Length of the run: the protocol's epochs, for each network that is trained in its turn."""
+        return self.chosen_protocol().epochs * (len(self.networks) if trains_in_turn(self.method) else 1)
 
     def optimizers(self, recipe: Callable[..., Mapping[str, OptimizerSettings]]) -> dict[str, OptimizerSettings]:
         """Settings per group of updates: the flags' for the networks, for helpers what the method makes of them.
@@ -94,10 +117,11 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
     @property
     def run_name(self) -> str:
         """`run`, or a name of method, hyper-parameters that are not the defaults, networks, teachers, data and seed."""
-        known = hyperparameters(self.method, self.also)
+        known = self.known_hyperparameters()
         said = {name: _plain(value) for name, value in sorted(self.hyperparameters.items())}
         method = [
             "+".join((self.method, *self.also)),
+            *self.links,
             *(f"{name}{value}" for name, value in said.items() if value != _plain(known[name].default)),
         ]
         networks = "+".join(one.label for one in self.specifications)
@@ -141,7 +165,7 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as JSON has it; hyper-parameters with the defaults filled in."""
-        known = {name: one.default for name, one in hyperparameters(self.method, self.also).items()}
+        known = {name: one.default for name, one in self.known_hyperparameters().items()}
         return {
             **dataclasses.asdict(self),
             "run": self.run_name,
@@ -181,9 +205,17 @@ AUGMENTATION_FLAGS = {
 }
 
 
+def _check_links(config: RunConfig) -> None:
+    if config.links and not trains_in_turn(config.method):
+        raise ValueError(f"links: is for --chain, which is --method=chain, not for {config.method}; leave it out")
+    if config.links and config.also:
+        raise ValueError("links: says of each link what --also says of all; leave one of them out")
+    transfer_names(config.links)
+
+
 def _check_teacher(config: RunConfig) -> None:
-    if config.teacher and not config.also and not takes_teachers(config.method):
-        those = ", ".join(f"--method={name}" for name in METHODS if takes_teachers(name))
+    if config.teacher and not config.also and not may_take_teachers(config.method):
+        those = ", ".join(f"--method={name}" for name in METHODS if may_take_teachers(name))
         raise ValueError(f"teacher: method {config.method} has no use for one; {those} has, and any method with --also")
     sources = [members(text) for text in config.teacher]
     for flag in ("teacher_normalization", "teacher_classes"):

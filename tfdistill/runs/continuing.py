@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.runs.config import RunConfig, differences
+from tfdistill.runs.hyperparameters import trains_in_turn
 
 Recipe: TypeAlias = Callable[..., Mapping[str, OptimizerSettings]]
 
@@ -55,6 +56,8 @@ def _why_not_so_long(old: Mapping[str, Any], config: RunConfig, recipe: Recipe |
     was, now = before.chosen_protocol().epochs, config.chosen_protocol().epochs
     if now == was:
         return ""
+    if trains_in_turn(config.method):
+        return f"it was {was}; every network of a chain has as many, so those after the first would begin elsewhere"
     if now < was:
         return f"it was {was}; a run becomes no shorter, --steps stops it earlier"
     for one, other in zip(_settings(before, recipe), _settings(config, recipe), strict=True):

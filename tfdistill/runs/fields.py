@@ -69,6 +69,13 @@ class RunFlags:
         unset="none",
         value="NAME,NAME",
     )
+    links: tuple[str, ...] = flag(
+        (),
+        "Transfers of each link of a --chain, comma-separated, or of all links if there is one value. A+B takes both, "
+        "and A:HYPERPARAMETER=VALUE tells one what it has to be told there: --links=kd:temperature=3,mse+kd.",
+        unset="those of --also at every link, or kd",
+        value="NAME,NAME",
+    )
     run: str = flag(
         "",
         "Name of the run and of its folders.",
@@ -323,7 +330,8 @@ class TrainingFlags:
     )
     epochs: int = flag(
         0,
-        "Length of the run, in epochs. Milestones of the protocol keep their share of it.",
+        "Length of the run, in epochs. With --chain each network is trained for so many. Milestones of the protocol "
+        "keep their share of it.",
         MILLION,
         unset=PROTOCOLS_OWN,
     )

@@ -15,7 +15,7 @@ from tfdistill.methods import METHODS
 from tfdistill.transfers import TRANSFERS
 
 # What the command gives to constructors by itself.
-NOT_HYPERPARAMETERS = ("networks", "teachers", "transfers", "task", "seed", "name")
+NOT_HYPERPARAMETERS = ("networks", "teachers", "transfers", "links", "task", "seed", "name")
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,16 @@ def protocol_of(method: str) -> str:
 def takes_teachers(method: str) -> bool:
     """Whether there is no such method without a teacher; see `Distiller.learns_from_teachers`."""
     return method_declared(method).attributes.get("learns_from_teachers", False)
+
+
+def may_take_teachers(method: str) -> bool:
+    """Whether the method itself has a use for a teacher."""
+    return "teachers" in method_declared(method).names
+
+
+def trains_in_turn(method: str) -> bool:
+    """Whether each network has a training of its own; see `Distiller.trains_in_turn`."""
+    return method_declared(method).attributes.get("trains_in_turn", False)
 
 
 def method_declared(method: str) -> Declared:

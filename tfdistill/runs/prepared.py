@@ -50,7 +50,7 @@ class Prepared:
         self.data.require_trainable(self.strategy.num_replicas_in_sync)
         self.feeding = Feeding(self.data, self.workers, self.strategy.num_replicas_in_sync)
         self.timetable = Timetable(
-            self.data.steps_per_epoch, self.protocol.epochs, stop=config.steps, evaluate_every=config.evaluate_every
+            self.data.steps_per_epoch, config.planned_epochs, stop=config.steps, evaluate_every=config.evaluate_every
         )
         teachers = load_teachers(self.data, self.strategy)
         self.distiller = build_distiller(self.data, self.strategy, teachers)
@@ -66,7 +66,7 @@ class Prepared:
             xla=cast(Any, config.xla),  # the flag's bounds hold it to the choices
             steps_per_execution=config.steps_per_execution,
         )
-        self.distiller.prepare(steps_per_epoch=self.timetable.steps_per_epoch, epochs=self.protocol.epochs)
+        self.distiller.prepare(steps_per_epoch=self.timetable.steps_per_epoch, epochs=self.timetable.epochs)
         self.views = self._teacher_views()
         if config.export and self.workers.is_chief:
             run_exports.check_exports(self.distiller.deliverables(), self.data)

@@ -183,7 +183,7 @@ class Run(Prepared):
         return [
             *recording,
             self.board,
-            watching.Progress(self.protocol.epochs, self.timetable.total_steps, self.record),
+            watching.Progress(self.timetable.epochs, self.timetable.total_steps, self.record),
             self.checkpoints,
         ]
 

@@ -59,7 +59,10 @@ class TeacherViews:
         self.data, self.distiller, self.timetable = data, distiller, timetable
         self._fingerprints = [one["fingerprint"] for one in teachers]
         self.columns = _columns(distiller, data)
-        self.views = min(data.config.teacher_views, timetable.epochs_begun(timetable.total_steps))
+        # In a chain the teachers teach the first network alone.
+        taught = timetable.steps_per_epoch * data.config.chosen_protocol().epochs
+        self.taught_steps = min(timetable.total_steps, taught)
+        self.views = min(data.config.teacher_views, timetable.epochs_begun(self.taught_steps))
         self.kept = KeptViews(folder / FOLDER, len(data.train), sum(self.columns.values()))
         self._read: list[np.ndarray] = []
         missing = sum(not self.kept.is_there(view) for view in range(self.views)) * self.kept.view_bytes
@@ -77,7 +80,7 @@ class TeacherViews:
 
     def passes_without(self, step: int) -> int:
         """Images that it would have been asked about in the first `step` steps without views."""
-        return step * self.data.batch_size
+        return min(step, self.taught_steps) * self.data.batch_size
 
     def described(self) -> str:
         """What there will be, for whoever waits for it: passes, and the room that the answers take."""

@@ -154,5 +154,6 @@ class Progress(keras.callbacks.Callback):
             left = (self.total_steps - step) * self.record.batch_size / speed
             per_step = speed / self.record.batch_size
             timing = f"{per_step:.3g} steps/s, {speed:.0f} images/s, {duration(left)} left"
-        place = f"epoch {self._epoch + 1}/{self.run_epochs} step {step}/{self.total_steps}"
+        phase = f" ({self.model.phase.name})" if len(self.model.plan) > 1 else ""
+        place = f"epoch {self._epoch + 1}/{self.run_epochs}{phase} step {step}/{self.total_steps}"
         self._line.show(f"{place}: {shown}  {timing}".rstrip(), lasting=lasting)

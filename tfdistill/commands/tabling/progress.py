@@ -95,6 +95,6 @@ class Progress:
         steps, of_epoch = trained_steps(folder_of(one.config))
         if of_epoch:
             self._steps_of_epoch[one.row] = of_epoch
-        planned = self._steps_of_epoch.get(one.row, 0) * one.config.chosen_protocol().epochs
+        planned = self._steps_of_epoch.get(one.row, 0) * one.config.planned_epochs
         total = min(one.config.steps or planned, planned)
         return min(1.0, steps / total) if total else 0.0

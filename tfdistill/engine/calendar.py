@@ -1,0 +1,70 @@
+"""Which epochs of a run belong to which phase of a method's table."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tfdistill.bounds import ArgumentError
+from tfdistill.engine.updates import Phase
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The epochs of a run's phases, counted from 0.
+
+    Attributes:
+        begins: of each phase, its first epoch.
+        lengths: of each phase, how many epochs it has; of the last, as many as the run has left, and 1 at least.
+        link_begins: of each phase, the first epoch of the link that it belongs to.
+    """
+
+    begins: tuple[int, ...]
+    lengths: tuple[int, ...]
+    link_begins: tuple[int, ...]
+
+    @classmethod
+    def of(cls, plan: Sequence[Phase], epochs: int) -> Calendar:
+        """Shares the epochs of a run out over the phases.
+
+        Every link has as many epochs as every other. Within a link the phases that say how many they take have these,
+        and the one that does not has the rest.
+
+        Args:
+            plan: the phases.
+            epochs: of the run.
+
+        Raises:
+            ArgumentError: the links cannot have as many as each other, or one has none left for its training.
+        """
+        links = links_of(plan)
+        if len(links) > 1 and (epochs % len(links) or not epochs):
+            raise ArgumentError(
+                "epochs", f"{epochs} cannot be shared out equally over {len(links)} links; take a multiple of that"
+            )
+        begins, lengths, link_begins = [], [], []
+        for place, link in enumerate(links):
+            first = epoch = place * (epochs // len(links))
+            ends = first + epochs // len(links)
+            for phase in (one for one in plan if one.link == link):
+                length = phase.epochs or ends - epoch
+                if len(links) > 1 and (length < 1 or epoch + length > ends):
+                    raise ArgumentError(
+                        "epochs",
+                        f"the {ends - first} of a link are too few for phase {phase.name!r}; train longer",
+                    )
+                begins.append(epoch)
+                lengths.append(max(1, length))
+                link_begins.append(first)
+                epoch += length
+        return cls(tuple(begins), tuple(lengths), tuple(link_begins))
+
+    def at(self, epoch: int) -> int:
+        """The place in the plan of the phase that an epoch belongs to; from the last one's beginning on, that one's."""
+        return max(0, bisect.bisect_right(self.begins, epoch) - 1)
+
+
+def links_of(plan: Sequence[Phase]) -> list[int]:
+    """The numbers of a plan's links, in order."""
+    return list(dict.fromkeys(phase.link for phase in plan))
