@@ -176,6 +176,8 @@ def test_a_transfers_name_as_the_method_is_distillation_by_it():
     assert config == config_of(
         "--method=distillation", "--also=kd,mse", "--mse.weight=0.1", "--distillation.label_weight=0", teacher
     )
+    alone = config_of("--method=virtual_teacher")
+    assert (alone.method, alone.also) == ("supervised", ("virtual_teacher",)), "it has no teacher"
     assert refusal("--method=kd", "--also=mse,kd") == "also: kd is what --method says already; leave it out"
 
 

@@ -39,8 +39,8 @@ from tfdistill.transfers import TRANSFERS
 
 # Flags of what is added to a run: who gives one twice means both.
 ADDED = ("also", "teacher", "augmentation")
-# The method whose teacher gives what a transfer takes, where a transfer's name stands in the place of a method's.
-DISTILLATION = "distillation"
+# The methods that a transfer's name stands for: with a teacher, and of a transfer that needs none.
+DISTILLATION, SUPERVISED = "distillation", "supervised"
 # The method that --chain is short for.
 CHAIN = "chain"
 
@@ -84,7 +84,8 @@ def define_help(values: Flags) -> None:
 def parse(values: Flags, arguments: Sequence[str]) -> None:
     """Parses `arguments` (without the program's name) into `values`.
 
-    A transfer's name as the method, `--method=kd`, is `--method=distillation --also=kd` from here on.
+    A transfer's name as the method, `--method=kd`, is `--method=distillation --also=kd` from here on; that of a
+    transfer without a source is supervised training with it.
 
     Raises:
         ValueError: an unknown flag, a value of the wrong kind, a flagfile that cannot be read, what is no flag, or a
@@ -105,7 +106,7 @@ def parse(values: Flags, arguments: Sequence[str]) -> None:
         raise ValueError(f"{place}{rest[0]!r} is no flag; flags begin with --, such as --run=first")
     for name in ("method", "explain"):
         if name in values and values[name].value in TRANSFERS:
-            _distil_by(name, values)
+            _learn_by(name, values)
     if "chain" in values and values["chain"].value:
         _chain(values)
 
@@ -219,12 +220,13 @@ def memory_errors(program: str) -> Iterator[None]:
         sys.exit(2)
 
 
-def _distil_by(name: str, values: Flags) -> None:
-    """Puts distillation by a transfer into the flag `name`, which has the transfer's name."""
+def _learn_by(name: str, values: Flags) -> None:
+    """Puts the method that learns by a transfer into the flag `name`, which has the transfer's name."""
     transfer, also = str(values[name].value), list(values["also"].value or ())
     if transfer in also:
         raise ValueError(f"also: {transfer} is what --{name} says already; leave it out")
-    values[name].value, values["also"].value = DISTILLATION, [transfer, *also]
+    is_taught = declared(TRANSFERS, transfer).attributes["needs_source"]
+    values[name].value, values["also"].value = DISTILLATION if is_taught else SUPERVISED, [transfer, *also]
 
 
 def _chain(values: Flags) -> None:
