@@ -32,9 +32,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 SECONDS, GIBIBYTES = 90, 6
-PROGRAMS = ("train", "evaluate", "export", "preview")
 TINY = ("--networks=resnet8", "--batch_size=32", "--steps=1", "--noexport", "--nocheck_terms")
 PAIR = ("--networks=resnet8,resnet8", *TINY[1:])
+TAUGHT = ("--method=distillation", "--also=kd", *TINY)
 LATER = ("tfds:", "folder:nowhere", "resnet9")  # refused when they are looked for, or built
 OUTCOMES = ("refused in one line", "traceback", "exit 0", "several lines", "flag not named", "hang", "crash")
 BROKEN = ("", "x", "-1", "nan", "inf", "-inf", "1e400", "1e20", "１２", "1_0", "3;4", "0.5.5", "٣")
@@ -45,7 +45,7 @@ class Case:
     """A bad command line.
 
     Attributes:
-        program: "train", "evaluate", "export" or "preview".
+        program: "train", "evaluate", "export", "preview" or "table".
         arguments: what is given to it.
         names: words, one of which a good message has; empty: any message will do.
         quick: refused from the flags alone.
@@ -63,6 +63,7 @@ class Case:
 def cases(scratch: Path) -> list[Case]:
     """All of them; those that need files want the folder of `make_scratch`."""
     found = [*of_flags(), *of_hyperparameters(), *of_combinations(), *of_flagfiles(), *of_commands(), *of_files()]
+    found += [*of_teachers(), *of_tables()]
     return [
         dataclasses.replace(one, arguments=tuple(text.replace("SCRATCH", str(scratch)) for text in one.arguments))
         for one in dict.fromkeys(found)
@@ -79,6 +80,8 @@ def wrong_values(kind: typing.Any) -> list[str]:
         return ["", "x", "-1", "1.5", "nan", "1e20", "99999999999999999999", "１２", "1_0"]
     if kind is float:
         return ["", "x", "-1", "nan", "inf", "1e400", "０.5"]
+    if kind == tuple[int, ...]:
+        return ["x", "1,,2", "inf", "-1", "0", "1.5", "１"]
     if kind in (tuple, tuple[float, ...]):
         return ["x", "1,,2", "inf", "nan,3", "-1", "3,2", "１"]
     return []
@@ -117,6 +120,7 @@ def of_flags() -> Iterator[Case]:
         "split_seed": ("1",),
         "decay_on": ("", "biases"),
         "precision": ("", "float16", "mixed_float16"),
+        "products": ("", "float16", "mixed_bfloat16"),
         "strategy": ("", "tpu"),
         "xla": ("", "yes"),
         "reading": ("", "squeeze"),
@@ -182,7 +186,7 @@ def of_hyperparameters() -> Iterator[Case]:
             flag = f"{transfer}.{name}"
             for value in ["nothing"] if one.kind is str else wrong_values(one.kind):
                 arguments = ("--method=dml", *PAIR, f"--also={transfer}", f"--{flag}={value}")
-                yield Case("train", arguments, (flag,), quick=value != "3,2")
+                yield Case("train", arguments, (flag,), quick=value != "3,2" and name != "taps")
             yield Case("train", ("--method=dml", *PAIR, f"--{flag}={one.default}"), (flag, "--also"), quick=True)
     for method in METHODS:
         for name, one in hyperparameters(method).items():
@@ -232,6 +236,8 @@ def of_combinations() -> Iterator[Case]:
         (("--method=dcm", *PAIR[:1], "--dcm.heads=C2,C2"), ("dcm.heads",), False),
         (("--method=dcm", *PAIR[:1], "--dcm.heads=", "--dcm.pairs=cross"), ("dcm.pairs",), False),
         (("--method=dcm", "--networks=vgg13,vgg13"), ("networks", "method", "heads"), False),
+        (("--keep_epochs=10,300", "--epochs=20"), ("keep_epochs",), True),
+        (("--products=bfloat16", "--precision=mixed_bfloat16"), ("products",), True),
         (("--networks=imagenet_resnet18",), ("networks",), False),
         (("--networks=densenet_40_12:imagenet",), ("networks",), True),
         (("--image_size=16",), ("image_size",), False),
@@ -337,6 +343,12 @@ def of_commands() -> Iterator[Case]:
         ("export", (*run, "--again=perhaps"), ("again",)),
         ("export", (*run, "--agian"), ("agian",)),
         ("export", ("--run=unfinished", "--runs_dir=SCRATCH/runs"), ("run", "unfinished")),
+        *((program, ("--run=whole@3", run[1]), ("keep_epochs",)) for program in ("evaluate", "export")),
+        *((program, ("--run=hole@3", run[1]), ("run",)) for program in ("evaluate", "export")),
+        *(
+            (program, ("--run=whole@3", run[1], "--export_epoch=last"), ("export_epoch",))
+            for program in ("evaluate", "export")
+        ),
         *(("preview", (f"--count={value}",), ("count",)) for value in (*BROKEN, "0", "100000000000")),
         *(("preview", (f"--step={value}",), ("step",)) for value in (*BROKEN, "100000000000000000000")),
         ("preview", ("--out=SCRATCH",), ("out",)),
@@ -413,6 +425,125 @@ def of_files() -> Iterator[Case]:
     yield Case("train", ("--networks=resnet8:caf\udce9.npz", *TINY[1:]), ("networks",))
 
 
+def of_teachers() -> Iterator[Case]:
+    """Teachers that are none, are not there or are damaged, and what is said of them wrongly."""
+    for arguments, names in (
+        (("--teacher_normalization=raw",), ("teacher_normalization",)),
+        (("--teacher_classes=by_name",), ("teacher_classes",)),
+        (("--taps=features:conv",), ("taps",)),
+        (("--teacher=a.keras", "--taps=features"), ("taps",)),
+        (("--teacher=a.keras", "--taps=:conv"), ("taps",)),
+        (("--teacher=a.keras", "--taps=features:"), ("taps",)),
+        (("--teacher=a.keras", "--taps=b.features:conv"), ("taps",)),
+        (("--teacher=a", "--taps=features:conv"), ("taps",)),
+        (("--teacher=a", "--teacher_normalization=imagnet"), ("teacher_normalization",)),
+        (("--teacher=a,b", "--teacher_normalization=raw,raw,raw"), ("teacher_normalization",)),
+        (("--teacher=a+b", "--teacher_normalization=raw+raw+raw"), ("teacher_normalization",)),
+        (("--teacher=a,b", "--teacher_classes=same,same,same"), ("teacher_classes",)),
+        (("--teacher=a+b", "--teacher_classes=same+same+same"), ("teacher_classes",)),
+    ):
+        yield Case("train", (*TAUGHT, *arguments), names, quick=True)
+    yield Case("train", ("--method=dml", *PAIR, "--teacher=SCRATCH/runs/whole"), ("teacher",), quick=True)
+    for source in (
+        "",
+        "SCRATCH/absent",
+        "SCRATCH/absent.keras",
+        "SCRATCH/text.txt",
+        "SCRATCH/empty",
+        "SCRATCH/broken_model",
+        "SCRATCH/right.npz",
+        "SCRATCH/cut.keras",
+        "SCRATCH/flipped.keras",
+        "SCRATCH/claims.keras",
+        "SCRATCH/code.keras",
+        "SCRATCH/fewer.keras",
+        "SCRATCH/runs/unfinished",
+        "SCRATCH/runs/edited_list",
+        "SCRATCH/runs/whole:resnet9",
+        "SCRATCH/runs/whole@3",
+        "SCRATCH/runs/whole@3:resnet8",
+        "SCRATCH/text.txt@3",
+        "SCRATCH/right.keras+SCRATCH/absent.keras",
+        "resnet14:SCRATCH/runs/whole:resnet8",
+        "resnet8:SCRATCH/runs/whole@3",
+        "resnet8:SCRATCH/absent.npz",
+        "resnet8:SCRATCH/other.npz",
+        "resnet9:SCRATCH/right.npz",
+        "keras_resnet50:imagenet",
+        "caf\udce9",
+    ):
+        yield Case("train", (*TAUGHT, f"--teacher={source}"), ("teacher",))
+    known = ("--teacher=SCRATCH/right.keras", *TAUGHT)
+    for name in ("absent.txt", "text.txt", "binary", "empty"):
+        yield Case("train", (*known, f"--teacher_classes=SCRATCH/{name}"), ("teacher",))
+    yield Case("train", (*known, "--teacher_classes=by_name"), ("teacher",))
+    yield Case("train", (*known, "--taps=features:nosuch"), ("nosuch",))
+    yield Case("train", ("--networks=SCRATCH/code.keras", *TINY[1:]), ("networks", "trust_code"))
+    yield Case("train", ("--networks=resnet8:SCRATCH/runs/whole@3", *TINY[1:]), ("networks",))
+
+
+# Table files that are wrong, and what a message has to have. The file's name is in all.
+TABLES = {
+    "cut": ("[rows.a", "TOML"),
+    "binary": ("\0", "TOML"),
+    "silent": ("", "rows"),
+    "key": ("[rows.a]\nflag = {}", "flag"),
+    "name": ('[rows."a b"]', "rows"),
+    "flag": ("[rows.a]\nflags.epohcs = 3", "epohcs"),
+    "value": ('[rows.a]\nflags.epochs = "three"', "epochs"),
+    "own": ("[rows.a]\nflags.seed = 3", "seed"),
+    "seeds": ("seeds = [1, 1]\n[rows.a]", "seeds"),
+    "figures": ("[rows.a]\npaper.mean = nan", "mean"),
+    "baseline": ('[rows.a]\nbaseline = "b"', "baseline"),
+    "flagfile": ('[rows.a]\nflags.flagfile = "nowhere.flags"', "flagfile"),
+    "same": ('[rows.a]\nsame_as = "nowhere:b"', "same_as"),
+    "itself": ('[rows.a]\nteacher = "a"', "teacher"),
+    "circle": ('[rows.a]\nteacher = "b"\n[rows.b]\nteacher = "a"', "teacher"),
+    "nobody": ('[rows.a]\nteacher = "b"', "teacher"),
+    "word": ('[rows.a]\nteacher = "b@ten"\n[rows.b]', "teacher"),
+    "unkept": ('[rows.a]\nteacher = "b@3"\nflags = { method = "distillation", also = "kd" }\n[rows.b]', "keep_epochs"),
+    "untaught": ('[rows.a]\nteacher = "b"\n[rows.b]', "teacher"),
+    "grid": ("[grid]\nx = [1]\ny = [1]\nz = [1]", "grid"),
+    "twice": ("[grid]\nepochs = [1, 1]", "epochs"),
+    "paper": ("[grid]\nepochs = [1, 2]\n[grid_paper]\ntest = [1]", "grid_paper"),
+}
+
+
+def of_tables() -> Iterator[Case]:
+    """The command `table`: files that are none or wrong, and its flags."""
+    for arguments, names in (
+        ((), ("table",)),
+        (("SCRATCH/absent.toml",), ("table",)),
+        (("afd_tabel3",), ("table",)),
+        (("afd_table3:dml_resnet20_resnet20",), ("table",)),
+        (("afd_table3", "afd_table3"), ("table",)),
+        (("SCRATCH/no_dashes",), ("no_dashes",)),
+        (("SCRATCH/wrong_value",), ("wrong_value",)),
+        *(((f"SCRATCH/table_{name}.toml",), (word,)) for name, (_, word) in TABLES.items()),
+        *((("afd_table3", f"--seeds={value}"), ("seeds",)) for value in ("", "x", "-1", "1,1", "1.5", "１")),
+        *((("afd_table3", f"--jobs={value}"), ("jobs",)) for value in ("", "x", "-1", "0", "1.5", "1e20")),
+        *((("afd_table3", f"--epochs={value}"), ("epochs",)) for value in ("", "x", "-1", "0", "1.5", "1e20")),
+        (("afd_table3", "--rows=nobody"), ("rows",)),
+        (("afd_table3", "--baseline=nobody"), ("baseline",)),
+        (("afd_table3", "--set"), ("set",)),
+        (("afd_table3", "--set=batch_size"), ("set",)),
+        (("afd_table3", "--set=epohcs=2"), ("epohcs",)),
+        (("afd_table3", "--set=batch_size=x"), ("batch_size",)),
+        (("afd_table3", "--set=seed=3"), ("seed",)),
+        (("afd_table3", "--set", "batch_size=64", "batch_size=32"), ("batch_size",)),
+        (("afd_table3", "--epochs=2", "--set=keep_epochs=3"), ("keep_epochs",)),
+        (("afd_table3", "--runs_dir="), ("runs_dir",)),
+        (("afd_table3", "--json=SCRATCH"), ("json",)),
+        (("afd_table3", "--markdown=SCRATCH/absent/x.md"), ("markdown",)),
+        (("afd_table3", "--csv=SCRATCH"), ("csv",)),
+        (("afd_table3", "--picture=SCRATCH/absent/x.png"), ("picture",)),
+        (("afd_table3", "--picture=x.txt"), ("picture",)),
+        (("afd_table3", "--json=SCRATCH/table.json", "--notrain"), ("table.json",)),
+        (("afd_table3", "--nosuch"), ("nosuch",)),
+    ):
+        yield Case("table", arguments, names, quick=True)
+
+
 def make_scratch(scratch: Path) -> None:
     """The files that the cases speak of."""
     make_flagfiles(scratch)
@@ -438,6 +569,10 @@ def make_scratch(scratch: Path) -> None:
 
 
 def make_flagfiles(scratch: Path) -> None:
+    """Flagfiles and table files."""
+    for name, (text, _) in TABLES.items():
+        (scratch / f"table_{name}.toml").write_text(text)
+    (scratch / "table.json").write_text("{}")
     for name, text in {
         "self": "--flagfile=self\n",
         "mutual_a": "--flagfile=mutual_b\n",
@@ -473,6 +608,12 @@ def make_weights(scratch: Path) -> None:
         arrays = {key: value.numpy() for key, value in weights_of(network).items()}
         np.savez(scratch / f"{name}.npz", **arrays)
         save_file(arrays, scratch / f"{name}.safetensors")
+    import keras
+
+    inputs = keras.Input((8, 8, 1))
+    coded = keras.layers.Dense(10)(keras.layers.Flatten()(keras.layers.Lambda(lambda x: x * 2)(inputs)))
+    keras.Model(inputs, coded).save(scratch / "code.keras")
+    networks.build("resnet8", classes=9, image_shape=(8, 8, 1), seed=1).save(scratch / "fewer.keras")
     for suffix in ("npz", "weights.h5", "keras", "safetensors"):
         content = (scratch / f"right.{suffix}").read_bytes()
         (scratch / f"cut.{suffix}").write_bytes(content[: len(content) // 2])

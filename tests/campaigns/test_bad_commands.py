@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tfdistill.commands import training
+from tfdistill.commands.tabling import work
 from tfdistill.runs.data import RunData
 
 SPECIFICATION = importlib.util.spec_from_file_location("bad_commands", Path(__file__).with_name("bad_commands.py"))
@@ -29,6 +30,7 @@ def test_every_one_is_refused_in_a_line_that_names_the_flag(tmp_path, monkeypatc
         raise AssertionError("the flags were accepted")
 
     monkeypatch.setattr(training, "Run", got_through)
+    monkeypatch.setattr(work, "Campaign", got_through)
     monkeypatch.setattr(RunData, "read", got_through)
     bad_commands.make_flagfiles(tmp_path)
     # Of the many that are wrong values of one kind after another, a part; the script takes all.

@@ -1,10 +1,17 @@
 """The tables and figures of KL vs MSE as files: every row is there, and one that can be run is a run."""
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tfdistill.commands import command_line
+from tfdistill.commands.tabling import given
+from tfdistill.commands.tabling.overrides import Overrides
+from tfdistill.commands.tabling.planner import Planner
+from tfdistill.data import load
+from tfdistill.runs.data import RunData
 from tfdistill.tables import read_table
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -192,6 +199,32 @@ def test_figure_6_has_teachers_that_learned_the_same_wrong_labels():
         assert config.label_noise == teacher.label_noise == float(level)
         if config.also == ("kd",):
             assert config.to_dict()["hyperparameters"]["kd.rescaled"] == loss.startswith("rescaled")
+
+
+def test_teacher_student_and_baseline_of_a_row_of_figure_6_see_the_same_wrong_labels():
+    digits = load("digits")
+
+    def labels(config):
+        config = dataclasses.replace(config, dataset="digits", normalization="")
+        data = RunData(config, digits)
+        np.testing.assert_array_equal(data.monitors["test"].labels, digits.test.labels)
+        return data.train.labels
+
+    table, student = TABLES["kl_vs_mse_figure6"], "label_noise0.4_lossMSE"
+    rows = [student, "ce_wide_resnet_16_2_noise0.4"]
+    plan = Planner(Overrides(), "runs").plan([given.shown_table(table, rows)], [rows], [1, 2])
+    assert len(plan.runs) == 6
+    seen = {}
+    for run in plan.runs.values():
+        seen.setdefault(run.config.seed, []).append(labels(run.config))
+        assert bool(run.teachers) == (run.row == student)
+    for first, *others in seen.values():
+        assert len(others) == 2 and (first != digits.train.labels).sum() == round(0.4 * len(digits.train))
+        assert all(np.array_equal(first, other) for other in others)
+    assert not np.array_equal(seen[1][0], seen[2][0])
+    # The student learns nothing from them: its labels have no weight.
+    config = config_of(table.name, student)
+    assert (config.method, config.arguments()["label_weight"]) == ("distillation", 0.0)
 
 
 def test_figure_8_has_calibration_errors_of_runs_of_table_2():
