@@ -2,6 +2,7 @@
 
 python benchmarks/environments.py --method dml_joint           # oneDNN on, off, and with one thread an operation
 python benchmarks/environments.py --precision bfloat16
+python benchmarks/environments.py --products                   # float32 with products in float32, and in bfloat16
 
 Each environment is a name and its variables, NAME:VARIABLE=VALUE,VARIABLE=VALUE, and has a process of its own.
 """
@@ -23,12 +24,18 @@ DEFAULTS = (
     "onednn_off:TF_ENABLE_ONEDNN_OPTS=0",
     "one_thread:TF_ENABLE_ONEDNN_OPTS=1,TF_NUM_INTRAOP_THREADS=1",
 )
+# What --products=bfloat16 of the command train sets.
+PRODUCTS = (
+    "float32_products:TF_ENABLE_ONEDNN_OPTS=1",
+    "bfloat16_products:TF_ENABLE_ONEDNN_OPTS=1,TF_SET_ONEDNN_FPMATH_MODE=BF16",
+)
 
 
 def main() -> int:
     """Prints a line for every environment; ratios are to the first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("environments", nargs="*", default=DEFAULTS, metavar="NAME:VARIABLE=VALUE,...")
+    parser.add_argument("environments", nargs="*", metavar="NAME:VARIABLE=VALUE,...")
+    parser.add_argument("--products", action="store_true", help="compare products in float32 and in bfloat16")
     parser.add_argument("--method", choices=OPERATIONS, default="dml_joint")
     parser.add_argument("--networks", default="resnet32,resnet32", help="comma-separated")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
@@ -36,7 +43,8 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=7, help="of every environment, at least 2")
     parser.add_argument("--steps", type=int, default=2, help="in a turn")
     arguments = parser.parse_args()
-    workers = [worker(environment) for environment in arguments.environments]
+    chosen = arguments.environments or (PRODUCTS if arguments.products else DEFAULTS)
+    workers = [worker(environment) for environment in chosen]
     try:
         times = measure(workers, arguments)
     except WorkerError as error:

@@ -6,10 +6,10 @@ r"""Kills training runs with SIGKILL all over their life, lets them go on, and c
 
 Each method gets one undisturbed run and one that dies again and again: at places of `killed_at.py`, dealt so that all
 methods together die at all of them, and at random moments. The command is `launch/train.py` itself. What is compared:
-every array of the newest checkpoint, bit for bit; the record, `epochs.csv`, `results.json` and every point in
-TensorBoard, but for times; the exports' variables, cards and `models.config`; and that nothing half done remains, nor
-anything of ours in the temporary folder. FOLDER/kills.json has an entry for each method; what is there already is not
-done again. Ends with status 1 if anything differs. Flags after `--` go to the command.
+every array of the newest checkpoint and of the kept epoch, bit for bit; the record, `epochs.csv`, `results.json` and
+every point in TensorBoard, but for times; the exports' variables, cards and `models.config`; and that nothing half done
+remains, nor anything of ours in the temporary folder. FOLDER/kills.json has an entry for each method; what is there
+already is not done again. Ends with status 1 if anything differs. Flags after `--` go to the command.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ FLAGS = [
     "--validation_share=0.1",
     "--batch_size=16",
     "--epochs=2",
+    "--keep_epochs=1",
     "--checkpoint_seconds=0",
     "--log_every=1",
     "--nocheck_terms",
@@ -104,15 +105,16 @@ def differences(folder: Path, one: str, other: str) -> list[str]:
 def of_checkpoints(folder: Path, one: str, other: str) -> Iterator[str]:
     from tfdistill.runs import checkpoints
 
-    first, second = (checkpoints.newest(folder / "runs" / run / "checkpoints") for run in (one, other))
-    if first is None or second is None or first.step != second.step:
-        yield f"checkpoints of step {first and first.step} and {second and second.step}"
-        return
-    yield from unequal("checkpoint's metadata", without_times(first.metadata), without_times(second.metadata))
-    for name in first.arrays.keys() | second.arrays.keys():
-        arrays = [found.arrays.get(name) for found in (first, second)]
-        if any(array is None for array in arrays) or arrays[0].tobytes() != arrays[1].tobytes():
-            yield f"checkpoint's {name}"
+    for kind in ("checkpoints", "kept_epochs/epoch_1"):
+        first, second = (checkpoints.newest(folder / "runs" / run / kind) for run in (one, other))
+        if first is None or second is None or first.step != second.step:
+            yield f"{kind} of step {first and first.step} and {second and second.step}"
+            continue
+        yield from unequal(f"{kind}: metadata", without_times(first.metadata), without_times(second.metadata))
+        for name in first.arrays.keys() | second.arrays.keys():
+            arrays = [found.arrays.get(name) for found in (first, second)]
+            if any(array is None for array in arrays) or arrays[0].tobytes() != arrays[1].tobytes():
+                yield f"{kind}: {name}"
 
 
 def of_records(folder: Path, one: str, other: str) -> Iterator[str]:

@@ -19,12 +19,12 @@ flagfile = "taught.flags"
 [rows.big]
 flags = { method = "supervised", also = "", networks = "resnet14" }
 [rows.small]
-flags = { also = "mse" }
+flags = { also = "mse", epochs = 2, keep_epochs = 2 }
 teacher = "big"
 [rows.smaller]
 teacher = "small"
 [rows.both]
-teacher = ["big", "small"]
+teacher = ["big", "small@2"]
 """
 
 
@@ -75,7 +75,7 @@ def test_a_row_alone_is_told_whose_run_teaches_it_and_the_commands(made, monkeyp
     said = said_of("both", "--runs_dir=mine", capsys=capsys)
     assert "the runs of rows big of made and small of made; first " in said
     assert "--seed=1 --run=small-seed1 --runs_dir=mine, then " in said
-    assert said.endswith("--runs_dir=mine --teacher=mine/big-seed1,mine/small-seed1\n")
+    assert said.endswith("--runs_dir=mine --teacher=mine/big-seed1,mine/small-seed1@2\n")
     assert not (made.parent / "runs").exists()
 
 
@@ -102,7 +102,7 @@ def test_seeds_of_a_row_are_averaged_though_each_has_its_teacher(made, tmp_path)
     record = read_record(tmp_path / "made.json")
     assert summarize(tables[0], record.outcomes) == summary
     assert [one.flags["teacher"] for one in record.outcomes[-2:]] == [
-        [f"made-big-seed{seed}", f"made-small-seed{seed}"] for seed in (1, 2)
+        [f"made-big-seed{seed}", f"made-small-seed{seed}@2"] for seed in (1, 2)
     ]
 
 

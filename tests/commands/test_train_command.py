@@ -202,7 +202,7 @@ def test_the_folder_has_flags_versions_epochs_and_a_checkpoint(run):
     assert "--train_examples=64\n" in (run.folder / "flags.flags").read_text()
     assert set(run.results["versions"]) == {
         *("tfdistill", "tensorflow", "keras", "numpy", "tensorflow-datasets"),
-        *("python", "machine", "devices", "onednn", "tensor_float_32"),
+        *("python", "machine", "devices", "onednn", "onednn_products", "tensor_float_32"),
     }
     with open(run.folder / "epochs.csv", newline="") as file:
         (row,) = csv.DictReader(file)

@@ -14,7 +14,7 @@ from tfdistill.runs.folder import RunFolder
 ROOT = Path(__file__).resolve().parents[2]
 # Every case in one process, which ends at the first that imports one of the two.
 PROGRAM = """
-import contextlib, importlib, io, json, os, sys
+import contextlib, importlib, io, json, os, sys, types
 
 for module, arguments, status in json.loads(sys.argv[1]):
     output = io.StringIO()
@@ -26,7 +26,20 @@ for module, arguments, status in json.loads(sys.argv[1]):
     heavy = {"tensorflow", "keras"} & set(sys.modules)
     if heavy or found != status:
         sys.exit(f"{module} {arguments}: status {found}, imported {sorted(heavy)}: {output.getvalue()[-500:]}")
-print("nothing of it; oneDNN", os.environ["TF_ENABLE_ONEDNN_OPTS"])
+# A training whose flags are good, until it would import TensorFlow, and then sees what the environment says.
+sys.modules["tfdistill.commands.training"] = types.SimpleNamespace(
+    train=lambda config, folder, signals: print(config.products, os.environ.get("TF_SET_ONEDNN_FPMATH_MODE"))
+)
+main = importlib.import_module("tfdistill.commands.train").main
+main(["--products=bfloat16", "--runs_dir=nowhere"])
+main(["--runs_dir=nowhere"])
+# Who scores or exports a run computes as it did.
+for name, work in (("evaluate", "evaluating"), ("export", "exporting")):
+    os.environ.pop("TF_SET_ONEDNN_FPMATH_MODE", None)
+    said = lambda *given: print(work, os.environ.get("TF_SET_ONEDNN_FPMATH_MODE"))
+    sys.modules[f"tfdistill.commands.{work}"] = types.SimpleNamespace(**{name: said})
+    importlib.import_module(f"tfdistill.commands.{name}").main(["--run=rounded", f"--runs_dir={sys.argv[2]}"])
+print("nothing of it; oneDNN", os.environ["TF_ENABLE_ONEDNN_OPTS"], {"tensorflow", "keras"} & set(sys.modules))
 """
 TRAIN = [
     (["--help"], 0),
@@ -71,7 +84,7 @@ def finished(tmp_path):
     return ["--run=done", "--networks=resnet8", "--epochs=1", "--noexport", f"--runs_dir={tmp_path}"]
 
 
-def test_help_lists_refusals_and_finished_runs_import_neither(finished):
+def test_help_lists_refusals_and_finished_runs_import_neither(finished, tmp_path):
     refused = [*finished, "--batch_size=3"]
     cases = [("tfdistill.commands.train", *case) for case in [*TRAIN, (finished, 0), (refused, 2)]]
     cases += [(f"tfdistill.commands.{name}", ["--help"], 0) for name in ("evaluate", "export", "preview", "table")]
@@ -79,7 +92,14 @@ def test_help_lists_refusals_and_finished_runs_import_neither(finished):
     there = ["--run=done", finished[-1]]
     cases += [("tfdistill.commands.export", [*there, f"--export_{one}=some"], 2) for one in ("epoch", "bad_images")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.pop("TF_ENABLE_ONEDNN_OPTS", None)
-    command = [sys.executable, "-c", PROGRAM, json.dumps(cases)]
+    for name in ("TF_ENABLE_ONEDNN_OPTS", "TF_SET_ONEDNN_FPMATH_MODE"):
+        environment.pop(name, None)
+    rounded = RunFolder(tmp_path / "rounded")
+    rounded.path.mkdir()
+    rounded.write_flags(RunConfig(run="rounded", products="bfloat16"), {})
+    command = [sys.executable, "-c", PROGRAM, json.dumps(cases), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and done.stdout == "nothing of it; oneDNN 1\n", done.stderr
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("bfloat16 BF16\nfloat32 \nevaluating BF16\nexporting BF16\nnothing of it; oneDNN 1 set()\n")
+    # The second training found the variable of the first.
+    assert done.stderr.count("\n") == 1 and "TF_SET_ONEDNN_FPMATH_MODE=BF16 is set aside" in done.stderr

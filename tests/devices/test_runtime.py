@@ -6,6 +6,7 @@ import keras
 import pytest
 import tensorflow as tf
 
+from tfdistill import startup
 from tfdistill.devices import runtime
 
 
@@ -66,6 +67,33 @@ def test_versions_say_what_numbers_depend_on():
     assert {"tfdistill", "numpy", "tensorflow-datasets", "python", "machine", "devices", "onednn"} <= set(versions)
     assert "CPU:0" in versions["devices"] and "cores" in versions["machine"]
     assert all(isinstance(value, str) and value for value in versions.values())
+
+
+def test_a_process_of_other_products_is_refused_and_the_record_says_which(monkeypatch):
+    monkeypatch.setenv(startup.PRODUCTS, "BF16")
+    monkeypatch.setenv(startup.ONEDNN, "1")
+    runtime.require_products("bfloat16")
+    assert runtime.versions()["onednn_products"] == "bfloat16"
+    with pytest.raises(
+        ValueError, match=r"^products: this process computes them in bfloat16, not float32; see TF_SET_"
+    ):
+        runtime.require_products("float32")
+    monkeypatch.delenv(startup.PRODUCTS)
+    runtime.require_products("float32")
+    assert runtime.versions()["onednn_products"] == "float32"
+
+
+def test_products_stay_where_nothing_computes_them_otherwise(monkeypatch, tmp_path):
+    monkeypatch.setattr(runtime.tf.config, "list_physical_devices", lambda kind=None: [])
+    monkeypatch.setattr(runtime.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(runtime, "CPU_INFORMATION", tmp_path / "cpuinfo")
+    assert runtime.why_products_stay() == ""
+    (tmp_path / "cpuinfo").write_text("flags : avx512f avx512_bf16\n")
+    assert runtime.why_products_stay() == "this processor has no AMX"
+    (tmp_path / "cpuinfo").write_text("flags : avx512f avx512_bf16 amx_bf16 amx_tile\n")
+    assert runtime.why_products_stay() == ""
+    monkeypatch.setattr(runtime.tf.config, "list_physical_devices", lambda kind=None: ["GPU"])
+    assert runtime.why_products_stay() == "a GPU computes, without oneDNN"
 
 
 def test_versions_say_whether_tf32_is_enabled():

@@ -217,6 +217,11 @@ def test_another_optimizer_has_pytorchs_defaults_and_the_protocols_schedule():
         ({"split": (0.8, 0.3), "dataset": "image_folder"}, "split: the shares must add up to 1, 0.8,0.3 add up to 1.1"),
         ({"split_seed": 3}, "split_seed: is for --split; leave it out"),
         (
+            {"products": "bfloat16", "precision": "mixed_bfloat16"},
+            "products: is for --precision=float32, not mixed_bfloat16; leave it out",
+        ),
+        ({"epochs": 20, "keep_epochs": (10, 30)}, "keep_epochs: 30 is beyond the last epoch of the run, 20"),
+        (
             {"split": (0.8, 0.1, 0.1), "dataset": "image_folder", "validation_share": 0.1},
             "validation_share: --split has a validation part already; leave one of them out",
         ),
@@ -322,6 +327,7 @@ def test_differences_ignore_what_does_not_change_training():
         check_terms=False,
         checkpoint_seconds=1.0,
         trust_code=True,
+        keep_epochs=(1,),
     )
     unmarked = [one.name for one in dataclasses.fields(RunConfig) if one.metadata.get("changes_training") is False]
     unmarked.remove("teacher")  # the method of `FULL` takes none

@@ -56,6 +56,9 @@ def test_the_length_of_the_protocol_said_once_more_is_no_change():
 def test_transfers_are_part_of_what_a_run_is():
     added = dataclasses.replace(TEN, method="dml", also=("kd",), hyperparameters={"weight": 2.0, "kd.weight": 0.5})
     other = dataclasses.replace(added, hyperparameters={"weight": 2.0, "kd.temperature": 2.0})
+    products = dataclasses.replace(TEN, products="bfloat16")
+    assert refusal(products.to_dict(), TEN) == "--products=float32 (it was bfloat16)"
+    assert refusal({**TEN.to_dict(), "products": "float32"}, products) == "--products=bfloat16 (it was float32)"
     expected = "--kd.temperature=2.0 (it was 4.0), --kd.weight=1.0 (it was 0.5)"
     assert refusal(added.to_dict(), other) == expected and refusal(added.to_dict(), added) == ""
     without = dataclasses.replace(added, also=(), hyperparameters={"weight": 2.0})

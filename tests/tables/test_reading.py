@@ -112,6 +112,19 @@ def test_a_rows_teachers_are_rows_of_this_table_or_another(tmp_path):
     assert rows["a"].needs == "its teacher, small: its teacher, middle: the limit"
 
 
+def test_a_teacher_may_be_an_epoch_that_its_run_keeps(tmp_path):
+    text = '[rows.big]\n[rows.a]\nteacher = ["big@10", "big"]\n[rows.b]\nteacher = "first:big@2"\n'
+    (tmp_path / "first.toml").write_text("[rows.big]\nflags.keep_epochs = [2]\n")
+    rows = read_table(written(tmp_path, text)).rows
+    assert (rows["a"].teachers, rows["a"].teacher_epochs) == ((("made", "big"),) * 2, (10, None))
+    assert (rows["b"].teachers, rows["b"].teacher_epochs) == ((("first", "big"),), (2,))
+    assert rows["a"].at_epochs(["runs/one", "runs/two"]) == ("runs/one@10", "runs/two")
+    for epoch in ("0", "", "ten", "1.5"):
+        path = written(tmp_path, f'[rows.big]\n[rows.a]\nteacher = "big@{epoch}"')
+        with pytest.raises(TableError, match=rf"row a: teacher: must be ROW, TABLE:ROW, .*, not big@{epoch}$"):
+            read_table(path)
+
+
 def test_a_grids_value_has_a_teacher_and_a_baseline_of_its_own(tmp_path):
     told = '[{ label = "0.2", teacher = "a", baseline = "b", flags = { label_noise = 0.2 } }, { label = "0.4" }]'
     path = written(tmp_path, f'teacher = "b"\n[rows]\na.teacher = ""\nb.teacher = ""\n[grid]\nnoise = {told}')

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from tfdistill import data
 from tfdistill.bounds import Filled, Number, one_of, shown
-from tfdistill.commands import command_line
+from tfdistill.commands import command_line, starting
 from tfdistill.commands.flag_kinds import Flags, define
 from tfdistill.commands.usage import usage
 from tfdistill.runs.fields import EPOCHS
+from tfdistill.runs.folder import existing_epoch, read_config
+from tfdistill.runs.kept_epochs import AT
 from tfdistill.standalone.calling import program
 
 COMMAND = "evaluate"
@@ -25,17 +27,22 @@ def main(arguments: Sequence[str]) -> int:
             print(usage(program(COMMAND), values))
             return 0
         check(values)
+        run = existing_epoch(values.runs_dir, values.run) if values.run else None
+        if run:
+            starting.compute_products(COMMAND, read_config(run[0].path).products)
     # Imported now, because all that is answered above needs no TensorFlow.
     from tfdistill.commands import evaluating
 
-    return evaluating.evaluate(values)
+    return evaluating.evaluate(values, run)
 
 
 def evaluate_flags() -> Flags:
     """The flags of the command."""
     values = Flags()
     group = "Networks"
-    text = "Score the networks of this run, as of its newest checkpoint."
+    text = (
+        "Score the networks of this run, as of its newest checkpoint; NAME@10: of its 10th epoch, if it has kept that."
+    )
     define(values, "run", "", str, text, group=group, unset="none", value="NAME")
     define(values, "runs_dir", "runs", str, "Folder of all runs.", Filled("a folder"), group=group)
     text = "Epoch of the run whose weights are scored: last or best."
@@ -64,6 +71,16 @@ def evaluate_flags() -> Flags:
     return values
 
 
+def require_one_epoch(values: Flags) -> None:
+    """Refuses --export_epoch where --run=NAME@EPOCH says the epoch.
+
+    Raises:
+        ValueError: both are given.
+    """
+    if AT in values.run and values.export_epoch:
+        raise ValueError(f"export_epoch: --run={values.run} says the epoch already; leave one of them out")
+
+
 def check(values: Flags) -> None:
     """Refuses flags that no data is needed to refuse.
 
@@ -72,6 +89,7 @@ def check(values: Flags) -> None:
     """
     if bool(values.run) == bool(values.saved_model):
         raise ValueError("run: give either --run=NAME or --saved_model=FOLDER")
+    require_one_epoch(values)
     if values.saved_model and values.export_epoch:
         raise ValueError("export_epoch: is for --run; a SavedModel has the weights of one epoch, leave it out")
     if values.dataset:

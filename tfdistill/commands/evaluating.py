@@ -18,7 +18,7 @@ from tfdistill.export.scoring import newest_saved_model
 from tfdistill.files import read_json, write_json
 from tfdistill.runs import class_tables, run_exports, scoring
 from tfdistill.runs.data import evaluation_batch_size
-from tfdistill.runs.folder import existing
+from tfdistill.runs.folder import RunFolder
 from tfdistill.runs.identity import other_parts
 from tfdistill.runs.trained import load_trained
 from tfdistill.standalone.calling import program
@@ -26,10 +26,15 @@ from tfdistill.standalone.calling import program
 COMMAND = "evaluate"
 
 
-def evaluate(values: flags.FlagValues) -> int:
-    """Scores, prints a table, writes the file. Returns the exit status."""
+def evaluate(values: flags.FlagValues, run: tuple[RunFolder, int | None] | None) -> int:
+    """Scores, prints a table, writes the file. Returns the exit status.
+
+    Args:
+        values: the flags.
+        run: what --run names: the run's folder, and the epoch that it has kept, if one is meant.
+    """
     with command_line.one_line_errors(program(COMMAND)):
-        subject = trained_subject(values) if values.run else saved_subject(values)
+        subject = trained_subject(values, *run) if run else saved_subject(values)
         dataset = held_out_as(subject.trained_on, chosen_data(values, subject))
         subject.scorer.require_fitting(dataset)
         split = chosen_split(values, dataset)
@@ -82,14 +87,13 @@ class Subject:
     parts: Mapping[str, str] = field(default_factory=dict)
 
 
-def trained_subject(values: flags.FlagValues) -> Subject:
+def trained_subject(values: flags.FlagValues, folder: RunFolder, kept: int | None) -> Subject:
     """The networks of `--run`.
 
     Raises:
-        ValueError: there is no such run, no checkpoint of it, or its data is not there.
+        ValueError: there is no checkpoint of it, or its data is not there.
     """
-    folder = existing(values.runs_dir, values.run)
-    trained = load_trained(folder, values.export_epoch)
+    trained = load_trained(folder, values.export_epoch, kept=kept)
     return Subject(
         scoring.scorer_of_networks(trained.networks, trained.data.normalization),
         f"{folder.path}, {trained.epoch},",

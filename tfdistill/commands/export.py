@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfdistill.bounds import Filled
-from tfdistill.commands import command_line
+from tfdistill.commands import command_line, starting
+from tfdistill.commands.evaluate import require_one_epoch
 from tfdistill.commands.flag_kinds import Flags, define
 from tfdistill.commands.usage import usage
 from tfdistill.runs.fields import BAD_IMAGES, EPOCHS
-from tfdistill.runs.folder import existing
+from tfdistill.runs.folder import existing_epoch, read_config
 from tfdistill.standalone.calling import program
 
 COMMAND = "export"
@@ -23,18 +24,21 @@ def main(arguments: Sequence[str]) -> int:
         if values["help"].value:
             print(usage(program(COMMAND), values))
             return 0
-        folder = existing(values.runs_dir, values.run)
+        require_one_epoch(values)
+        folder, kept = existing_epoch(values.runs_dir, values.run)
+        starting.compute_products(COMMAND, read_config(folder.path).products)
     # Imported now, because all that is answered above needs no TensorFlow.
     from tfdistill.commands import exporting
 
-    return exporting.export(values, folder)
+    return exporting.export(values, folder, kept)
 
 
 def export_flags() -> Flags:
     """The flags of the command."""
     values = Flags()
     group, own = "Run", "the run's own"
-    define(values, "run", "", str, "The run to export, finished or not.", group=group, unset="none", value="NAME")
+    text = "The run to export, finished or not; NAME@10: its 10th epoch, if it has kept that."
+    define(values, "run", "", str, text, group=group, unset="none", value="NAME")
     define(values, "runs_dir", "runs", str, "Folder of all runs.", Filled("a folder"), group=group)
     text = "Export this network of the run only."
     define(values, "network", "", str, text, group=group, unset="every network", value="NAME")

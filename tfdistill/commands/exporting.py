@@ -21,10 +21,16 @@ from tfdistill.standalone.calling import program
 COMMAND = "export"
 
 
-def export(values: flags.FlagValues, folder: RunFolder) -> int:
-    """Exports, prints where the exports lie. Returns the exit status."""
+def export(values: flags.FlagValues, folder: RunFolder, kept: int | None = None) -> int:
+    """Exports, prints where the exports lie. Returns the exit status.
+
+    Args:
+        values: the flags.
+        folder: the run's.
+        kept: the epoch that it has kept, if one is meant.
+    """
     with command_line.one_line_errors(program(COMMAND)):
-        trained = load_trained(folder, values.export_epoch)
+        trained = load_trained(folder, values.export_epoch, kept=kept)
         networks = chosen_networks(trained, values.network)
         said: dict[str, Any] = {
             name: values[name].value for name in ("export_dir", "export_bad_images") if values[name].value

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfdistill.commands.explain import describe, from_whom
 from tfdistill.data import Split
+from tfdistill.devices import runtime
 from tfdistill.networks.graphs import trainable_parameters
 from tfdistill.networks.own_images import described as described_images
 from tfdistill.runs.run import Run
@@ -39,6 +40,7 @@ def start_message(run: Run) -> str:
         ("length", _length(run)),
         ("computed", _devices(run)),
         ("run", f"{run.folder.path} (the same command goes on from its checkpoints)"),
+        ("kept", run.kept.described()),
         ("exports", os.path.join(run.config.export_dir, run.config.run_name) if run.config.export else "none"),
         ("watch", shlex.join(["tensorboard", f"--logdir={run.folder.logs}"])),
     ]
@@ -169,4 +171,12 @@ def _devices(run: Run) -> str:
     if gpus and len(gpus) >= replicas // workers:
         name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     counted = [f"{count} {word}" for count, word in ((workers, "workers"), (replicas, "replicas")) if count > 1]
-    return ", ".join([*counted, name, run.config.precision, f"seed {run.config.seed}"])
+    return ", ".join([*counted, name, _precision(run), f"seed {run.config.seed}"])
+
+
+def _precision(run: Run) -> str:
+    """The number format, and that of products where it is another."""
+    if run.config.products == "float32":
+        return run.config.precision
+    why = runtime.why_products_stay()
+    return f"{run.config.precision} with products in {run.config.products}{f' (no difference: {why})' if why else ''}"

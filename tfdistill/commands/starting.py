@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from tfdistill import keras_settings, lazy
+from tfdistill import keras_settings, lazy, startup
 from tfdistill.standalone import process
 from tfdistill.standalone.calling import program
 
@@ -29,6 +29,20 @@ def begin(command: str) -> None:
         sys.exit(2)
     lazy.around_import("tensorflow", lambda: process.quiet_imports(command))
     lazy.around_import("keras", lambda: _keras(command))
+
+
+def compute_products(command: str, name: str) -> None:
+    """Has this process compute products as a run says; call it before TensorFlow is imported.
+
+    Args:
+        command: its name.
+        name: the run's --products.
+
+    Raises:
+        ValueError: TensorFlow is there already with others, or has no oneDNN.
+    """
+    if said := startup.set_products(name):
+        print(f"{program(command)}: {said}", file=sys.stderr)
 
 
 @contextlib.contextmanager

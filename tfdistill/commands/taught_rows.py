@@ -44,6 +44,6 @@ def _remedy(config: RunConfig, arguments: Sequence[str], path: Path, row: Row) -
         rows.append(f"{name} of {table}")
         commands.append(shlex.join([*words(COMMAND), *flags, *elsewhere]))
         runs.append(str(Path(config.runs_dir) / run))
-    own = shlex.join([*words(COMMAND), *arguments, f"--teacher={','.join(runs)}"])
+    own = shlex.join([*words(COMMAND), *arguments, f"--teacher={','.join(row.at_epochs(runs))}"])
     those = "the run of row" if len(rows) == 1 else "the runs of rows"
     return f"{row.name} learns from {those} {' and '.join(rows)}; first {' and '.join(commands)}, then {own}"

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfdistill.commands import command_line
+from tfdistill.commands import command_line, starting
 from tfdistill.commands.flag_kinds import Flags, define
 from tfdistill.commands.taught_rows import require_teacher
 from tfdistill.commands.usage import usage
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.folder import RunFolder
 from tfdistill.runs.interruption import Interrupted, Signals
+from tfdistill.runs.kept_epochs import kept
 from tfdistill.runs.mending import mend
 from tfdistill.runs.stored_flags import read_run_config
 from tfdistill.standalone.calling import program, words
@@ -65,6 +66,7 @@ def _main(arguments: Sequence[str], signals: Signals, command: str) -> int:
             mend_finished(config, folder)
             return 0
         require_teacher(config, arguments)
+        starting.compute_products(command, config.products)
     # Imported now, because all that is answered above needs no TensorFlow.
     from tfdistill.commands import training
 
@@ -95,7 +97,8 @@ def otherwise_read(config: RunConfig, folder: RunFolder) -> list[str]:
     """What a finished run has read from or written to elsewhere than this command says, a line each.
 
     Such a flag is none that a run could not go on with: data and teachers may have moved. But a finished run does not
-    look at them, and the runs of two folders of images have one name where --run gives none.
+    look at them, and the runs of two folders of images have one name where --run gives none. Epochs that it has not
+    kept are told too.
     """
     was = read_run_config(folder.flags) if folder.flags.exists() else config
     said = {
@@ -111,6 +114,8 @@ def otherwise_read(config: RunConfig, folder: RunFolder) -> list[str]:
         if not same and (name != "export_dir" or config.export):
             written = [",".join(texts) or "none" for texts in (before, now)]
             found.append(f"{name}: the run is finished with {written[0]}, and not with {written[1]}: {consequence}")
+    if passed := [str(epoch) for epoch in config.keep_epochs if epoch not in kept(folder.path)]:
+        found.append(f"keep_epochs: the run is finished and has not kept {', '.join(passed)}; give another --run")
     return found
 
 

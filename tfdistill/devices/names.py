@@ -4,4 +4,5 @@ from typing import Literal, get_args
 
 Strategy = Literal["auto", "one", "mirrored", "multi_worker"]
 PRECISIONS = ("float32", "mixed_bfloat16")
+PRODUCTS = ("float32", "bfloat16")
 STRATEGIES: tuple[str, ...] = get_args(Strategy)

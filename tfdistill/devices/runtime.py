@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 
 import keras
 import tensorflow as tf
@@ -14,6 +15,7 @@ from tfdistill.bounds import choose
 from tfdistill.devices.cluster import EXAMPLE, cluster_of_environment, connect
 from tfdistill.devices.names import PRECISIONS, STRATEGIES, Strategy
 from tfdistill.devices.packages import package_versions
+from tfdistill.networks.convolutions import CPU_INFORMATION
 
 
 def make_strategy(name: Strategy = "auto", replicas: int = 0) -> tf.distribute.Strategy:
@@ -71,6 +73,35 @@ def set_precision(name: str) -> None:
     keras.config.set_dtype_policy(name)
 
 
+def require_products(name: str) -> None:
+    """Refuses a process whose products are others than a run is to say of itself.
+
+    Raises:
+        ValueError: they are.
+    """
+    if (found := startup.products()) != name:
+        raise ValueError(
+            f"products: this process computes them in {found}, not {name}; see {startup.PRODUCTS} in docs/precision.md"
+        )
+
+
+def why_products_stay() -> str:
+    """Why products in bfloat16 are those of float32 here; empty where they may differ.
+
+    On x86 oneDNN rounds the factors of a float32 convolution only for AMX, the instructions that multiply tiles of
+    matrices; AVX-512's own for bfloat16 leave it to the bit what it was.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return "a GPU computes, without oneDNN"
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return ""
+    try:
+        information = CPU_INFORMATION.read_text()
+    except OSError:
+        return ""
+    return "" if re.search(r"\bamx_bf16\b", information) else "this processor has no AMX"
+
+
 def set_determinism(seed: int) -> None:
     """From here on the same program gives the same bits on the same machine, on GPUs too, where that costs time.
 
@@ -93,6 +124,8 @@ def versions() -> dict[str, str]:
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "devices": ", ".join(devices),
         "onednn": startup.onednn(),
+        # What oneDNN may round the factors of float32 products to.
+        "onednn_products": startup.products(),
         # Whether NVIDIA GPUs from Ampere on may round the factors of float32 products to 10 bits; TensorFlow's default.
         "tensor_float_32": "enabled" if tf.config.experimental.tensor_float_32_execution_enabled() else "disabled",
     }

@@ -23,7 +23,7 @@ class ExportedEpoch:
     """Which epoch's weights are exported, as the model card and results.json say it.
 
     Attributes:
-        choice: "last" or "best".
+        choice: "last", "best", or "kept" for an epoch of --keep_epochs.
         epoch: counted from 1; None before the first has ended.
         step: training steps that the weights have seen.
         score: of the best epoch, what it was chosen by: the mean, over what is exported, of `judged_by`.
@@ -56,6 +56,8 @@ class ExportedEpoch:
     def __str__(self) -> str:
         if self.choice == "last":
             return f"step {self.step}"
+        if self.choice == "kept":
+            return f"epoch {self.epoch} (step {self.step}), which the run has kept"
         return f"epoch {self.epoch} (step {self.step}), the best by {self.judged_by}: {self.score:.4f}"
 
 

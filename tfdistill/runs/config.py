@@ -78,7 +78,9 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
             told = choose(f"{self.method} hyper-parameter", name, known)
             if told.bounds or told.kind is bool:
                 check(flag_of(self.method, name), value, told.hint, told.bounds)
-        self.chosen_protocol()
+        _check_kept(self)
+        if self.products != "float32" and self.precision != "float32":
+            raise ValueError(f"products: is for --precision=float32, not {self.precision}; leave it out")
         if len(self.run_name.encode()) > LONGEST_NAME:
             raise ValueError(
                 f"run: must be a name of {LONGEST_NAME} bytes at most, not {shown(self.run_name)}; give a shorter --run"
@@ -247,6 +249,13 @@ def _check_teacher_views(config: RunConfig) -> None:
         )
     if config.augmentation == ("none",) and config.teacher_views > 1:
         raise ValueError("teacher_views: must be 1 with --augmentation=none, where an image is always the same")
+
+
+def _check_kept(config: RunConfig) -> None:
+    epochs = config.chosen_protocol().epochs
+    for epoch in config.keep_epochs:
+        if epoch > epochs:
+            raise ValueError(f"keep_epochs: {epoch} is beyond the last epoch of the run, {epochs}")
 
 
 def _check_split(config: RunConfig) -> None:

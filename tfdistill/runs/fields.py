@@ -7,7 +7,7 @@ from typing import Any
 
 from tfdistill.bounds import Bounds, Filled, Number, one_of
 from tfdistill.data import AUGMENTATIONS, BALANCES, MAX_PIXELS, NORMALIZATIONS, READINGS, TFDS_PATTERN
-from tfdistill.devices.names import PRECISIONS, STRATEGIES
+from tfdistill.devices.names import PRECISIONS, PRODUCTS, STRATEGIES
 from tfdistill.optimizers import PROTOCOLS
 from tfdistill.optimizers.checks import DECAY_ON, KINDS, SCHEDULES
 from tfdistill.runs.teacher_texts import BY_NAME, CAFFE, OWN, SAME
@@ -103,6 +103,15 @@ class RunFlags:
     log_every: int = flag(
         100, "Training steps between two points in TensorBoard.", AT_LEAST_ONE, changes_training=False
     )
+    keep_epochs: tuple[int, ...] = flag(
+        (),
+        "Epochs whose weights stay in the run's folder, counted from 1, such as 10,20. runs/NAME@10 is that epoch "
+        "wherever a run's folder teaches or gives weights, and --run=NAME@10 scores or exports it.",
+        Number(1, 1_000_000),
+        unset="none",
+        value="EPOCH,EPOCH",
+        changes_training=False,
+    )
     export: bool = flag(True, "Export every network at the end.", changes_training=False)
     export_epoch: str = flag(
         "last",
@@ -127,9 +136,9 @@ class NetworkFlags:
     networks: tuple[str, ...] = flag(
         ("resnet20",),
         "Networks, comma-separated; --list names them. FILE.keras is the model in a file of Keras, with its weights. "
-        "NAME:imagenet starts from Keras' ImageNet weights, where "
-        "keras.applications has that network: resnet50:imagenet. NAME:PATH starts from the weights in a run's folder "
-        "(NAME:PATH:NETWORK says which network of it), a checkpoint, or a .keras, .weights.h5, .npz or .safetensors "
+        "NAME:imagenet starts from Keras' ImageNet weights, where keras.applications has that network: "
+        "resnet50:imagenet. NAME:PATH starts from the weights in a run's folder (NAME:PATH:NETWORK says which network "
+        "of it, NAME:PATH@10 which of its --keep_epochs), a checkpoint, or a .keras, .weights.h5, .npz or .safetensors "
         "file. ImageNet ResNets and mobilenet_v2 read files with torchvision's or timm's names too. A classifier for "
         "other classes starts anew.",
         value="NAME,NAME",
@@ -137,9 +146,10 @@ class NetworkFlags:
     teacher: tuple[str, ...] = flag(
         (),
         "Models that the networks learn from and that nothing moves, comma-separated: a run's folder, such as "
-        "runs/NAME, whose newest checkpoint counts (runs/NAME:NETWORK says which network of it); NETWORK:SOURCE as "
-        "in --networks; a .keras file; or a SavedModel, which gives its answer and no maps. A,B are two teachers, by "
-        "the mean of whose losses the networks learn; A+B is one, whose answer is the mean of A's and B's.",
+        "runs/NAME, whose newest checkpoint counts (runs/NAME:NETWORK says which network of it, runs/NAME@10 which of "
+        "its --keep_epochs); NETWORK:SOURCE as in --networks; a .keras file; or a SavedModel, which gives its answer "
+        "and no maps. A,B are two teachers, by the mean of whose losses the networks learn; A+B is one, whose answer "
+        "is the mean of A's and B's.",
         unset="none",
         value="SOURCE,SOURCE",
         changes_training=False,  # what they are is told by their weights' fingerprints, wherever they lie
@@ -392,6 +402,12 @@ class DeviceFlags:
     """Devices and speed"""
 
     precision: str = flag("float32", "Number format of the networks' layers.", one_of(PRECISIONS))
+    products: str = flag(
+        "float32",
+        "What oneDNN may round the factors of float32 convolutions to, on a processor: bfloat16 for processors with "
+        "matrix instructions for it (AMX). Tensors and sums stay float32; see docs/precision.md.",
+        one_of(PRODUCTS),
+    )
     strategy: str = flag(
         "auto",
         "Devices that train: auto is every GPU of every host that TF_CONFIG names, one is the first device.",

@@ -17,13 +17,14 @@ from tfdistill.runs import checkpoints
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.continuing import Recipe, grows, refusal
 from tfdistill.runs.hyperparameters import flag_of
+from tfdistill.runs.kept_epochs import AT, FOLDER, path_and_epoch, require_kept
 from tfdistill.runs.stored_flags import read_flags, read_run_config
 from tfdistill.tables.arguments import comma_separated
 
 
 class RunFolder:
     """`<runs_dir>/<run>/`: flags.json, flags.flags, versions.json, epochs.csv, results.json, classes.json,
-    checkpoints/, logs/, and teacher_views/ where there are some.
+    checkpoints/, logs/, and kept_epochs/ and teacher_views/ where there are some.
 
     Args:
         path: the folder; made when the run is opened.
@@ -121,7 +122,8 @@ class RunFolder:
     def tidy(self) -> None:
         """Removes what a process that was killed has left half done; needs the lock."""
         sweep(self.path)
-        checkpoints.tidy(self.checkpoints)
+        for folder in (self.checkpoints, *(self.path / FOLDER).glob("*")):
+            checkpoints.tidy(folder)
 
     def _set_aside_logs_of_others(self, config: RunConfig) -> list[str]:
         """Logs of a start with other flags, which came to no checkpoint, are no part of the run that starts now."""
@@ -218,6 +220,22 @@ def existing(runs_dir: str | os.PathLike, name: str) -> RunFolder:
     if not name:
         raise ArgumentError("run", f"is not given; give one of those in {runs_dir}, such as --run={names[0]}")
     raise ArgumentError("run", f"there is no {name!r} in {runs_dir}; nearest: {nearest(name, names)}")
+
+
+def existing_epoch(runs_dir: str | os.PathLike, text: str) -> tuple[RunFolder, int | None]:
+    """The run that NAME or NAME@EPOCH is, and the epoch that it has kept, if one is meant.
+
+    Raises:
+        ValueError: there is no such run, or it has not kept the epoch.
+    """
+    path, epoch = path_and_epoch(Path(runs_dir) / text)
+    folder = existing(runs_dir, text if epoch is None else text.rpartition(AT)[0])
+    if epoch is not None:
+        try:
+            require_kept(path, epoch)
+        except ValueError as error:
+            raise ArgumentError("run", str(error)) from None
+    return folder, epoch
 
 
 def flagfile(config: RunConfig) -> str:

@@ -15,6 +15,7 @@ from tfdistill.networks.specification import IMAGENET, Specification, specified
 from tfdistill.networks.weights import assign_weights, read_weights, weights_of
 from tfdistill.runs import checkpoints
 from tfdistill.runs.identity import PARTS, seen_by
+from tfdistill.runs.kept_epochs import FLAGS, path_and_epoch, require_kept
 from tfdistill.runs.stored_flags import read_flags
 from tfdistill.tasks import Classification
 
@@ -94,9 +95,12 @@ def path_and_network(source: str) -> tuple[Path, str]:
 
 
 def _checkpoint(path: Path) -> checkpoints.Checkpoint:
-    """The newest whole checkpoint of a run's folder or of a folder of checkpoints, or the one at `path`."""
+    """The newest whole checkpoint of a run's folder or a folder of checkpoints, an epoch kept, or the one at `path`."""
+    path, epoch = path_and_epoch(path)
     if not path.exists():
         raise ValueError(f"there is no {path}")
+    if epoch is not None:
+        path = require_kept(path, epoch)
     if (path / checkpoints.MANIFEST).is_file():
         return checkpoints.read(path)
     inside = path / "checkpoints"
@@ -118,7 +122,8 @@ def _network_in(found: checkpoints.Checkpoint, path: Path, names: Sequence[str],
 
 def check_architecture(path: Path, chosen: str, architecture: str) -> None:
     """Where a run's folder says of which architecture its network is, another one is refused by name."""
-    flags = next((one / "flags.json" for one in (path, *path.parents[:2]) if (one / "flags.json").is_file()), None)
+    folder, _ = path_and_epoch(path)
+    flags = next((one / FLAGS for one in (folder, *folder.parents[:3]) if (one / FLAGS).is_file()), None)
     if flags is None:
         return
     texts = read_flags(flags, needed=("networks",))["networks"]

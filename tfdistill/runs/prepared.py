@@ -44,6 +44,7 @@ class Prepared:
         self.workers = Workers(self.strategy)
         require_same_flags(self.workers, config)
         runtime.set_precision(config.precision)
+        runtime.require_products(config.products)
         if config.deterministic:
             runtime.set_determinism(config.seed)
         self.data = RunData.read(config)

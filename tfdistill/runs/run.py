@@ -18,6 +18,7 @@ from tfdistill.runs.ending import Ending
 from tfdistill.runs.folder import RunFolder, flagfile
 from tfdistill.runs.identity import PARTS, TEACHERS, UNLABELLED, identity, misfit, other_parts, other_teachers
 from tfdistill.runs.interruption import Signals
+from tfdistill.runs.keeping import KeptEpochs
 from tfdistill.runs.prepared import Prepared
 from tfdistill.runs.unlabelled import other_images
 
@@ -41,19 +42,22 @@ class Run(Prepared):
         self.signals = signals or Signals()
         write_epochs = folder.write_epochs if self.workers.is_chief else lambda rows: None
         self.record = callbacks.Record(images_per_step(config), write_epochs)
+        known = identity(config, self.teachers, self.data.dataset.marks, self._unlabelled_mark)
         self.checkpoints = callbacks.Checkpoints(
             folder.checkpoints,
             self.record,
             config.checkpoint_seconds,
             self.workers,
             self.signals,
-            identity(config, self.teachers, self.data.dataset.marks, self._unlabelled_mark),
+            known,
             self._beside,
             self.timetable.cut_off_at,
         )
         self.best = BestEpoch(self.record) if config.export_epoch == "best" else None
+        self.kept = KeptEpochs(folder.path, config.keep_epochs, self.timetable, self.record, known, self.workers)
         # Keras tells a callback its model when `fit` begins; a run that has no step left to train saves without one.
-        self.checkpoints.set_model(self.distiller)
+        for one in (self.checkpoints, self.kept):
+            one.set_model(self.distiller)
         self._metrics = callbacks.RestoredMetrics({})
         self.board: watching.TensorBoard | None = None
 
@@ -87,7 +91,7 @@ class Run(Prepared):
 
         Raises:
             ValueError: the workers do not find the same one, other teachers have taught it, its data was parted
-                otherwise, or other unlabelled images were beside it.
+                otherwise, other unlabelled images were beside it, or it is past an epoch that is to be kept.
         """
         unfit = misfit(self.config, self.distiller.state(), recipe=self.distiller.recipe)
         found = checkpoints.newest(self.folder.checkpoints, misfit=unfit)
@@ -98,6 +102,7 @@ class Run(Prepared):
         said = said or other_parts(found.metadata.get(PARTS, {}), self.data.dataset.marks)
         if said := said or other_images(found.metadata.get(UNLABELLED, ""), self._unlabelled_mark):
             raise ValueError(said)
+        self.kept.require_ahead(found.step)
         checkpoints.assign(self.distiller.state(), present(replicas.shared(found.arrays)))
         replicas.restore_own(self.distiller.state(), found.arrays, self.strategy, self.workers)
         self.distiller.steps_trained = found.step
@@ -127,6 +132,7 @@ class Run(Prepared):
             self.views.make()
         watchers = self._watchers()
         self._record_finished_epoch(watchers)
+        self.kept.keep_where_it_is()
         scored_on = self.data.scored_on
         for stretch in self.timetable.stretches(self.distiller.steps_trained):
             self.distiller.fit(
@@ -176,7 +182,7 @@ class Run(Prepared):
         shown = {**config, **config.pop("hyperparameters")}
         shown = {name: value for name, value in shown.items() if isinstance(value, bool | int | float | str)}
         text = flagfile(self.config)
-        recording = [self._metrics, self.record, *([self.best] if self.best else [])]
+        recording = [self._metrics, self.record, *([self.best] if self.best else []), self.kept]
         if not self.workers.is_chief:
             return [*recording, self.checkpoints]
         self.board = watching.TensorBoard(self.folder.logs, self.record, text, shown, self.config.log_every)

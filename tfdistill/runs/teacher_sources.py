@@ -25,11 +25,11 @@ from tfdistill.runs.data import RunData
 from tfdistill.runs.folder import RunFolder, read_config
 from tfdistill.runs.identity import seen_by
 from tfdistill.runs.initial_weights import check_architecture, path_and_network, weights_from
+from tfdistill.runs.kept_epochs import AT, FLAGS, path_and_epoch, require_kept
 from tfdistill.runs.teacher_texts import is_network
 from tfdistill.runs.trained import load_trained
 from tfdistill.standalone.calling import words
 
-FLAGS = "flags.json"
 KINDS = "the folder of a run, NETWORK:SOURCE, a .keras file or a SavedModel"
 
 
@@ -88,9 +88,9 @@ class Reader:
         if not text:
             raise ValueError("a source is empty; write them as A,B for two teachers, as A+B for one of two sources")
         self._refuse_own_folder(text)
-        path, _, network = text.rpartition(":") if not Path(text).exists() else (text, "", "")
-        if path and Path(path).exists():
-            return self._at(Path(path), network)
+        path, network, epoch = run_named(text)
+        if path.exists():
+            return self._at(path, network, epoch)
         written, _, source = text.partition(":")
         if source and is_network(written):
             return self._named(Specification.parse(text))
@@ -106,14 +106,16 @@ class Reader:
         own = Path(self.images.config.runs_dir, self.images.config.run_name).absolute()
         source = text.partition(":")[2]
         named = (text, text.rpartition(":")[0], source, source.rpartition(":")[0])
-        if own in [Path(one).absolute() for one in named if one]:
+        if own in [path_and_epoch(one)[0].absolute() for one in named if one]:
             raise ValueError(
                 f"{text} is the run that is to learn; name another run as its teacher, or give another --run"
             )
 
-    def _at(self, path: Path, network: str) -> Found:
+    def _at(self, path: Path, network: str, epoch: int | None) -> Found:
         if (path / FLAGS).is_file():
-            return self._run(path, network)
+            return self._run(path, network, epoch)
+        if epoch is not None:
+            require_kept(path, epoch)
         if path.is_dir() and (version := newest_version(path)):
             return saved_model(version, path)
         if is_file(str(path)) and path.is_file():
@@ -123,18 +125,19 @@ class Reader:
             raise ValueError(f"{path} is no run folder (it has no {FLAGS}) and no SavedModel")
         raise ValueError(f"{path} is no .keras file; a teacher is {KINDS}")
 
-    def _run(self, path: Path, network: str, architecture: str = "") -> Found:
-        """A network of a run as its newest checkpoint has it; this process's precision stays what it was."""
+    def _run(self, path: Path, network: str, epoch: int | None, architecture: str = "") -> Found:
+        """A network of a run as its newest checkpoint or an epoch has it; this process's precision stays as it was."""
         like = self.images if isinstance(self.images, RunData) else None
         policy = keras.config.dtype_policy()
         try:
-            trained = load_trained(RunFolder(path), like=like)
+            trained = load_trained(RunFolder(path), like=like, kept=epoch)
         finally:
             keras.config.set_dtype_policy(policy)
         models = {one.name: one for one in trained.networks}
         if not network and len(models) > 1:
+            written = path if epoch is None else f"{path}{AT}{epoch}"
             raise ValueError(
-                f"{path} has {len(models)} networks, {', '.join(models)}; say which: {path}:{next(iter(models))}"
+                f"{path} has {len(models)} networks, {', '.join(models)}; say which: {written}:{next(iter(models))}"
             )
         if like is not None and (said := seen_by(str(path), trained.parts, like.dataset.marks)):
             logging.warning("teacher: %s", said)
@@ -149,13 +152,14 @@ class Reader:
         """A network by its name, with the weights of its source."""
         if specification.source == IMAGENET:
             return self._imagenet(specification)
-        path, network = path_and_network(specification.source)
+        path, network, epoch = run_named(specification.source)
         if not path.exists():
-            raise ValueError(f"there is no file or run {path}{self._remedy(str(path), specification.written)}")
+            remedy = self._remedy(specification.source, specification.written)
+            raise ValueError(f"there is no file or run {path}{remedy}")
         if (path / FLAGS).is_file():
             names = [one.name for one in read_config(path).specifications]
             own = specification.written if specification.written in names else ""
-            return self._run(path, network or own, specification.architecture)
+            return self._run(path, network or own, epoch, specification.architecture)
         run = next((one for one in path.parents[:2] if (one / FLAGS).is_file()), None) if path.is_dir() else None
         images = RunData.read(read_config(run)) if run else self._require_images(specification.text)
         if specification.is_file:
@@ -191,7 +195,7 @@ class Reader:
 
     def _remedy(self, text: str, network: str = "") -> str:
         """The command that would train what is missing, where it would be a run."""
-        path = Path(text.partition(":")[0])
+        path, epoch = path_and_epoch(text.partition(":")[0])
         if path.suffix or not isinstance(self.images, RunData):
             return ""
         config = self.images.config
@@ -201,9 +205,17 @@ class Reader:
             "networks": network or next(filter(is_network, path.name.split("-")), "NETWORK"),
             "dataset": config.dataset,
             **{name: getattr(config, name) for name in ("data_dir", "image_size", "normalization")},
+            "keep_epochs": epoch,
         }
         flags = [f"--{name}={value}" for name, value in said.items() if value]
         return f"; this trains one: {shlex.join([*words('train'), *flags])}"
+
+
+def run_named(text: str) -> tuple[Path, str, int | None]:
+    """PATH, PATH@EPOCH or either with :NETWORK: the path, the network or "", and the epoch that a run has kept."""
+    named, network = path_and_network(text)
+    path, epoch = path_and_epoch(named)
+    return path, network, epoch
 
 
 def saved_model(version: Path, path: Path) -> Found:

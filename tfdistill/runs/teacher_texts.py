@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tfdistill.bounds import ArgumentError, shown
 from tfdistill.networks.specification import IMAGENET, is_file, name_of_file, require_network
+from tfdistill.runs.kept_epochs import path_and_epoch
 
 JOINED = "+"
 OWN, SAME, BY_NAME = "own", "same", "by_name"
@@ -38,7 +39,11 @@ def _is_there(text: str) -> bool:
 
 def _is_path(text: str) -> bool:
     path, _, network = text.rpartition(":")
-    return bool(text) and (Path(text).exists() or bool(network and path and Path(path).exists()))
+    return bool(text) and (_exists(text) or bool(network and path and _exists(path)))
+
+
+def _exists(path: str) -> bool:
+    return path_and_epoch(path)[0].exists()
 
 
 def is_network(name: str) -> bool:

@@ -49,7 +49,8 @@ def teacher(
 
     Args:
         source: a functional Keras model; the folder of a run, whose newest checkpoint counts (its best epoch, if that
-            is what the run exports), as "runs/NAME", or as "runs/NAME:NETWORK" where the run has several networks;
+            is what the run exports), as "runs/NAME", as "runs/NAME:NETWORK" where the run has several networks, or as
+            "runs/NAME@10" for an epoch of those that the run has kept;
             "NETWORK:SOURCE" as the command's --networks has it, such as "resnet110:weights.npz"; the path of a
             `.keras` file, off whose end a softmax or sigmoid is taken; that of a SavedModel, which gives logits alone;
             or several of these in a list: one teacher that gives the mean of their logits. A model that gives no dict

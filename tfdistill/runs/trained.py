@@ -1,10 +1,11 @@
-"""The networks of a run as its newest checkpoint has them; reads the run's folder and leaves it alone."""
+"""The networks of a run as its newest checkpoint or an epoch that it kept has them; the run's folder is only read."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -19,6 +20,7 @@ from tfdistill.runs.building import build_distiller, build_networks
 from tfdistill.runs.data import RunData
 from tfdistill.runs.folder import RunFolder, read_config
 from tfdistill.runs.identity import PARTS, TEACHERS, misfit
+from tfdistill.runs.kept_epochs import require_kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +49,10 @@ class Trained:
         return self.epoch.step
 
 
-def load_trained(folder: RunFolder, export_epoch: str | None = None, *, like: RunData | None = None) -> Trained:
-    """Builds the networks of a run and gives them the weights of its newest whole checkpoint.
+def load_trained(
+    folder: RunFolder, export_epoch: str | None = None, *, like: RunData | None = None, kept: int | None = None
+) -> Trained:
+    """Builds the networks of a run and gives them the weights of its newest whole checkpoint, or of an epoch it kept.
 
     No lock is taken and nothing is written, so that the run may be training meanwhile. Optimizers are not built, nor
     are helpers unless the method delivers other models than the networks it was given: scores and exports need none.
@@ -57,14 +61,16 @@ def load_trained(folder: RunFolder, export_epoch: str | None = None, *, like: Ru
         folder: the run's.
         export_epoch: "last" or "best"; the run's own --export_epoch if not given. The flags in `data` say it too.
         like: data that is there already, which serves where the run's is the same.
+        kept: an epoch of --keep_epochs, whose own weights are meant whatever the run exports.
 
     Raises:
-        ValueError: there is no checkpoint yet, none is whole, it keeps no best epoch, or the run's data is not there.
+        ValueError: there is no checkpoint yet, none is whole, it keeps no such epoch or no best one, or the run's data
+            is not there.
     """
-    config = own = read_config(folder.path)
-    if export_epoch:
-        config = dataclasses.replace(own, export_epoch=export_epoch)
-    _require_checkpoint(folder)
+    own = read_config(folder.path)
+    chosen = "last" if kept is not None else export_epoch or own.export_epoch
+    config = dataclasses.replace(own, export_epoch=chosen)
+    _require_checkpoint(folder, kept)
     runtime.set_precision(config.precision)
     data = RunData(config, like.dataset) if like and like.is_read_as(config) else RunData.read(config)
     if METHODS[config.method].rebuilds_networks:
@@ -75,40 +81,39 @@ def load_trained(folder: RunFolder, export_epoch: str | None = None, *, like: Ru
     else:
         networks, owners = build_networks(data), deliverable_owners(False)
         state = network_state(networks)
-    found = newest_checkpoint(folder, misfit(own, state, owners))
+    found = newest_checkpoint(folder, misfit(own, state, owners), kept)
     arrays, best = present(found.arrays), None
     if config.export_epoch == "best":
         arrays, best = best_of(found.arrays), found.metadata.get(KEY)
         if not best:
-            kept = (
-                "no epoch was scored yet" if own.export_epoch == "best" else "it was trained with --export_epoch=last"
-            )
-            raise ValueError(f"export_epoch: {folder.path} keeps no best epoch: {kept}")
+            why = "no epoch was scored yet" if own.export_epoch == "best" else "it was trained with --export_epoch=last"
+            raise ValueError(f"export_epoch: {folder.path} keeps no best epoch: {why}")
     checkpoints.assign(state, {name: array for name, array in arrays.items() if name.startswith(owners)})
     rows, known = found.metadata["rows"], found.metadata
-    epoch = ExportedEpoch.of(rows, found.step, best)
+    epoch = ExportedEpoch.of(rows, found.step, best) if kept is None else ExportedEpoch("kept", kept, found.step)
     return Trained(data, networks, epoch, rows, known.get(TEACHERS, ()), known.get(PARTS, {}))
 
 
 def newest_checkpoint(
-    folder: RunFolder, misfit: Callable[[checkpoints.Checkpoint], str] | None = None
+    folder: RunFolder, misfit: Callable[[checkpoints.Checkpoint], str] | None = None, kept: int | None = None
 ) -> checkpoints.Checkpoint:
-    """The newest whole checkpoint of a run.
+    """The newest whole checkpoint of a run, or that of an epoch which it has kept.
 
     Args:
         folder: the run's.
         misfit: see `checkpoints.newest`.
+        kept: the epoch, if one is meant.
 
     Raises:
         ValueError: there is none, or every one is damaged or of another training.
     """
-    _require_checkpoint(folder)
+    path = _require_checkpoint(folder, kept)
     try:
         try:
-            found = checkpoints.newest(folder.checkpoints, misfit=misfit)
+            found = checkpoints.newest(path, misfit=misfit)
         except checkpoints.CheckpointError:
             # A training that goes on removes its oldest checkpoint, which may be the one that was being read.
-            found = checkpoints.newest(folder.checkpoints, misfit=misfit)
+            found = checkpoints.newest(path, misfit=misfit)
     except checkpoints.CheckpointError as error:
         raise ValueError(f"run: {error}") from error
     if found is None:
@@ -116,6 +121,10 @@ def newest_checkpoint(
     return found
 
 
-def _require_checkpoint(folder: RunFolder) -> None:
+def _require_checkpoint(folder: RunFolder, kept: int | None) -> Path:
+    """The folder of the checkpoints that are meant."""
+    if kept is not None:
+        return require_kept(folder.path, kept)
     if not checkpoints.exist(folder.checkpoints):
         raise ValueError(f"run: {folder.path} has no checkpoint yet; the first is written while it trains")
+    return folder.checkpoints

@@ -13,7 +13,7 @@ from tfdistill.bounds import nearest, shown
 from tfdistill.tables.arguments import arguments, written
 from tfdistill.tables.figures import figures
 from tfdistill.tables.table import Axis, Figures, Grid, Row
-from tfdistill.tables.values import Place, flattened, named_rows
+from tfdistill.tables.values import Place, flattened, named_teachers
 
 # A grid of more is a slip of the keyboard.
 MOST_CELLS = 10_000
@@ -76,7 +76,7 @@ def read_grid(values: Mapping[str, Any], place: Place) -> tuple[Grid, dict[str, 
             needs=next((one.needs for one in cell if one.needs), values.get("needs", "")),
             place=(place.path.stem, name),
             cell={axis.name: one.label for axis, one in zip(axes, cell, strict=True)},
-            teachers=named_rows("teacher", _rows("teacher", cell, values), place),
+            **named_teachers(_rows("teacher", cell, values), place),
         )
         cells[tuple(one.label for one in cell)] = name
     return Grid(axes, cells), rows

@@ -21,6 +21,7 @@ OF_A_RUN_ALONE = (
     "download",
     "checkpoint_seconds",
     "log_every",
+    "keep_epochs",
     "export",
     "export_dir",
     "export_bad_images",

@@ -13,7 +13,7 @@ from tfdistill.tables.arguments import arguments
 from tfdistill.tables.figures import figures
 from tfdistill.tables.grids import read_grid
 from tfdistill.tables.table import METRIC, Metric, Row, Table
-from tfdistill.tables.values import ROW_KEYS, TABLE_KEYS, Place, TableError, named_rows, read_toml
+from tfdistill.tables.values import ROW_KEYS, TABLE_KEYS, Place, TableError, named_teachers, read_toml
 
 NAME = re.compile(r"\w[\w.+-]*")
 
@@ -114,7 +114,7 @@ class _Reader:
             needs=told.get("needs", values.get("needs", "")),
             note=told.get("note", ""),
             place=(place.path.stem, name),
-            teachers=named_rows("teacher", (told if "teacher" in told else values).get("teacher", []), place),
+            **named_teachers((told if "teacher" in told else values).get("teacher", []), place),
             seed=_seeds([told["seed"]], place, "seed")[0] if "seed" in told else None,
         )
 

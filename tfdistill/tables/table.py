@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -58,6 +58,7 @@ class Row:
         cell: by axis of the grid, the label of the row's value; empty for a row that is no cell.
         teachers: of the rows whose runs with the same seed teach it, the `place` of each; empty where none does, or
             where `arguments` name the teacher.
+        teacher_epochs: of each teacher, the epoch of its run that teaches, one of its --keep_epochs; None for the last.
         seed: of the row's one run, which teaches rows with every seed; None where the row has a run for each seed.
     """
 
@@ -71,6 +72,7 @@ class Row:
     place: tuple[str, str] = ("", "")
     cell: Mapping[str, str] = field(default_factory=dict)
     teachers: tuple[tuple[str, str], ...] = ()
+    teacher_epochs: tuple[int | None, ...] = ()
     seed: int | None = None
 
     def run_seeds(self, asked: Sequence[int]) -> tuple[int, ...]:
@@ -80,6 +82,11 @@ class Row:
     def run_seed(self, asked: int) -> int:
         """The seed of the run that stands for the row beside runs with the seed `asked`."""
         return asked if self.seed is None else self.seed
+
+    def at_epochs(self, runs: Iterable[str]) -> tuple[str, ...]:
+        """The folders of the teachers' runs, each with the epoch that is meant: "runs/big" or "runs/big@10"."""
+        named = zip(runs, self.teacher_epochs, strict=True)
+        return tuple(run if epoch is None else f"{run}@{epoch}" for run, epoch in named)
 
 
 @dataclass(frozen=True)

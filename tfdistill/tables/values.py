@@ -132,14 +132,24 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise TableError(f"{path}: is no TOML: it is no text in UTF-8, or nested too deeply") from None
 
 
-def named_rows(key: str, told: Any, place: Place) -> tuple[tuple[str, str], ...]:
-    """Rows of this table, as "ROW", or of others, as "TABLE:ROW": (table, row) each.
+def named_teachers(told: Any, place: Place) -> dict[str, Any]:
+    """Rows of this table, as "ROW", or of others, as "TABLE:ROW", and behind either perhaps "@EPOCH".
+
+    Returns:
+        `teachers` of a row, (table, row) each, and `teacher_epochs`, the epoch of each or None.
 
     Raises:
-        TableError: it is no text and no list of texts.
+        TableError: it is no text and no list of texts, or an epoch is no number from 1.
     """
-    parts = [text.rpartition(":") for text in place.texts(key, told)]
-    return tuple((table.removesuffix(".toml") or place.path.stem, row) for table, _, row in parts)
+    teachers, epochs = [], []
+    for text in place.texts("teacher", told):
+        named, at, epoch = text.partition("@")
+        if at and not re.fullmatch("[1-9][0-9]{0,6}", epoch):
+            raise place.error("teacher", f"must be ROW, TABLE:ROW, or either with an epoch, ROW@10, not {shown(text)}")
+        table, _, row = named.rpartition(":")
+        teachers.append((table.removesuffix(".toml") or place.path.stem, row))
+        epochs.append(int(epoch) if at else None)
+    return {"teachers": tuple(teachers), "teacher_epochs": tuple(epochs)}
 
 
 def flattened(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

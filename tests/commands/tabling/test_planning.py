@@ -80,6 +80,20 @@ def test_a_row_with_a_seed_of_its_own_is_one_run_that_teaches_all(made):
     assert shown == [("alone", 7), ("taught", 1), ("taught", 2)]
 
 
+def test_a_teacher_by_epoch_is_that_epoch_of_its_run_which_has_to_keep_it(made):
+    made.write_text(TABLE.replace('teacher = "alone"', 'teacher = "alone@3"'))
+    with pytest.raises(
+        ValueError, match=r"row taught: teacher: .*row alone keeps no epoch 3; give it .* keep_epochs = 3"
+    ):
+        planned(made, rows=["taught"], seeds=[2])
+    plan = planned(made, "keep_epochs=2,3", rows=["taught"], seeds=[2])
+    alone, taught = plan.runs.values()
+    assert alone.config.keep_epochs == (2, 3) and taught.teachers == (alone.name,)
+    assert taught.config.teacher == (f"runs/{alone.name}@3",)
+    with pytest.raises(ValueError, match=r"keep_epochs: 3 is beyond the last epoch of the run, 2"):
+        planned(made, "keep_epochs=3", rows=["taught"], seeds=[2], epochs=2)
+
+
 def test_a_baseline_is_shown_beside_chosen_rows_and_not_trained_for_them(made):
     plan = planned(made, rows=["dm*"], seeds=[1])
     assert list(plan.runs) == ["made-dml-seed1"] and list(plan.tables[0].rows) == ["alone", "dml"]

@@ -69,7 +69,7 @@ class Planner:
         own: dict[str, Any] = {"seed": seed, "run": name, "runs_dir": self.runs_dir}
         told = [f"--{name}={value}" for name, value in own.items()]
         if teachers:
-            own["teacher"] = tuple(str(Path(self.runs_dir) / one) for one in teachers)
+            own["teacher"] = row.at_epochs(str(Path(self.runs_dir) / one) for one in teachers)
             told.append(f"--teacher={comma_separated(own['teacher'])}")
         try:
             config = dataclasses.replace(config, **own)
@@ -108,9 +108,12 @@ class Planner:
         return config, arguments
 
     def _add(self, table: Table, row: Row, seed: int, runs: dict[str, Planned]) -> None:
-        for place in row.teachers:
+        for place, epoch in zip(row.teachers, row.teacher_epochs, strict=True):
             other, teacher = self._teacher(place, table)
             self._add(other, teacher, teacher.run_seed(seed), runs)
+            if epoch is not None and epoch not in self.row_config(other, teacher)[0].keep_epochs:
+                said = f"keeps no epoch {epoch}; give it the flag keep_epochs = {epoch}"
+                raise ValueError(f"{where(table, row)}: teacher: {where(other, teacher)} {said}")
         one = self.planned(table, row, seed)
         same = runs.setdefault(one.name, one)
         if same.config != one.config:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tfdistill.runs.checkpoints.files import MANIFEST, CheckpointError
     from tfdistill.runs.checkpoints.fitting import assign, require_fit
     from tfdistill.runs.checkpoints.reading import Checkpoint, exist, newest, read
-    from tfdistill.runs.checkpoints.writing import save, tidy
+    from tfdistill.runs.checkpoints.writing import leave_alone, save, tidy
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 
@@ -24,6 +24,7 @@ __all__ = [
     "CheckpointError",
     "assign",
     "exist",
+    "leave_alone",
     "newest",
     "read",
     "require_fit",

@@ -104,6 +104,14 @@ def tidy(folder: str | os.PathLike) -> None:
                 path.rename(final)
 
 
+def leave_alone(path: Path) -> None:
+    """Removes every other checkpoint of the folder that `path` lies in; what cannot be removed stays."""
+    for other in finished(path.parent):
+        if other != path:
+            with contextlib.suppress(OSError):
+                remove(other)
+
+
 def _check_numbers(step: int, keep: int) -> None:
     if isinstance(step, bool) or not isinstance(step, int) or step < 0:
         raise ValueError(f"step must be an int of 0 or more, got {step!r}")
