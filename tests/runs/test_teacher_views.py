@@ -153,7 +153,7 @@ def test_a_run_that_was_cut_off_and_whose_views_were_damaged_ends_with_the_same_
     assert command() == 0
     out = capsys.readouterr().out
     assert "views       2 of each image: 128 passes of each teacher, all before the first step, in place of 192;" in out
-    assert "teacher views: 2 of 2 made\n" in out and "teacher views: 2 of 2 there already\n" in out
+    assert "teacher views: 2 made, 0 there already\n" in out and "teacher views: 0 made, 2 there already\n" in out
     assert "teacher views: 128 passes of each teacher, 64 saved\n" in out
     assert [one.name for one in sorted(command.view(0).parent.iterdir())] == ["view_000", "view_001"]
     for view in range(2):

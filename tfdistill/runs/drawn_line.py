@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
+from collections.abc import Callable
 from typing import TextIO
+
+# Seconds between two lines, in a file and on a terminal.
+OFTEN, RENEWED = 60.0, 0.2
 
 
 class DrawnLine:
@@ -35,6 +40,39 @@ class DrawnLine:
         # Blanks, as not every terminal knows how to clear a line.
         print(f"{over}{line:<{len(self._drawn)}}", end="\n" if lasting else "", file=self.output, flush=True)
         self._drawn = "" if lasting else line
+
+
+class Remaining:
+    """How much of some work is done and how long the rest takes: renewed on a terminal, in a file a line a minute.
+
+    Args:
+        total: how much there is to do, 1 or more.
+        output: where the lines go; standard output if not given.
+        clock: the time in seconds, from any beginning.
+    """
+
+    def __init__(self, total: int, output: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.total, self.done = total, 0
+        self._line, self._clock = DrawnLine(output), clock
+        self._begun = self._told = clock()
+
+    def add(self, done: int, said: str) -> None:
+        """Some more is done.
+
+        Args:
+            done: how much more.
+            said: what the line says before the time that is left.
+        """
+        self.done += done
+        now = self._clock()
+        if now - self._told >= (RENEWED if self._line.interactive else OFTEN):
+            self._told = now
+            left = (now - self._begun) / self.done * (self.total - self.done)
+            self._line.show(f"{said}, {duration(left)} left", lasting=not self._line.interactive)
+
+    def end(self, said: str) -> None:
+        """Leaves a last line."""
+        self._line.show(said, lasting=True)
 
 
 def duration(seconds: float) -> str:

@@ -18,6 +18,7 @@ from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.taps_read import taps_read
 from tfdistill.runs.checkpoints.files import sha256
 from tfdistill.runs.data import RunData, evaluation_batch_size
+from tfdistill.runs.drawn_line import Remaining
 from tfdistill.runs.kept_views import KIND, KeptViews
 from tfdistill.runs.timetable import Timetable
 
@@ -114,16 +115,23 @@ class TeacherViews:
             FloatingPointError: an answer is no number, or larger than float16 knows.
         """
         self.kept.sweep()
-        ask = self._asking()
-        for view in range(self.views):
-            told = {**self._told, "view": view}
-            problem = self.kept.problem(view, told) if self.kept.is_there(view) else "absent"
-            if problem:
-                if problem != "absent":
-                    logging.warning("teacher_views: %s is made again: %s", self.kept.place(view), problem)
-                self.kept.write(view, self._answers(view, ask), told)
-            print(f"teacher views: {view + 1} of {self.views} {'made' if problem else 'there already'}", flush=True)
+        wanted, ask = self._not_usable(), self._asking()
+        progress = Remaining(len(wanted) * len(self.data.train))
+        for view in wanted:
+            self.kept.write(view, self._answers(view, ask, progress), self._told(view))
+        progress.end(f"teacher views: {len(wanted)} made, {self.views - len(wanted)} there already")
         self._read = [self.kept.read(view) for view in range(self.views)]
+
+    def _not_usable(self) -> list[int]:
+        """The views that have to be made; of those that are there it is said why."""
+        wanted = []
+        for view in range(self.views):
+            problem = self.kept.problem(view, self._told(view)) if self.kept.is_there(view) else "absent"
+            if problem:
+                wanted.append(view)
+            if problem not in ("", "absent"):
+                logging.warning("teacher_views: %s is made again: %s", self.kept.place(view), problem)
+        return wanted
 
     def tell(self) -> None:
         """Says what was saved, at the end of a training."""
@@ -145,15 +153,16 @@ class TeacherViews:
         rows = tf.ensure_shape(rows, [*positions.shape, self.kept.shape[1]])
         return dict(zip(self.columns, tf.split(rows, list(self.columns.values()), axis=1), strict=True))
 
-    def _answers(self, view: int, ask: Callable[[Any], tf.Tensor]) -> Iterator[np.ndarray]:
+    def _answers(self, view: int, ask: Callable[[Any], tf.Tensor], progress: Remaining) -> Iterator[np.ndarray]:
         """The rows of a view, batch by batch."""
         strategy = self.distiller.distribute_strategy
-        replicas, left = strategy.num_replicas_in_sync, len(self.data.train)
+        replicas, examples, done = strategy.num_replicas_in_sync, len(self.data.train), 0
         size = evaluation_batch_size(self.data.batch_size, replicas, self.data.image_shape)
         images = self.data.view_batches(view, size).map(lambda batch: batch["images"])
         for some in strategy.experimental_distribute_dataset(images):
-            rows = ask(some).numpy()[:left]
-            left -= len(rows)
+            rows = ask(some).numpy()[: examples - done]
+            done += len(rows)
+            progress.add(len(rows), f"teacher views: {view + 1} of {self.views}, image {done:,} of {examples:,}")
             yield self._in_float16(rows)
 
     def _asking(self) -> Callable[[Any], tf.Tensor]:
@@ -180,16 +189,21 @@ class TeacherViews:
             raise FloatingPointError(f"teacher_views: one of {keys} {said} for a training image; leave it out")
         return rows.astype(KIND)
 
-    @cached_property
-    def _told(self) -> dict[str, Any]:
+    def _told(self, view: int) -> dict[str, Any]:
+        """What the answers of a view depend on."""
         flags = self.data.config.to_dict()
         return {
+            "view": view,
             "teachers": self._fingerprints,
             "columns": self.columns,
             "flags": {name: flags[name] for name in SHOWN_BY if name in flags},
             "class_files": [sha256(Path(one)) for one in self.data.config.teacher_classes if Path(one).is_file()],
-            "images": mark_of(self.data.train),
+            "images": self._mark,
         }
+
+    @cached_property
+    def _mark(self) -> str:
+        return mark_of(self.data.train)
 
 
 def _columns(distiller: Distiller, data: RunData) -> dict[str, int]:

@@ -16,7 +16,7 @@ from tensorboard.plugins.hparams import api as hparams
 from tfdistill.files import FileError
 from tfdistill.runs import class_tables
 from tfdistill.runs.callbacks import Record
-from tfdistill.runs.drawn_line import DrawnLine, duration
+from tfdistill.runs.drawn_line import OFTEN, RENEWED, DrawnLine, duration
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -104,8 +104,8 @@ class Progress(keras.callbacks.Callback):
         clock: the time in seconds, from any beginning.
     """
 
-    # Seconds: until the first line of speed in a file, between two lines there, and between two on a terminal.
-    SOON, OFTEN, RENEWED = 10.0, 60.0, 0.2
+    # Seconds until the first line of speed in a file.
+    SOON = 10.0
 
     def __init__(
         self,
@@ -132,8 +132,8 @@ class Progress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         now = self._clock()
         if not self._compiled:
-            self._compiled, self._told = True, now - self.OFTEN + self.SOON
-        if now - self._told >= (self.RENEWED if self._line.interactive else self.OFTEN):
+            self._compiled, self._told = True, now - OFTEN + self.SOON
+        if now - self._told >= (RENEWED if self._line.interactive else OFTEN):
             self._tell(logs, lasting=not self._line.interactive)
 
     def on_test_begin(self, logs: dict | None = None) -> None:
