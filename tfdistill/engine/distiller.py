@@ -136,6 +136,9 @@ class Distiller(Scoring):
         `val_loss`: the supervised loss, in the mean over the networks that learn. What a phase does not train has
         no value in its epochs.
 
+        Batches that are dicts may say by `labelled`, 1 or 0, which examples have a label. The others count in no score
+        and in no term that reads labels: such a term is the mean over the labelled examples.
+
         Teachers are scored once, on `validation_data`, before the first step; see `teacher_scores`.
         """
         known_steps = self._prepared_for(x, y, batch_size, epochs, steps_per_epoch, keras_arguments)
