@@ -51,6 +51,7 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
         teacher=("big.keras", "runs/bigger"),
         teacher_normalization=("raw", "own"),
         teacher_classes=("same", "by_name"),
+        teacher_precision="bfloat16",
         taps=("features:conv", "big.stage1:block1"),
         trust_code=True,
         networks=("resnet8", "resnet14"),

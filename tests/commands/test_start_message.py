@@ -25,6 +25,42 @@ def test_of_many_names_the_last_are_counted(count, said):
     assert start_message.listed(map(str, range(count))) == said
 
 
+@pytest.mark.parametrize(
+    ("device", "precision", "said"),
+    [
+        (
+            "this processor",
+            "float32",
+            "big 2,000 weights, which nothing moves; this processor has bfloat16 instructions: "
+            "--teacher_precision=bfloat16 asks them faster",
+        ),
+        ("this GPU", "bfloat16", "big 2,000 weights, which nothing moves; maps of big in bfloat16"),
+        (
+            "",
+            "bfloat16",
+            "big 2,000 weights, which nothing moves; maps of big in bfloat16, for which no device here has "
+            "instructions",
+        ),
+        ("", "float32", "big 2,000 weights, which nothing moves"),
+    ],
+)
+def test_where_the_device_would_ask_teachers_faster_it_is_said(monkeypatch, device, precision, said):
+    monkeypatch.setattr(start_message, "device_with_bfloat16", lambda: device)
+    monkeypatch.setattr(start_message, "can_lower", lambda model: True)
+    monkeypatch.setattr(start_message, "described_images", lambda model: "")
+
+    class Teachers(list):
+        lowered = ("big",) if precision != "float32" else ()
+
+    teachers = Teachers([SimpleNamespace(name="big", count_params=lambda: 2000)])
+    run = SimpleNamespace(
+        distiller=SimpleNamespace(teachers=teachers), config=SimpleNamespace(teacher_precision=precision)
+    )
+    assert start_message._teachers(run) == said
+    monkeypatch.setattr(start_message, "can_lower", lambda model: False)
+    assert "faster" not in start_message._teachers(run)
+
+
 @pytest.fixture
 def said(tmp_path, monkeypatch, capsys):
     """What the command prints before it would train, at the step that it would begin with."""

@@ -1,5 +1,7 @@
 """Teachers: what the networks learn from, and what nothing moves, counts or saves."""
 
+from typing import ClassVar
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import tensorflow as tf
 from tfdistill import Distiller, optimizers
 from tfdistill.engine.teachers import fingerprint
 from tfdistill.engine.updates import Phase, Update, alternating
+from tfdistill.networks.folding import FoldedNetwork
 from tfdistill.networks.layers import BatchNormalization
 
 RATE = 0.5
@@ -246,3 +249,86 @@ def test_a_fingerprint_tells_weights_apart():
     assert len(first) == 64 and fingerprint(teacher) == first
     teacher.get_layer("norm").moving_mean.assign([0.3, np.nextafter(np.float32(-0.7), np.float32(0))])
     assert fingerprint(teacher) != first
+
+
+class Watched(Taught):
+    """Taught by a teacher of maps; notes of what type the logits are that the losses read."""
+
+    read: ClassVar[set] = set()
+
+    def phases(self):
+        student, teacher = self.networks[0].name, self.teachers[0].name
+
+        def losses(batch, taps):
+            self.read.add(taps[teacher]["logits"].dtype)
+            return {"gap": tf.reduce_sum((taps[student]["logits"] - taps[teacher]["logits"]) ** 2, axis=1)}
+
+        update = Update(student, (self.networks[0],), {"gap": 1.0})
+        return (Phase(alternating([(update, losses)])),)
+
+
+MAPS = np.random.default_rng(4).normal(size=(9, 8, 8, 3)).astype("float32")
+
+
+def maps(batch=4):
+    """Nine images of 8×8×3, so that the last batch is a short one."""
+    return tf.data.Dataset.from_tensor_slices({"images": MAPS, "labels": np.arange(9) % 4}).batch(batch)
+
+
+def watched(tiny_network, **compiled):
+    teacher = tiny_network("teacher", seed=99)
+    distiller = Watched([tiny_network("one", seed=1)], teachers=teacher)
+    distiller.compile(PLAIN, **compiled)
+    return distiller, teacher
+
+
+def test_a_teacher_in_bfloat16_teaches_nearly_the_same_and_says_how_nearly(tiny_network):
+    distiller, teacher = watched(tiny_network, teacher_precision="bfloat16")
+    before = fingerprint(teacher)
+    distiller.fit(maps(), validation_data=maps(), verbose=0, shuffle=False)
+    assert distiller.read == {tf.float32} and fingerprint(teacher) == before
+    called = distiller.teachers.called["teacher"]
+    lowered, own = (np.asarray(model(MAPS, training=False)["logits"]) for model in (called, teacher))
+    agreement = distiller.teacher_agreement["teacher"]
+    assert agreement["same_answers"] == pytest.approx(np.mean(lowered.argmax(1) == own.argmax(1)))
+    difference = np.abs(lowered - own).max() / np.abs(own).max()
+    assert agreement["largest_difference"] == pytest.approx(difference, rel=0.1)
+    # Two convolutions that round images or maps, kernel and result, by 2^-9 each.
+    assert 0 < difference < 2 * 3 * 2**-9
+
+
+def test_under_two_replicas_and_xla_every_example_is_compared_once(tiny_network, two_replicas):
+    with two_replicas.scope():
+        distiller, teacher = watched(tiny_network, teacher_precision="bfloat16", xla="on")
+    before = fingerprint(teacher)
+    distiller.fit(maps(), validation_data=maps(), verbose=0, shuffle=False)
+    assert fingerprint(teacher) == before
+    called = distiller.teachers.called["teacher"]
+    lowered, own = (np.asarray(model(MAPS, training=False)["logits"]) for model in (called, teacher))
+    same = np.mean(lowered.argmax(1) == own.argmax(1))
+    assert distiller.teacher_agreement["teacher"]["same_answers"] == pytest.approx(same)
+    assert 0 < distiller.teacher_agreement["teacher"]["largest_difference"] < 2 * 3 * 2**-9
+
+
+def test_a_teacher_that_bfloat16_cannot_serve_stays_and_an_unknown_precision_is_refused(tiny_network):
+    distiller = Taught([linear("one", 1)], teachers=linear("teacher", 3))
+    with pytest.warns(UserWarning, match=r"^teacher_precision: teacher stays in its own precision; it has no layer "):
+        distiller.compile(PLAIN, teacher_precision="bfloat16")
+    assert not distiller.teachers.lowered
+    with pytest.raises(ValueError, match=r"teacher_precision[^\n]*float16[^\n]*$"):
+        distiller.compile(PLAIN, teacher_precision="float16")
+
+
+def test_a_teacher_is_folded_again_only_where_its_weights_have_moved(tiny_network, monkeypatch):
+    refreshed, refresh = [], FoldedNetwork.refresh
+    monkeypatch.setattr(FoldedNetwork, "refresh", lambda folded: refreshed.append(folded) or refresh(folded))
+    distiller, teacher = watched(tiny_network, run_eagerly=True)
+    distiller.fit(maps(), validation_data=maps(), verbose=0, shuffle=False)
+    distiller.score_teachers(maps(), verbose=0)
+    assert len(refreshed) == 1
+    teacher.layers[1].kernel.assign(teacher.layers[1].kernel * 2.0)
+    distiller.score_teachers(maps(), verbose=0)
+    assert len(refreshed) == 2
+    called = distiller.teachers.called["teacher"]
+    assert called is not teacher
+    np.testing.assert_allclose(called(MAPS)["logits"], teacher(MAPS, training=False)["logits"], atol=1e-5)

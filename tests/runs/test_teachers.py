@@ -238,11 +238,32 @@ def test_a_teacher_that_a_run_cannot_use_is_refused_in_one_line(root, tmp_path, 
         ),
         ("--teacher_classes=by_name",): "teacher_classes: is for --teacher; leave it out\n",
         ("--run=x", "--method=taught", f"--teacher=resnet8:{tmp_path}/runs/x"): "x is the run that is to learn; name ",
+        ("--teacher_precision=bfloat16",): "teacher_precision: is for --teacher; leave it out\n",
+        (*four, "--teacher_precision=half"): "teacher_precision: 'half' is none of float32, bfloat16",
     }.items():
         assert command(tmp_path, *flags) == 2
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_teacher_in_bfloat16_says_how_far_it_agrees_and_goes_on_in_it_alone(tmp_path, capsys):
+    images = keras.Input((8, 8, 1), name="images")
+    maps = keras.layers.Conv2D(8, 3, use_bias=False, kernel_initializer="he_normal")(images)
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(keras.layers.BatchNormalization()(maps)))
+    keras.Model(images, keras.layers.Dense(10)(pooled)).save(tmp_path / "maps.keras")
+    taught = ["--run=one", "--method=taught", "--networks=resnet8", f"--teacher={tmp_path}/maps.keras"]
+    assert command(tmp_path, *taught, "--teacher_precision=bfloat16") == 0
+    (one,) = json.loads((tmp_path / "runs/one/results.json").read_text())["teachers"]
+    assert one["fingerprint"] == fingerprint(teacher(tmp_path / "maps.keras"))
+    same, difference = one["agreement"]["same_answers"], one["agreement"]["largest_difference"]
+    # A convolution that rounds images, kernel and result by 2^-9 each.
+    assert same > 0.9 and 0 < difference < 3 * 2**-9
+    said = f"; in bfloat16 {same:.2%} of the answers are those of its own precision, and its logits differ by "
+    printed = capsys.readouterr().out
+    assert printed.count(said) == 1 and "; maps of maps in bfloat16" in " ".join(printed.split())
+    assert command(tmp_path, *taught, "--epochs=2") == 2
+    assert "--teacher_precision=float32 (it was bfloat16)" in capsys.readouterr().err
 
 
 def logits_on_digits(model: keras.Model, normalization: str, count: int = 20) -> np.ndarray:

@@ -14,7 +14,9 @@ import tensorflow as tf
 from tfdistill.commands.explain import describe, from_whom
 from tfdistill.data import Split
 from tfdistill.devices import runtime
+from tfdistill.devices.instructions import device_with_bfloat16
 from tfdistill.networks.graphs import trainable_parameters
+from tfdistill.networks.lower_precision import can_lower
 from tfdistill.networks.own_images import described as described_images
 from tfdistill.runs.run import Run
 
@@ -33,7 +35,7 @@ def start_message(run: Run) -> str:
         ("method", _method(run)),
         ("data", _data(run)),
         ("networks", _models(run.distiller.networks)),
-        ("teachers", _teachers(run.distiller.teachers)),
+        ("teachers", _teachers(run)),
         ("views", run.views.described() if run.views else ""),
         ("helpers", _helpers(list(run.distiller.helpers.values()))),
         *[("optimizer" if not number else "", text) for number, text in enumerate(_optimizers(run))],
@@ -101,14 +103,26 @@ def _models(models: Sequence[keras.Model]) -> str:
     return ", ".join(f"{model.name} {trainable_parameters([model]):,}" for model in models) + " parameters"
 
 
-def _teachers(models: Sequence[keras.Model]) -> str:
+def _teachers(run: Run) -> str:
+    models = run.distiller.teachers
     if not models:
         return ""
     counted = [
         f"{model.name} {model.count_params():,}{f' ({reads})' if (reads := described_images(model)) else ''}"
         for model in models
     ]
-    return ", ".join(counted) + " weights, which nothing moves"
+    return ", ".join(counted) + f" weights, which nothing moves{_precision_of_teachers(run)}"
+
+
+def _precision_of_teachers(run: Run) -> str:
+    """The precision that teachers are asked in, or that they would be asked in faster here."""
+    models, device = run.distiller.teachers, device_with_bfloat16()
+    if models.lowered:
+        unfit = "" if device else ", for which no device here has instructions"
+        return f"; maps of {', '.join(models.lowered)} in {run.config.teacher_precision}{unfit}"
+    if not device or not any(map(can_lower, models)):
+        return ""
+    return f"; {device} has bfloat16 instructions: --teacher_precision=bfloat16 asks them faster"
 
 
 def _method(run: Run) -> str:

@@ -5,4 +5,6 @@ from typing import Literal, get_args
 Strategy = Literal["auto", "one", "mirrored", "multi_worker"]
 PRECISIONS = ("float32", "mixed_bfloat16")
 PRODUCTS = ("float32", "bfloat16")
+TeacherPrecision = Literal["float32", "bfloat16"]
+TEACHER_PRECISIONS: tuple[str, ...] = get_args(TeacherPrecision)
 STRATEGIES: tuple[str, ...] = get_args(Strategy)

@@ -68,9 +68,13 @@ class Roles(keras.Model):
             )
         return all_pairs(self.networks)
 
-    def fold(self) -> None:
-        """Makes the copies in which batch normalization is folded; in the scope of the distiller's strategy."""
-        self._teachers.fold()
+    def fold(self, precision: str | None = None) -> None:
+        """Makes the copies in which batch normalization is folded; in the scope of the distiller's strategy.
+
+        Args:
+            precision: that the teachers' maps are computed in; None for their own.
+        """
+        self._teachers.fold(precision)
 
     def _require_not_compiled(self) -> None:
         if self.compiled:

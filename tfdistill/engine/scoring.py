@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfdistill.engine import batches, logged, loops
 from tfdistill.engine.stateful import Stateful
 from tfdistill.engine.steps import Steps
+from tfdistill.engine.teacher_agreement import Agreement
 from tfdistill.tasks import require_classes, require_weights
 
 
@@ -23,6 +24,8 @@ class Scoring(Stateful):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self.teacher_scores: dict[str, float] = {}
+        self.teacher_agreement: dict[str, dict[str, float]] = {}
+        self.agreements: dict[str, Agreement] = {}
         self.test_function: Callable | None = None
         self._steps = Steps(self, xla=False)
 
@@ -79,6 +82,10 @@ class Scoring(Stateful):
     def score_teachers(self, x: Any = None, y: Any = None, **keras_arguments: Any) -> dict[str, float]:
         """Scores every teacher as `evaluate` scores the networks, and keeps the scores in `teacher_scores`.
 
+        A teacher that is asked in a lower precision is asked in its own too. By its name, `teacher_agreement` has the
+        share of examples with the `same_answers`, and the `largest_difference` of two values of an answer (logits)
+        over the largest value.
+
         Returns:
             The scores by `<teacher>/<metric>`; empty where there is no teacher.
 
@@ -89,11 +96,14 @@ class Scoring(Stateful):
             return {}
         self.guard.look_at_teachers()
         self._teachers.refresh()
+        strategy = self.distribute_strategy
+        self.agreements = {name: Agreement(self.task, strategy, name) for name in self._teachers.lowered}
         with self._scoring_by(self._steps.score_teachers, self.teacher_trackers), batches.one_line_errors():
             scores = super().evaluate(x, y, return_dict=True, **keras_arguments)
         batches.require_scores(scores)
         self.guard.look_at_scored()
         self.guard.require_finite_answers(scores)
+        self.teacher_agreement = {name: one.found(self.workers) for name, one in self.agreements.items()}
         self.teacher_scores = {name: float(scores[name]) for name in self.teacher_trackers}
         return self.teacher_scores
 

@@ -62,8 +62,18 @@ class Steps:
         self._score(data, self._outputs_of_networks, self.distiller.evaluation_trackers, totals)
 
     def score_teachers(self, data: Any) -> None:
-        """Metrics of every teacher, as `score` gives those of the networks."""
-        self._score(data, self._outputs_of_teachers, self.distiller.teacher_trackers)
+        """Metrics of every teacher, as `score` gives those of the networks; one in a lower precision is compared."""
+        distiller = self.distiller
+        share, scored = self._score(data, self._outputs_of_teachers, distiller.teacher_trackers)
+        weight = share.batch.get("weight")
+        images = share.batch["images"]
+        counts = tf.ones(tf.shape(images)[:1], tf.bool) if weight is None else weight != 0
+        for name, teacher in distiller.teachers.lowered.items():
+            both = [
+                {tap: share.values(value) for tap, value in taps.items()}
+                for taps in (scored[name], teacher(images, training=False))
+            ]
+            distiller.agreements[name].note(*both, share.values(counts))
 
     def _outputs_of_networks(self, images: tf.Tensor) -> dict[str, Taps]:
         taps = self.distiller(images, training=False)
@@ -80,7 +90,7 @@ class Steps:
         outputs_of: Callable[[tf.Tensor], dict[str, Taps]],
         trackers: Mapping[str, keras.metrics.Mean],
         totals: Mapping[str, logged.Total] | None = None,
-    ) -> None:
+    ) -> tuple[batches.Share, dict[str, Taps]]:
         distiller = self.distiller
         given = self.given(data)
         batch, wrong = distiller.task.readied(given, distiller.classes)
@@ -104,6 +114,7 @@ class Steps:
                 tables = distiller.task.tables(own, {tap: share.values(value) for tap, value in outputs.items()})
                 for table, values_of in tables.items():
                     totals[f"{name}/{table}"].update_state(values_of)
+        return share, scored
 
     def given(self, data: Any) -> dict[str, tf.Tensor]:
         """A batch by name, as it was given.

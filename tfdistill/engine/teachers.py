@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ class Teachers(Sequence[keras.Model]):
     def __init__(self) -> None:
         self.models: tuple[keras.Model, ...] = ()
         self._folded: tuple[FoldedNetwork, ...] = ()
+        self._marks: list[str] = []
 
     def __getitem__(self, index: Any) -> Any:
         return self.models[index]
@@ -90,14 +92,30 @@ class Teachers(Sequence[keras.Model]):
             found.setdefault(name, Told(name))[tap] = tf.cast(value, own.dtype)
         return dict(found)
 
-    def fold(self) -> None:
-        """Has `called` give copies with batch normalization folded; in the scope of the distiller's strategy."""
-        self._folded = tuple(FoldedNetwork(one) for one in self.models)
+    @property
+    def lowered(self) -> dict[str, keras.Model]:
+        """The teachers of which `called` has copies in a lower precision, by name."""
+        pairs = zip(self.models, self._folded, strict=False)  # before `fold` there are no copies
+        return {teacher.name: teacher for teacher, folded in pairs if folded.precision}
+
+    def fold(self, precision: str | None = None) -> None:
+        """Has `called` give copies with batch normalization folded; in the scope of the distiller's strategy.
+
+        Args:
+            precision: "bfloat16" has copies compute maps in it; None has teachers compute in their own precision.
+        """
+        self._folded = tuple(FoldedNetwork(one, precision=precision) for one in self.models)
+        self._marks = [fingerprint(one) for one in self.models]
+        for teacher, folded in zip(self.models, self._folded, strict=True):
+            if said := _kept(teacher, folded, precision):
+                warnings.warn(f"teacher_precision: {said}", stacklevel=3)
 
     def refresh(self) -> None:
-        """Takes the teachers' weights over into what is called: someone may have loaded others since."""
-        for one in self._folded:
-            one.refresh()
+        """Takes over into what is called what the weights are now, where someone has loaded others since."""
+        for number, (teacher, folded) in enumerate(zip(self.models, self._folded, strict=False)):
+            if folded.model is not teacher and (mark := fingerprint(teacher)) != self._marks[number]:
+                folded.refresh()
+                self._marks[number] = mark
 
     def require_unmoved(self, plan: Sequence[Phase]) -> None:
         """Refuses a plan in which something that moves has a variable of a teacher.
@@ -129,6 +147,16 @@ class Told(dict[str, tf.Tensor]):
     def __missing__(self, tap: str) -> tf.Tensor:
         brought = ", ".join(f"{self.teacher}/{one}" for one in self)
         raise ValueError(f"data: a loss reads {self.teacher}/{tap}, and batches bring {brought} only")
+
+
+def _kept(teacher: keras.Model, folded: FoldedNetwork, precision: str | None) -> str:
+    """What of a teacher is not computed in the precision that was asked for."""
+    if precision and not folded.precision:
+        return f"{teacher.name} stays in its own precision; it has no layer that can be computed in {precision} instead"
+    if folded.kept:
+        names = ", ".join(folded.kept)
+        return f"{teacher.name} is computed in {precision}, but for {names}, which cannot be built anew in it"
+    return ""
 
 
 def fingerprint(model: keras.Model) -> str:

@@ -115,8 +115,8 @@ class Chain(LabelsAndTransfers):
         """The networks, and no ensemble: a mean with networks that have not had their turn says nothing."""
         return [network.name for network in self.networks]
 
-    def fold(self) -> None:
-        super().fold()
+    def fold(self, precision: str | None = None) -> None:
+        super().fold(precision)
         self._folded = [FoldedNetwork(one) for one in self.networks[:-1]]
 
     def start_epoch(self, epoch: int, steps: int | None) -> None:

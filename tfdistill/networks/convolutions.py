@@ -67,8 +67,13 @@ def has_bfloat16_kernels() -> bool:
     """Whether there is a GPU, or a processor for which TensorFlow has them; true where nothing tells."""
     if tf.config.list_physical_devices("GPU") or platform.machine() not in ("x86_64", "AMD64"):
         return True
+    information = processor_information()
+    return not information or re.search(r"\b(avx512f|avx_ne_convert)\b", information) is not None
+
+
+def processor_information() -> str:
+    """What Linux says of the processor, its instructions among it; empty where nothing is said."""
     try:
-        information = CPU_INFORMATION.read_text()
+        return CPU_INFORMATION.read_text()
     except OSError:
-        return True
-    return re.search(r"\b(avx512f|avx_ne_convert)\b", information) is not None
+        return ""

@@ -50,7 +50,7 @@ def run_through(model: keras.Model, images: Any, call: Callable[..., Any]) -> An
         images: what it is given.
         call: gets each operation in an order in which its inputs are there, and its arguments; returns its outputs.
     """
-    return _function_of(model)._run_through_graph([images], call_fn=call)
+    return _one_or_all(_function_of(model)._run_through_graph([images], call_fn=call))
 
 
 def closed_models(model: keras.Model) -> Iterator[keras.Model]:
@@ -158,5 +158,9 @@ def _run(model: keras.Model, inputs: Any, opened: set[int], training: bool | Non
         one if one.dtype == declared.dtype else keras.ops.cast(one, declared.dtype)
         for one, declared in zip(keras.tree.flatten(inputs), function.inputs, strict=True)
     ]
-    outputs = function._run_through_graph(given, call_fn=call)
+    return _one_or_all(function._run_through_graph(given, call_fn=call))
+
+
+def _one_or_all(outputs: Any) -> Any:
+    """What a model gives, where Keras has a single tensor in a list."""
     return outputs[0] if isinstance(outputs, list) and len(outputs) == 1 else outputs

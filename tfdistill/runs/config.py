@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 from tfdistill.bounds import check, choose, require_one_of, shown
 from tfdistill.data import NORMALIZATIONS, require_split, source_of
+from tfdistill.devices.names import TEACHER_PRECISIONS
 from tfdistill.methods import METHODS
 from tfdistill.networks.specification import Specification, require_network, specified
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings, Protocol
@@ -223,6 +224,8 @@ def _check_teacher(config: RunConfig) -> None:
     for flag in ("teacher_normalization", "teacher_classes"):
         if getattr(config, flag) and not config.teacher:
             raise ValueError(f"{flag}: is for --teacher; leave it out")
+    if config.teacher_precision != TEACHER_PRECISIONS[0] and not config.teacher:
+        raise ValueError("teacher_precision: is for --teacher; leave it out")
     for names in for_each("teacher_normalization", config.teacher_normalization, sources, OWN):
         for name in names:
             require_one_of("teacher_normalization", name, (OWN, *NORMALIZATIONS, CAFFE))

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfdistill.bounds import Bounds, Filled, Number, one_of
 from tfdistill.data import AUGMENTATIONS, BALANCES, MAX_PIXELS, NORMALIZATIONS, READINGS, TFDS_PATTERN
-from tfdistill.devices.names import PRECISIONS, PRODUCTS, STRATEGIES
+from tfdistill.devices.names import PRECISIONS, PRODUCTS, STRATEGIES, TEACHER_PRECISIONS
 from tfdistill.optimizers import PROTOCOLS
 from tfdistill.optimizers.checks import DECAY_ON, KINDS, SCHEDULES
 from tfdistill.runs.teacher_texts import BY_NAME, CAFFE, OWN, SAME
@@ -170,6 +170,13 @@ class NetworkFlags:
         "exports record. A text file with the names of its classes, a line each, does so for others.",
         unset=SAME,
         value="NAME,NAME",
+    )
+    teacher_precision: str = flag(
+        "float32",
+        "Number format of the teachers' maps. float32 leaves every teacher as it was built. bfloat16 takes a fraction "
+        "of the time on processors and GPUs with instructions for it; the losses see float32. How far the answers "
+        "agree is measured on held-out images before the first step.",
+        one_of(TEACHER_PRECISIONS),
     )
     teacher_views: int = flag(
         0,

@@ -19,7 +19,7 @@ from tfdistill.runs.feeding import Feeding
 from tfdistill.runs.folder import RunFolder
 from tfdistill.runs.initial_weights import load_initial_weights
 from tfdistill.runs.teacher_views import TeacherViews
-from tfdistill.runs.teachers import facts_of, like_guessing, load_teachers, require_same_teachers
+from tfdistill.runs.teachers import agreement_in_words, facts_of, like_guessing, load_teachers, require_same_teachers
 from tfdistill.runs.timetable import Timetable
 from tfdistill.runs.unlabelled import require_same_images
 
@@ -66,6 +66,7 @@ class Prepared:
             config.optimizers(self.distiller.recipe),
             xla=cast(Any, config.xla),  # the flag's bounds hold it to the choices
             steps_per_execution=config.steps_per_execution,
+            teacher_precision=cast(Any, config.teacher_precision),
         )
         self.distiller.prepare(steps_per_epoch=self.timetable.steps_per_epoch, epochs=self.timetable.epochs)
         self.views = self._teacher_views()
@@ -115,11 +116,14 @@ class Prepared:
         scores = self.distiller.score_teachers(batches, steps=steps, verbose=0)
         headline = self.distiller.task.headline
         for one in self.teachers:
+            if one["name"] in self.distiller.teacher_agreement:
+                one["agreement"] = self.distiller.teacher_agreement[one["name"]]
             prefix = f"{one['name']}/"
             one["scores"] = {key.removeprefix(prefix): value for key, value in scores.items() if key.startswith(prefix)}
             if self.workers.is_chief:
                 score = self.distiller.task.shown(headline, one["scores"][headline])
-                print(f"teacher {one['name']}: {name} {headline} {score}", flush=True)
+                agreeing = agreement_in_words(one, self.config.teacher_precision, self.distiller.task.output)
+                print(f"teacher {one['name']}: {name} {headline} {score}{agreeing}", flush=True)
                 examples, classes = len(self.data.monitors[name]), len(self.data.class_names)
                 if said := like_guessing(one["scores"].get(headline), classes, examples):
                     logging.warning("teacher %s: %s", one["name"], said)

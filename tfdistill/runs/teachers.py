@@ -15,6 +15,7 @@ from absl import logging
 from tfdistill.data import Normalization, ReadyData
 from tfdistill.devices.replicas import copies
 from tfdistill.devices.workers import Workers
+from tfdistill.engine.teacher_agreement import LARGEST_DIFFERENCE, SAME_ANSWERS
 from tfdistill.engine.teachers import fingerprint
 from tfdistill.networks import network_from
 from tfdistill.networks.answers import mean_of_logits
@@ -155,6 +156,22 @@ def facts_of(teachers: Sequence[keras.Model], sources: Sequence[str]) -> list[di
         {"name": model.name, "source": source, "fingerprint": fingerprint(model)}
         for model, source in zip(teachers, sources, strict=True)
     ]
+
+
+def agreement_in_words(facts: Mapping[str, Any], precision: str, answer: str) -> str:
+    """How far a teacher's answers in a lower precision are its own, to follow its score; empty where it has no other.
+
+    Args:
+        facts: those of the teacher, with its "agreement".
+        precision: that it is asked in.
+        answer: the tap that is compared.
+    """
+    if not (agreement := facts.get("agreement")):
+        return ""
+    return (
+        f"; in {precision} {agreement[SAME_ANSWERS]:.2%} of the answers are those of its own precision, and its "
+        f"{answer} differ by {agreement[LARGEST_DIFFERENCE]:.2%} of the largest at most"
+    )
 
 
 def like_guessing(accuracy: float | None, classes: int, examples: int) -> str:

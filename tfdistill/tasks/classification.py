@@ -117,6 +117,11 @@ class Classification:
             return {**batch, "labels": tf.cast(classes, labels.dtype)}
         return {**batch, "labels": tf.one_hot(classes, labels.shape[1], dtype=labels.dtype)}
 
+    def same_answers(self, taps: Taps, other: Taps) -> tf.Tensor:
+        """Whether the largest logit is that of the same class, 0 or 1, `[batch]`."""
+        first, second = (tf.argmax(one["logits"], axis=-1) for one in (taps, other))
+        return tf.cast(first == second, tf.float32)
+
     def shown(self, metric: str, value: float) -> str:
         """Hits in percent, the cross-entropy with four decimals."""
         return f"{value:.2%}" if metric in self.rising else f"{value:.4f}"

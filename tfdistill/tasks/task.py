@@ -118,5 +118,8 @@ class Task(Protocol):
     def as_predicted(self, batch: Batch, taps: Taps) -> Batch:
         """The batch with the labels that a network predicts, in the form of those that it has."""
 
+    def same_answers(self, taps: Taps, other: Taps) -> tf.Tensor:
+        """Whether two networks give an example the same answer, 0 or 1, `[batch]`."""
+
     def shown(self, metric: str, value: float) -> str:
         """A score as tables have it, such as "93.10%"."""
