@@ -219,7 +219,8 @@ def test_a_teacher_that_a_run_cannot_use_is_refused_in_one_line(root, tmp_path, 
     four = ("--method=taught", f"--teacher={tmp_path}/four.keras")
     for flags, said in {
         ("--method=dml", "--networks=resnet8,resnet8", f"--teacher={root}/runs/big"): (
-            "teacher: method dml has no use for one; --method=distillation, --method=taught has, and any method with "
+            "teacher: method dml has no use for one; --method=distillation, --method=chain, "
+            "--method=taught has, and any method with "
         ),
         four: "four.keras: four tells 4 classes apart, digits has 10\n",
         (*four, "--teacher_classes=by_name"): "four.keras: no names of its classes are recorded; give a text file ",
