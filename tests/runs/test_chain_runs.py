@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tfdistill.commands import train
 from tfdistill.runs import building, checkpoints, run_exports
@@ -58,6 +59,8 @@ def test_cut_off_in_each_link_and_between_them_it_ends_in_the_same_bits(command,
     assert f"epoch 3/4 (resnet14 from resnet8) step {LINK + EPOCH}/{WHOLE}: resnet14/accuracy" in shown
     rows = list(csv.DictReader((command.runs / "whole" / "epochs.csv").open()))
     assert [row["phase"] for row in rows] == ["1", "1", "2", "2"]
+    events = EventAccumulator(str(command.runs / "whole" / "logs" / "training")).Reload()
+    assert [one.value for one in events.Scalars("phase")] == [1, 1, 2, 2]
     # Every network is scored every epoch: one before its turn as it begins, one after it as it stands.
     first, second = ([row[f"val_{name}/accuracy"] for row in rows] for name in ("resnet8", "resnet14"))
     assert first[1] == first[2] == first[3] and second[0] == second[1] and "val_ensemble/accuracy" not in rows[0]

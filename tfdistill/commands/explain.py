@@ -51,7 +51,7 @@ def page(config: RunConfig) -> str:
         ("Source of the equations, and how they were read", source),
         (f"Networks, for {CLASSES} classes of {size}×{size} pixels (--networks says others)", _networks(distiller)),
         ("Teachers, examples of what --teacher names; nothing moves them", _teachers(distiller)),
-        (f"Added to it (--also), {from_whom(distiller)}", _transfers(config)),
+        (f"Added to it ({'--links' if config.links else '--also'}), {from_whom(distiller)}", _transfers(config)),
         ("Built beside them for the training only", _helpers(distiller)),
         ("Updates, on every batch", _updates(config, distiller)),
         ("Protocol", _protocol(config)),
@@ -113,7 +113,7 @@ def _teachers(distiller: Distiller) -> str:
 def from_whom(distiller: Distiller) -> str:
     """Who the sources of transfers are that are added to a method."""
     if distiller.trains_in_turn:
-        return "at every link, from the network before it"
+        return "each network from the one before it"
     return "from the teachers" if distiller.teachers else "between all networks, each from every other"
 
 
