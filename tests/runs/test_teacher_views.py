@@ -69,21 +69,17 @@ class Command:
 
     def __init__(self, root: Path, files: Path) -> None:
         self.root, self.folder = root, root / "runs" / "one"
+        self.kind = ["--method=distillation", "--networks=resnet8", "--epochs=3"]
         self.taught = [f"--teacher={files}/a.keras+{files}/b.keras,{files}/c.keras", "--also=kd"]
         self.taught += ["--teacher_normalization=raw+own,own"]
 
     def __call__(self, *more: str) -> int:
         where = [f"--runs_dir={self.root / 'runs'}", f"--export_dir={self.root / 'exports'}", "--run=one"]
-        small = [
-            "--networks=resnet8",
-            f"--train_examples={EXAMPLES}",
-            "--batch_size=16",
-            "--epochs=3",
-            "--schedule=constant",
-        ]
-        taught = ["--method=distillation", "--teacher_views=2", "--nocheck_terms"]
+        small = [f"--train_examples={EXAMPLES}", "--batch_size=16", "--schedule=constant", "--nocheck_terms"]
         try:
-            return train.main([*small, *taught, *self.taught, "--checkpoint_seconds=0", *where, *more])
+            return train.main(
+                [*small, *self.kind, *self.taught, "--teacher_views=2", "--checkpoint_seconds=0", *where, *more]
+            )
         except SystemExit as ended:
             return int(str(ended.code))
 
@@ -160,6 +156,15 @@ def test_a_run_that_was_cut_off_and_whose_views_were_damaged_ends_with_the_same_
         assert command.answers(view).tobytes() == whole.answers(view).tobytes()
     for name, array in whole.weights().items():
         np.testing.assert_array_equal(command.weights()[name], array, err_msg=name)
+
+
+def test_in_a_chain_the_first_network_is_taught_in_views_and_later_ones_ask_no_teacher(command, files, capsys):
+    command.taught = [f"--teacher={files}/c.keras", "--links=kd"]
+    command.kind = ["--method=chain", "--networks=resnet8,resnet8", "--epochs=1"]
+    assert command() == 0
+    out = capsys.readouterr().out
+    assert "1 of each image: 64 passes of each teacher, which saves none of the 64 without views;" in out
+    assert "step 8/8" in out
 
 
 def test_what_cannot_be_kept_is_one_line_before_the_first_step(command, files, monkeypatch, capsys):

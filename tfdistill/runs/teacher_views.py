@@ -27,7 +27,7 @@ FOLDER = "teacher_views"
 SHOWN_BY = (
     *("image_size", "reading", "max_pixels", "normalization", "augmentation", "seed"),
     *("randaugment_operations", "randaugment_magnitude", "cutout_size"),
-    *("precision", "teacher_normalization", "teacher_classes", "teacher_precision", "taps"),
+    *("precision", "products", "teacher_normalization", "teacher_classes", "teacher_precision", "taps"),
 )
 MEGABYTE = 10**6
 
@@ -147,7 +147,8 @@ class TeacherViews:
         """
 
         def read(view: np.int64, positions: np.ndarray) -> np.ndarray:
-            return self._read[view][positions]
+            # After the last epoch that the teachers teach, in a chain, nobody reads the answers.
+            return self._read[view % self.views][positions]
 
         rows = tf.numpy_function(read, [view, positions], tf.float16, stateful=False)
         rows = tf.ensure_shape(rows, [*positions.shape, self.kept.shape[1]])
