@@ -436,6 +436,10 @@ def of_teachers() -> Iterator[Case]:
     for arguments, names in (
         (("--teacher_normalization=raw",), ("teacher_normalization",)),
         (("--teacher_classes=by_name",), ("teacher_classes",)),
+        (("--teacher_views=3",), ("teacher_views",)),
+        (("--teacher=a", "--teacher_views=3", "--augmentation=standard,cutmix"), ("teacher_views",)),
+        (("--teacher=a", "--teacher_views=3", "--augmentation=none"), ("teacher_views",)),
+        (("--teacher=a", "--teacher_views=3", "--balance=sampling"), ("teacher_views",)),
         (("--taps=features:conv",), ("taps",)),
         (("--teacher=a.keras", "--taps=features"), ("taps",)),
         (("--teacher=a.keras", "--taps=:conv"), ("taps",)),
