@@ -237,8 +237,13 @@ def test_a_teacher_that_a_run_cannot_use_is_refused_in_one_line(root, tmp_path, 
             "there is no file or run runs/resnet8-seed1; this trains one: python launch/train.py --run=resnet8-seed1 "
             "--networks=resnet8 --dataset=digits\n"
         ),
+        ("--method=taught", "--teacher=runs/resnet8-seed1@10"): (
+            "there is no file or run runs/resnet8-seed1@10; this trains one: python launch/train.py "
+            "--run=resnet8-seed1 --networks=resnet8 --dataset=digits --keep_epochs=10\n"
+        ),
         ("--teacher_classes=by_name",): "teacher_classes: is for --teacher; leave it out\n",
         ("--run=x", "--method=taught", f"--teacher=resnet8:{tmp_path}/runs/x"): "x is the run that is to learn; name ",
+        ("--run=x", "--method=taught", f"--teacher={tmp_path}/runs/x@3"): "x@3 is the run that is to learn; name ",
         ("--teacher_precision=bfloat16",): "teacher_precision: is for --teacher; leave it out\n",
         (*four, "--teacher_precision=half"): "teacher_precision: 'half' is none of float32, bfloat16",
     }.items():
