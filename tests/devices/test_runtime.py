@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfdistill import startup
 from tfdistill.devices import runtime
+from tfdistill.networks import convolutions
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_a_process_of_other_products_is_refused_and_the_record_says_which(monkey
 def test_products_stay_where_nothing_computes_them_otherwise(monkeypatch, tmp_path):
     monkeypatch.setattr(runtime.tf.config, "list_physical_devices", lambda kind=None: [])
     monkeypatch.setattr(runtime.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(runtime, "CPU_INFORMATION", tmp_path / "cpuinfo")
+    monkeypatch.setattr(convolutions, "CPU_INFORMATION", tmp_path / "cpuinfo")
     assert runtime.why_products_stay() == ""
     (tmp_path / "cpuinfo").write_text("flags : avx512f avx512_bf16\n")
     assert runtime.why_products_stay() == "this processor has no AMX"

@@ -18,6 +18,24 @@ from tfdistill.devices.workers import Workers
 OWN = "replicas/"
 
 
+def noted_by_replica(size: int, strategy: tf.distribute.Strategy, name: str) -> tf.Variable:
+    """Zeros, float64 [size], in which each replica notes what it sees; `experimental_local_results` gives them all.
+
+    Args:
+        size: how many values.
+        strategy: of the replicas.
+        name: of the variable.
+    """
+    with tf.init_scope(), strategy.scope():
+        return tf.Variable(
+            tf.zeros([size], tf.float64),
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.SUM,
+            name=name,
+        )
+
+
 def copies(variable: keras.Variable) -> list[np.ndarray]:
     """The values that the replicas of this process have of a variable."""
     value = variable.value

@@ -15,7 +15,7 @@ from tfdistill.bounds import choose
 from tfdistill.devices.cluster import EXAMPLE, cluster_of_environment, connect
 from tfdistill.devices.names import PRECISIONS, STRATEGIES, Strategy
 from tfdistill.devices.packages import package_versions
-from tfdistill.networks.convolutions import CPU_INFORMATION
+from tfdistill.networks.convolutions import processor_information
 
 
 def make_strategy(name: Strategy = "auto", replicas: int = 0) -> tf.distribute.Strategy:
@@ -95,11 +95,8 @@ def why_products_stay() -> str:
         return "a GPU computes, without oneDNN"
     if platform.machine() not in ("x86_64", "AMD64"):
         return ""
-    try:
-        information = CPU_INFORMATION.read_text()
-    except OSError:
-        return ""
-    return "" if re.search(r"\bamx_bf16\b", information) else "this processor has no AMX"
+    information = processor_information()
+    return "" if not information or re.search(r"\bamx_bf16\b", information) else "this processor has no AMX"
 
 
 def set_determinism(seed: int) -> None:

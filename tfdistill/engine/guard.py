@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.devices.replicas import noted_by_replica
 from tfdistill.devices.workers import Workers
 from tfdistill.engine.logged import LOSS
 from tfdistill.engine.state import keyed
@@ -33,15 +34,8 @@ class WrongLabels:
 
     def __init__(self, strategy: tf.distribute.Strategy) -> None:
         self._strategy = strategy
-        with tf.init_scope(), strategy.scope():
-            # Batches looked at; of the first wrong label the batch (from 1), the example in it (from 0), the label.
-            self._noted = tf.Variable(
-                tf.zeros([4], tf.float64),
-                trainable=False,
-                synchronization=tf.VariableSynchronization.ON_READ,
-                aggregation=tf.VariableAggregation.SUM,
-                name="wrong_label",
-            )
+        # Batches looked at; of the first wrong label the batch (from 1), the example in it (from 0), the label.
+        self._noted = noted_by_replica(4, strategy, "wrong_label")
 
     def forget(self) -> None:
         """Begins anew."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.devices.replicas import noted_by_replica
 from tfdistill.devices.workers import Workers
 from tfdistill.taps import Taps
 from tfdistill.tasks import Task
@@ -23,15 +24,8 @@ class Agreement:
 
     def __init__(self, task: Task, strategy: tf.distribute.Strategy, name: str) -> None:
         self._task, self._strategy = task, strategy
-        with tf.init_scope(), strategy.scope():
-            # Examples, same answers; the largest difference of two values of an answer, and the largest value.
-            self._noted = tf.Variable(
-                tf.zeros([4], tf.float64),
-                trainable=False,
-                synchronization=tf.VariableSynchronization.ON_READ,
-                aggregation=tf.VariableAggregation.SUM,
-                name=f"{name}_agreement",
-            )
+        # Examples, same answers; the largest difference of two values of an answer, and the largest value.
+        self._noted = noted_by_replica(4, strategy, f"{name}_agreement")
 
     def note(self, lowered: Taps, own: Taps, counts: tf.Tensor) -> None:
         """Compares the answers to a batch, in a replica.
