@@ -126,7 +126,8 @@ def valued(loss, learner, source, dtype=tf.float32):
         tape.watch((learner, source))
         value = loss(learner, source)
         mean = tf.reduce_mean(value)
-    return value.numpy(), *(tf.cast(one, tf.float32).numpy() for one in tape.gradient(mean, (learner, source)))
+    gradients = tape.gradient(mean, (learner, source), unconnected_gradients="zero")
+    return value.numpy(), *(tf.cast(one, tf.float32).numpy() for one in gradients)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -238,6 +239,13 @@ def test_a_map_of_one_position_is_compared_as_it_is():
     np.testing.assert_allclose(losses.hierarchical_distance(learner, source), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_no_examples_have_no_losses(name):
+    features = (tf.zeros((0, *shape[1:])) for shape in CASES[name][2:])
+    value, *gradients = valued(CASES[name][0], *features)
+    assert value.shape == (0,) and all(one.shape[0] == 0 for one in gradients)
+
+
 def test_a_batch_of_one_relates_nothing():
     one = tf.constant(drawn(1, 1, 4), tf.float32)
     for loss in (losses.congruence_loss, losses.distance_potential, losses.angle_potential):
@@ -272,7 +280,7 @@ def valued_in_graph(learner, source):
         (lambda: losses.hierarchical_distance(tf.zeros((2, 4, 4, 3)), tf.zeros((2, 4, 4, 2))), "must have the same"),
         (
             lambda: losses.gaussian_negative_log_likelihood(tf.zeros((2, 4, 4, 3)), tf.ones(2), tf.zeros((2, 4, 4, 3))),
-            "variance and the channels of mean",
+            "variance must have a value for each channel of mean",
         ),
         (lambda: losses.similarity_distance(tf.zeros((2, 3)), tf.zeros((3, 3))), "the batch of learner_features"),
         (lambda: losses.congruence_loss(tf.zeros((2, 3)), tf.zeros((2, 4))), "learner_features and source_features"),

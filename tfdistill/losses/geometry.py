@@ -69,7 +69,10 @@ def angle_potential(learner_features: tf.Tensor, source_features: tf.Tensor) -> 
     Source: Park et al., "Relational Knowledge Distillation", CVPR 2019; as in the authors' code two
         examples at one place span a right angle.
     """
-    return _angle_errors(*paired_features(learner_features, source_features))
+    learner, source = paired_features(learner_features, source_features)
+    if learner.shape[0] == 0:  # no block to take
+        return tf.reduce_sum(learner, axis=1)
+    return _angle_errors(learner, source)
 
 
 def _relative_distances(features: tf.Tensor) -> tf.Tensor:

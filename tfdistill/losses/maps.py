@@ -91,7 +91,8 @@ def gaussian_negative_log_likelihood(mean: tf.Tensor, variance: tf.Tensor, sourc
     require_rank("mean", mean, 4, "[batch, height, width, channels]")
     require_same_shape("mean", mean, "source_map", source)
     variance = as_float32(variance)
-    require_same_shape("variance", variance, "the channels of mean", mean[0, 0, 0])
+    if not variance.shape.is_compatible_with(mean.shape[3:]):
+        raise ValueError(f"variance must have a value for each channel of mean, got {variance.shape} and {mean.shape}")
     surprise = tf.square(mean - source) / variance + tf.math.log(variance)
     return 0.5 * tf.reduce_mean(surprise, axis=(1, 2, 3))
 
