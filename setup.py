@@ -52,7 +52,7 @@ setup(
     extras_require={
         "test": ["pytest>=8,<10", "pytest-xdist>=3.8,<4"],
         "dev": ["ruff>=0.14,<0.18", "mypy>=1.18,<3"],
-        # For benchmarks/speed.py alone, which measures against it.
+        # For benchmarks/speed.py and benchmarks/teacher.py, which measure against it.
         "peer": ["torch==2.13.0"],
         "serving": ["tensorflow-serving-api>=2.21,<2.22"],
     },
