@@ -87,7 +87,7 @@ def network_of_file(
 
 
 def _of_one_answer(model: keras.Model, taps: Mapping[str, str]) -> tuple[keras.Model, Mapping[str, str]]:
-    """Of a model with several outputs the one whose layer the taps name as the logits', and the other taps."""
+    """The model with the one of its outputs whose layer the taps name as the logits', and the other taps."""
     named = [one for one in model.outputs if one._keras_history.operation.name == taps.get("logits")]
     if len(model.outputs) == 1 or len(named) != 1:
         return model, taps

@@ -411,7 +411,7 @@ class DeviceFlags:
     precision: str = flag("float32", "Number format of the networks' layers.", one_of(PRECISIONS))
     products: str = flag(
         "float32",
-        "What oneDNN may round the factors of float32 convolutions to, on a processor: bfloat16 for processors with "
+        "Type that oneDNN may round the factors of float32 convolutions to, on a processor: bfloat16 for those with "
         "matrix instructions for it (AMX). Tensors and sums stay float32; see docs/precision.md.",
         one_of(PRODUCTS),
     )
