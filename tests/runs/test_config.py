@@ -121,9 +121,10 @@ def test_every_number_has_bounds():
 def test_a_transfers_numbers_have_bounds_and_are_refused_out_of_them_by_config_and_constructor(transfer):
     told = hyperparameters_of_transfer(transfer)
     for name, one in ((name, one) for name, one in told.items() if one.kind is not bool):
-        assert isinstance(one.bounds, bounds.Choice if one.kind is str else bounds.Number), (transfer, name)
+        wrong = {bounds.Choice: ("none of them",), bounds.Filled: ("",), bounds.Number: (math.nan, math.inf, -1.0)}
+        assert type(one.bounds) in wrong and (one.kind is str) != isinstance(one.bounds, bounds.Number), name
         bounds.check(name, one.default, one.hint, one.bounds)
-        for value in (math.nan, math.inf, -1.0) if one.kind in (int, float) else ("none of them",):
+        for value in wrong[type(one.bounds)]:
             with pytest.raises(ValueError, match=rf"^{transfer}\.{name}: "):
                 RunConfig(method="dml", also=(transfer,), hyperparameters={f"{transfer}.{name}": value})
             with pytest.raises(ValueError, match=rf"^{name}: "):
@@ -328,6 +329,7 @@ def test_differences_ignore_what_does_not_change_training():
         checkpoint_seconds=1.0,
         trust_code=True,
         keep_epochs=(1,),
+        unlabelled_dir="more",
     )
     unmarked = [one.name for one in dataclasses.fields(RunConfig) if one.metadata.get("changes_training") is False]
     unmarked.remove("teacher")  # the method of `FULL` takes none
