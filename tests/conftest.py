@@ -23,11 +23,14 @@ tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfigu
 
 
 def make_tiny_network(
-    name: str, *, seed: int, channels: int = 8, batch_norm: bool = True, size: int = 8
+    name: str, *, seed: int, channels: int = 8, batch_norm: bool = True, size: int = 8, preactivations: bool = False
 ) -> keras.Model:
-    """A network of two convolutions for images of size×size×3 and 4 classes, with the taps that methods read."""
+    """A network of two convolutions for images of size×size×3 and 4 classes, with the taps that methods read.
+
+    With `preactivations` it has those of its stages too.
+    """
     images = keras.Input((size, size, 3), name="images")
-    maps, stages = images, {}
+    maps, stages, before = images, {}, {}
     for index, strides in enumerate((1, 2)):
         initializer = keras.initializers.HeNormal(seed=seed + index)
         maps = keras.layers.Conv2D(
@@ -35,11 +38,14 @@ def make_tiny_network(
         )(maps)
         if batch_norm:
             maps = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"norm{index}")(maps)
+        if preactivations:
+            before[f"stage{index + 1}_preactivation"] = maps
         maps = stages[f"stage{index + 1}"] = keras.layers.ReLU(name=f"relu{index}")(maps)
     embedding = keras.layers.GlobalAveragePooling2D(name="embedding")(maps)
     initializer = keras.initializers.HeNormal(seed=seed + 9)
     logits = keras.layers.Dense(4, kernel_initializer=initializer, name="logits")(embedding)
-    return keras.Model(images, {**stages, "features": maps, "embedding": embedding, "logits": logits}, name=name)
+    taps = {**stages, **before, "features": maps, "embedding": embedding, "logits": logits}
+    return keras.Model(images, taps, name=name)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -166,7 +166,7 @@ TRANSFERS_OF_CONFIGS = {
     "dkd": (1.0, "dkd", {"beta": 2.0}),
     "dist": (1.0, "dist", {}),
     "review_kd": (1.0, "review_kd", {"weight": 0.6}),
-    **{name: (1.0, name, {}) for name in ("fitnet", "at", "nst", "vid", "sp", "cc", "rkd", "pkt")},
+    **{name: (1.0, name, {}) for name in ("fitnet", "at", "nst", "vid", "od", "sp", "cc", "rkd", "pkt")},
 }
 
 

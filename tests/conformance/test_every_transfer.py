@@ -46,7 +46,8 @@ class Case:
     """A distiller of one transfer with its first state kept; `phase` is one of its phases, trained for an epoch."""
 
     def __init__(self, transfer, role, tiny_network):
-        one, other = tiny_network("one", seed=1, channels=8), tiny_network("other", seed=20, channels=6)
+        one = tiny_network("one", seed=1, channels=8, preactivations=True)
+        other = tiny_network("other", seed=20, channels=6, preactivations=True)
         made = TRANSFERS[transfer](**ARGUMENTS.get(transfer, {}))
         self.teachers = [other] if role == "teacher" else []
         self.distiller = Distillation(one, other, [made]) if self.teachers else Mutual([one, other], [made])
@@ -152,10 +153,10 @@ def test_what_is_delivered_is_a_bare_network(case, tiny_network):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_transfers_can_be_added_to_every_method_and_do_something_there(method, tiny_network):
-    peers = [tiny_network(f"peer{number}", seed=11 * number) for number in range(2)]
+    peers = [tiny_network(f"peer{number}", seed=11 * number, preactivations=True) for number in range(2)]
     arguments = {"heads": "C2", "head_kind": "pooled"} if method == "dcm" else {}
     if may_take_teachers(method):
-        arguments["teachers"] = tiny_network("teacher", seed=99)
+        arguments["teachers"] = tiny_network("teacher", seed=99, preactivations=True)
     if method == "kdcl":
         arguments["target"] = "mean"  # the only one that learns without labels too
     distiller = METHODS[method](peers, **arguments)

@@ -9,14 +9,17 @@ from tfdistill.optimizers import OptimizerSettings
 from tfdistill.transfers import TRANSFERS, TapTransfer
 
 NAMES = [
-    name for name, made in TRANSFERS.items() if issubclass(made, TapTransfer) or name in ("map_distance", "review_kd")
+    name
+    for name, made in TRANSFERS.items()
+    if issubclass(made, TapTransfer) or name in ("map_distance", "od", "review_kd")
 ]
 # One step at this rate is the gradient itself.
 RATE, BATCH = 1.0, 8
 
 
 def made(tiny_network):
-    one, other = tiny_network("one", seed=1, channels=8), tiny_network("other", seed=20, channels=6)
+    one = tiny_network("one", seed=1, channels=8, preactivations=True)
+    other = tiny_network("other", seed=20, channels=6, preactivations=True)
     return Distillation(one, other, [TRANSFERS[name]() for name in NAMES])
 
 

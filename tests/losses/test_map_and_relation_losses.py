@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfdistill import losses
 from tfdistill.losses import geometry
 
-VARIANCE = np.array([0.5, 2.0, 5.0])
+VARIANCE, MARGINS = np.array([0.5, 2.0, 5.0]), np.array([-0.5, -1.0, -0.1])
 
 
 def norm(values, axis):
@@ -94,6 +94,19 @@ def angles(learner, source):
     return huber(found[0] - found[1]).mean((1, 2))
 
 
+def margin(learner, source):
+    found = np.zeros(len(learner))
+    for b, y, x, c in np.ndindex(learner.shape):
+        wanted = max(source[b, y, x, c], MARGINS[c])
+        if learner[b, y, x, c] > wanted or wanted > 0:
+            found[b] += (learner[b, y, x, c] - wanted) ** 2
+    return found
+
+
+def with_margins(learner, source):
+    return losses.margin_distance(learner, source, MARGINS)
+
+
 def variational(mean, source):
     return losses.gaussian_negative_log_likelihood(mean, tf.constant(VARIANCE, tf.float32), source)
 
@@ -105,6 +118,7 @@ CASES = {
     "selectivity_of_positions": (losses.selectivity_distance, selectivity, SMALL, WIDE),
     "selectivity_of_channels": (losses.selectivity_distance, selectivity, LARGE, (6, 5, 5, 2)),
     "likelihood": (variational, likelihood, SMALL, SMALL),
+    "margin": (with_margins, margin, LARGE, LARGE),
     "hierarchical": (losses.hierarchical_distance, hierarchical, LARGE, LARGE),
     "similarity": (losses.similarity_distance, similarity, SMALL, FLAT),
     "neighbours": (losses.neighbour_divergence, neighbours, FLAT, WIDE),
@@ -281,6 +295,10 @@ def valued_in_graph(learner, source):
         (
             lambda: losses.gaussian_negative_log_likelihood(tf.zeros((2, 4, 4, 3)), tf.ones(2), tf.zeros((2, 4, 4, 3))),
             "variance must have a value for each channel of mean",
+        ),
+        (
+            lambda: losses.margin_distance(tf.zeros((2, 4, 4, 3)), tf.zeros((2, 4, 4, 3)), tf.zeros(2)),
+            "margins must have a value for each channel",
         ),
         (lambda: losses.similarity_distance(tf.zeros((2, 3)), tf.zeros((3, 3))), "the batch of learner_features"),
         (lambda: losses.congruence_loss(tf.zeros((2, 3)), tf.zeros((2, 4))), "learner_features and source_features"),

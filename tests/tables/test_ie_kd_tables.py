@@ -97,6 +97,17 @@ def test_a_transfer_of_maps_or_relations_is_taken_as_it_comes_beside_the_labels(
                 assert (config.also, config.arguments(), config.arguments(transfer)) == ((transfer,), {}, {}), row.name
 
 
+def test_od_has_the_weight_of_its_authors_on_cifar_and_on_imagenet():
+    weights = {}
+    for table in TABLES.values():
+        for row in table.rows.values():
+            if row.name.startswith("od_") and row.place[0] == table.name and "table3" not in table.name:
+                config = config_of(table.name, row.name)
+                assert (config.also, config.arguments()) == (("od",), {}), row.name
+                weights.setdefault(config.dataset, []).append(config.arguments("od").get("weight"))
+    assert weights == {"cifar10": [None] * 8, "imagenet2012": [1e-4] * 2}
+
+
 def test_a_students_teacher_and_baseline_are_its_own():
     for name in ("ie_kd_table1", "ie_kd_supplement_table1", "ie_kd_supplement_table2"):
         alone = {net: TABLES[name].rows[net].paper.networks[0] for net in NETWORKS}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
-from tfdistill.networks import initialization
+from tfdistill.helpers.tap_pairs import TapPair
+from tfdistill.networks import initialization, layers
 from tfdistill.networks.convolutions import Conv2D
 
 VARIANCE_AT_FIRST, LEAST_VARIANCE = 5.0, 1e-5
@@ -67,6 +69,36 @@ def gaussian_regressor(
             name=f"conv{position}",
         )(outputs)
     return keras.Model(maps, {"mean": outputs, "variance": ChannelVariances(name="variances")(outputs)}, name=name)
+
+
+def linear_connectors(
+    pairs: Sequence[TapPair], *, prefix: str, seeds: initialization.LayerSeeds
+) -> tuple[keras.Model, ...]:
+    """A `linear_connector` for each pair, from the learner's map to the source's channels."""
+    return tuple(
+        linear_connector(pair.own_shape, pair.source_shape[-1], name=f"{prefix}_{pair.own}_connector", seeds=seeds)
+        for pair in pairs
+    )
+
+
+def linear_connector(
+    shape: tuple[int, int, int], channels: int, *, name: str, seeds: initialization.LayerSeeds
+) -> keras.Model:
+    """A 1×1 convolution without bias, and BatchNorm, for maps that no ReLU has read yet.
+
+    Args:
+        shape: (height, width, channels) of the maps it reads.
+        channels: of what comes out.
+        name: of the model.
+        seeds: one seed for the kernel.
+
+    Source: Heo et al., "A Comprehensive Overhaul of Feature Distillation", ICCV 2019, with the first weights of the
+    authors' code, N(0, 2 / fan_out).
+    """
+    maps = keras.Input(shape, name="maps")
+    draw = initialization.fan_out_normal(next(seeds))
+    outputs = Conv2D(channels, 1, use_bias=False, kernel_initializer=draw, name="conv")(maps)
+    return keras.Model(maps, layers.BatchNormalization(name="norm")(outputs), name=name)
 
 
 def linear_embedding(shape: tuple[int, ...], units: int, *, name: str, seeds: initialization.LayerSeeds) -> keras.Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from tfdistill.bounds import ArgumentError
 from tfdistill.helpers import factors
-from tfdistill.networks.taps import map_of, stages_of, tap_of
+from tfdistill.networks.taps import before_relu_of, map_of, stages_of, tap_of
 from tfdistill.taps import Taps
 
 
@@ -40,19 +41,24 @@ class TapPair:
         return factors.pooled(found[0], self.size), factors.pooled(found[1], self.size)
 
 
-def map_pairs(taps: str, learner: keras.Model, source: keras.Model) -> tuple[TapPair, ...]:
+def map_pairs(
+    taps: str, learner: keras.Model, source: keras.Model, *, before_relu: bool = False
+) -> tuple[TapPair, ...]:
     """Pairs of feature maps that are compared position by position: the larger is averaged down to the smaller.
 
     Args:
         taps: as `named_pairs` takes them.
         learner: the network that learns.
         source: the network that it learns from.
+        before_relu: whether each tap stands for the map before its last ReLU, where the network has that.
 
     Raises:
         ValueError: a tap that is missing or no map, or maps of which one is no multiple of the other.
     """
     found = []
     for own, other in named_pairs(taps, learner, source):
+        if before_relu:
+            own, other = before_relu_of(learner, own), before_relu_of(source, other)
         own_shape, other_shape = map_of(learner, own).shape[1:], map_of(source, other).shape[1:]
         size = factors.smaller(own_shape, other_shape)
         found.append(TapPair(own, other, (*size, own_shape[-1]), (*size, other_shape[-1]), size))
@@ -74,6 +80,11 @@ def feature_pairs(taps: str, learner: keras.Model, source: keras.Model) -> tuple
         TapPair(own, other, tap_of(learner, own).shape[1:], tap_of(source, other).shape[1:], None)
         for own, other in named_pairs(taps, learner, source)
     )
+
+
+def doubling_sum(levels: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The sum of what each level gives, the last whole, the one before by half, and so on."""
+    return tf.add_n([2.0 ** (place - len(levels)) * one for place, one in enumerate(levels, 1)])
 
 
 def named_pairs(taps: str, learner: keras.Model, source: keras.Model) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tfdistill import lazy
 
 if TYPE_CHECKING:
+    from tfdistill.losses.activations import margin_distance
     from tfdistill.losses.adversarial import discriminator_loss, generator_loss
     from tfdistill.losses.decoupled import decoupled_divergences, virtual_teacher_divergence
     from tfdistill.losses.features import (
@@ -58,6 +59,7 @@ __all__ = [
     "kl_divergence",
     "linear_cka",
     "low_temperature_limit",
+    "margin_distance",
     "neighbour_divergence",
     "normalized_distance",
     "partial_l2_distance",

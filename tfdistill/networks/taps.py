@@ -76,6 +76,12 @@ def features_of(network: keras.Model) -> keras.KerasTensor:
     return map_of(network, "features")
 
 
+def before_relu_of(network: keras.Model, tap: str) -> str:
+    """The name of the tap before the last ReLU of a tap; of the tap itself where the network has none."""
+    preactivation = f"{tap}_preactivation"
+    return preactivation if preactivation in network.output else tap
+
+
 def stages_of(network: keras.Model) -> list[str]:
     """The names of the taps "stage1", "stage2", ... that a network has, in this order."""
     numbers = (re.fullmatch(r"stage(\d+)", tap) for tap in network.output)

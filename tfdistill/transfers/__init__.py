@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tfdistill.transfers.map_distance import MapDistance
     from tfdistill.transfers.mse import MSE
     from tfdistill.transfers.nst import NST
+    from tfdistill.transfers.od import OD
     from tfdistill.transfers.pkt import PKT
     from tfdistill.transfers.review_kd import ReviewKD
     from tfdistill.transfers.rkd import RKD
@@ -48,6 +49,7 @@ TRANSFERS: lazy.Lookup[type[Transfer]] = lazy.Lookup(
         "at": "AT",
         "nst": "NST",
         "vid": "VID",
+        "od": "OD",
         "review_kd": "ReviewKD",
         "sp": "SP",
         "cc": "CC",
@@ -64,6 +66,7 @@ __all__ = [
     "KD",
     "MSE",
     "NST",
+    "OD",
     "PKT",
     "RKD",
     "SP",

@@ -9,7 +9,7 @@ from tfdistill import losses
 from tfdistill.bounds import RampedWeight, RampEpochs, checked
 from tfdistill.helpers.review import review
 from tfdistill.helpers.tap_pairs import named_pairs
-from tfdistill.networks.taps import map_of, tap_of
+from tfdistill.networks.taps import before_relu_of, map_of, tap_of
 from tfdistill.taps import Batch, CallModel, Taps, Terms
 from tfdistill.transfers.transfer import Lesson, Pairing, Transfer, grown
 
@@ -52,7 +52,7 @@ class ReviewKD(Transfer):
     def lesson(self, pairing: Pairing) -> Lesson:
         pairs = named_pairs("stages", pairing.learner, pairing.source)
         own_taps = [own for own, _ in pairs]
-        source_taps = [_before_relu(pairing.source, source) for _, source in pairs]
+        source_taps = [before_relu_of(pairing.source, source) for _, source in pairs]
         reviewing = review(
             _shapes(pairing.learner, own_taps),
             _shapes(pairing.source, source_taps),
@@ -67,11 +67,6 @@ class ReviewKD(Transfer):
             return {self.name: tf.add_n(each)}
 
         return Lesson({self.name: grown(self.weight, self.ramp_epochs)}, terms, (reviewing,))
-
-
-def _before_relu(network: keras.Model, stage: str) -> str:
-    preactivation = f"{stage}_preactivation"
-    return preactivation if preactivation in network.output else stage
 
 
 def _shapes(network: keras.Model, taps: list[str]) -> list[tuple[int, int, int]]:

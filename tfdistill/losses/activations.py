@@ -1,0 +1,47 @@
+"""Losses on what a ReLU is about to read: which of it will pass, and by how much; one value per example.
+
+Maps are [batch, height, width, channels] before their ReLU. None of these weighs itself or stops a gradient, and each
+works in float32 whatever it is given.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tfdistill.losses.shapes import as_float32, require_rank, require_same_shape
+
+
+def margin_distance(learner_map: tf.Tensor, source_map: tf.Tensor, margins: tf.Tensor) -> tf.Tensor:
+    """Squared distance to a source's map whose values below a margin count as the margin.
+
+    `loss = sum_pc [s_pc > t_pc or t_pc > 0] (s_pc - t_pc)^2`, with s the learner's map and `t_pc = max(r_pc, m_c)` of
+    the source's map r. Where the source stays at or below 0 the learner only has to stay below t. With margins of
+    minus infinity and maps behind ReLU it is the squared distance.
+
+    Args:
+        learner_map: s, [batch, height, width, channels], any float type.
+        source_map: r, the same shape.
+        margins: m, [channels], 0 or below.
+
+    Returns:
+        float32 [batch], a sum over positions and channels: large.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+
+    Source: Heo et al., "A Comprehensive Overhaul of Feature Distillation", ICCV 2019. It is a sum in the authors' code.
+    """
+    learner, source = _maps(learner_map, source_map)
+    margins = as_float32(margins)
+    if not margins.shape.is_compatible_with(source.shape[3:]):
+        raise ValueError(f"margins must have a value for each channel, got {margins.shape} and {source.shape}")
+    target = tf.maximum(source, margins)
+    counts = tf.cast((learner > target) | (target > 0), tf.float32)
+    return tf.reduce_sum(counts * tf.square(learner - target), axis=(1, 2, 3))
+
+
+def _maps(learner_map: tf.Tensor, source_map: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    learner, source = as_float32(learner_map), as_float32(source_map)
+    require_rank("learner_map", learner, 4, "[batch, height, width, channels]")
+    require_same_shape("learner_map", learner, "source_map", source)
+    return learner, source
