@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from tfdistill.runs.teachers import teacher
     from tfdistill.transfers import (
+        AB,
         AT,
         CC,
         DIST,
@@ -64,6 +65,7 @@ else:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AB",
     "AFD",
     "AT",
     "CC",

@@ -49,13 +49,14 @@ def test_a_transfer_fits_any_two_families(name, built, taps):
     for learner, source in PAIRS:
         (course,) = courses([TRANSFERS[name]()], [(built[learner], [built[source]])])
         own = taps[learner]
-        with tf.GradientTape() as tape:
-            tape.watch(own)
-            terms = course.terms(
-                batch, {learner: own, source: taps[source]}, lambda model, inputs: model(inputs, training=True)
-            )
-        (value,) = terms.values()
-        slopes = [one for one in tape.gradient(value, own).values() if one is not None]
-        assert value.shape == (BATCH,) and np.isfinite(value).all() and np.any(value), (learner, source)
-        assert slopes and all(np.isfinite(one).all() for one in slopes), (learner, source)
-        assert any(np.any(one) for one in slopes), (learner, source)
+        for terms_of in (course.terms, course.preparation_terms) if course.preparations else (course.terms,):
+            with tf.GradientTape() as tape:
+                tape.watch(own)
+                terms = terms_of(
+                    batch, {learner: own, source: taps[source]}, lambda model, inputs: model(inputs, training=True)
+                )
+            (value,) = terms.values()
+            slopes = [one for one in tape.gradient(value, own).values() if one is not None]
+            assert value.shape == (BATCH,) and np.isfinite(value).all() and np.any(value), (learner, source)
+            assert slopes and all(np.isfinite(one).all() for one in slopes), (learner, source)
+            assert any(np.any(one) for one in slopes), (learner, source)

@@ -97,6 +97,14 @@ def test_a_transfer_of_maps_or_relations_is_taken_as_it_comes_beside_the_labels(
                 assert (config.also, config.arguments(), config.arguments(transfer)) == ((transfer,), {}, {}), row.name
 
 
+def test_ab_learns_from_the_teacher_alone():
+    rows = [(one.name, row) for one in TABLES.values() for row in one.rows.values() if row.name.startswith("ab_")]
+    for table, row in rows:
+        config = config_of(table, row.name)
+        assert (config.also, config.arguments(), config.arguments("ab")) == (("ab",), {"label_weight": 0}, {}), row.name
+    assert len(rows) == 9
+
+
 def test_od_has_the_weight_of_its_authors_on_cifar_and_on_imagenet():
     weights = {}
     for table in TABLES.values():

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from tfdistill import lazy
 
 if TYPE_CHECKING:
-    from tfdistill.losses.activations import margin_distance
+    from tfdistill.losses.activations import boundary_distance, margin_distance
     from tfdistill.losses.adversarial import discriminator_loss, generator_loss
     from tfdistill.losses.decoupled import decoupled_divergences, virtual_teacher_divergence
     from tfdistill.losses.features import (
@@ -43,6 +43,7 @@ __all__ = [
     "INHERITANCE_METRICS",
     "angle_potential",
     "attention_distance",
+    "boundary_distance",
     "congruence_loss",
     "cosine_similarity",
     "cross_entropy",

@@ -40,6 +40,30 @@ def margin_distance(learner_map: tf.Tensor, source_map: tf.Tensor, margins: tf.T
     return tf.reduce_sum(counts * tf.square(learner - target), axis=(1, 2, 3))
 
 
+def boundary_distance(learner_map: tf.Tensor, source_map: tf.Tensor) -> tf.Tensor:
+    """How far a learner's values lie on the wrong side of 0, or within 1 of it, told by where the source's lie.
+
+    `loss = sum_pc [s_pc > -1 and r_pc <= 0] (s_pc + 1)^2 + [s_pc <= 1 and r_pc > 0] (s_pc - 1)^2`, with s the learner's
+    map and r the source's, of which the sign alone counts.
+
+    Args:
+        learner_map: s, [batch, height, width, channels], any float type.
+        source_map: r, the same shape.
+
+    Returns:
+        float32 [batch], a sum over positions and channels: large.
+
+    Raises:
+        ValueError: if the shapes differ or are no maps.
+
+    Source: Heo et al., "Knowledge Transfer via Distillation of Activation Boundaries Formed by Hidden Neurons", AAAI
+        2019, with the margin 1 of the authors' code.
+    """
+    learner, source = _maps(learner_map, source_map)
+    wrong = tf.nn.relu(tf.where(source > 0, 1.0 - learner, 1.0 + learner))
+    return tf.reduce_sum(tf.square(wrong), axis=(1, 2, 3))
+
+
 def _maps(learner_map: tf.Tensor, source_map: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     learner, source = as_float32(learner_map), as_float32(source_map)
     require_rank("learner_map", learner, 4, "[batch, height, width, channels]")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tfdistill import lazy
 
 if TYPE_CHECKING:
+    from tfdistill.transfers.ab import AB
     from tfdistill.transfers.at import AT
     from tfdistill.transfers.cc import CC
     from tfdistill.transfers.course import Course, courses
@@ -49,6 +50,7 @@ TRANSFERS: lazy.Lookup[type[Transfer]] = lazy.Lookup(
         "at": "AT",
         "nst": "NST",
         "vid": "VID",
+        "ab": "AB",
         "od": "OD",
         "review_kd": "ReviewKD",
         "sp": "SP",
@@ -59,6 +61,7 @@ TRANSFERS: lazy.Lookup[type[Transfer]] = lazy.Lookup(
 )
 
 __all__ = [
+    "AB",
     "AT",
     "CC",
     "DIST",
