@@ -4,6 +4,7 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tfdistill import networks
@@ -44,7 +45,7 @@ PROTOCOLS = {
     r"dml|mutual": DML,
     r"kd|distillation|tf_kd|tf_kd_reg": IE_KD,
     r"mse|sequential|chain|od|ab": (200, 128, 0.1, 0.1, (100, 150)),
-    r"dkd|fitnet|at|nst|vid|review_kd|sp|cc|rkd|pkt": (240, 64, 0.05, 0.1, (150, 180, 210)),
+    r"dkd|fitnet|at|nst|vid|review_kd|sp|cc|rkd|pkt|crd": (240, 64, 0.05, 0.1, (150, 180, 210)),
     r"dist": (100, 256, 0.1, 0.1, (30, 60, 90)),
     # A half and three quarters of the run, as IE-KD's 80 and 120 of 160 epochs.
     r"small/.*": (1, 64, 0.1, 0.1, (0.5, 0.75)),
@@ -81,7 +82,7 @@ def distillers():
         key = (config.method, tuple(sorted(config.hyperparameters.items())))
         if key not in made:
             needs_one = "teachers" in inspect.signature(METHODS[config.method]).parameters
-            made[key] = method_of(config, peers, [teacher] if needs_one else [])
+            made[key] = method_of(config, peers, [teacher] if needs_one else [], lambda: np.arange(4))
         return made[key]
 
     return make

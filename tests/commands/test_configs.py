@@ -167,7 +167,7 @@ TRANSFERS_OF_CONFIGS = {
     "dist": (1.0, "dist", {}),
     "ab": (0.0, "ab", {}),
     "review_kd": (1.0, "review_kd", {"weight": 0.6}),
-    **{name: (1.0, name, {}) for name in ("fitnet", "at", "nst", "vid", "od", "sp", "cc", "rkd", "pkt")},
+    **{name: (1.0, name, {}) for name in ("fitnet", "at", "nst", "vid", "od", "sp", "cc", "rkd", "pkt", "crd")},
 }
 
 

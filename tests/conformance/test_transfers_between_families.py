@@ -16,6 +16,8 @@ FAMILIES = ("resnet8", "wide_resnet_10_1", "mobilenet", "vgg11_bn", "densenet_7_
 # Every two families once; each learns from some and teaches others.
 PAIRS = [pair if sum(map(FAMILIES.index, pair)) % 2 else pair[::-1] for pair in itertools.combinations(FAMILIES, 2)]
 CLASSES, BATCH = 4, 3
+# What a transfer cannot do without.
+ARGUMENTS = {"crd": {"examples": [0, 1, 2], "negatives": 2}}
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +47,9 @@ def test_each_family_learns_and_teaches():
 
 @pytest.mark.parametrize("name", TRANSFERS)
 def test_a_transfer_fits_any_two_families(name, built, taps):
-    batch = {"labels": tf.constant([0, 1, 2])}
+    batch = {"labels": tf.constant([0, 1, 2]), "index": tf.range(3, dtype=tf.int64)}
     for learner, source in PAIRS:
-        (course,) = courses([TRANSFERS[name]()], [(built[learner], [built[source]])])
+        (course,) = courses([TRANSFERS[name](**ARGUMENTS.get(name, {}))], [(built[learner], [built[source]])])
         own = taps[learner]
         for terms_of in (course.terms, course.preparation_terms) if course.preparations else (course.terms,):
             with tf.GradientTape() as tape:

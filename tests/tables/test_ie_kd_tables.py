@@ -88,8 +88,8 @@ def test_a_row_that_is_built_is_a_run_and_every_other_says_what_it_needs(name):
             assert config.protocol == ("dcm_imagenet" if config.dataset == "imagenet2012" else "ie_cifar")
 
 
-@pytest.mark.parametrize("transfer", ["at", "fitnet", "sp", "cc", "vid", "rkd", "pkt", "nst"])
-def test_a_transfer_of_maps_or_relations_is_taken_as_it_comes_beside_the_labels(transfer):
+@pytest.mark.parametrize("transfer", ["at", "fitnet", "sp", "cc", "vid", "rkd", "pkt", "nst", "crd"])
+def test_a_transfer_with_numbers_of_its_own_is_taken_as_it_comes_beside_the_labels(transfer):
     for table in TABLES.values():
         for row in table.rows.values():
             if row.name.startswith(f"{transfer}_") and row.place[0] == table.name and "table3" not in table.name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import textwrap
@@ -137,8 +138,12 @@ def _method(run: Run) -> str:
 def _helpers(models: Sequence[keras.Model]) -> str:
     if not models:
         return ""
+    kept = [variable for model in models if not model.trainable_variables for variable in model.variables]
+    size = 4 * sum(math.prod(variable.shape) for variable in kept)
+    memory = f"; memories of {size / 1e6:.1f} MB on each replica and in checkpoints" if kept else ""
     return (
-        f"{listed(model.name for model in models)}: {trainable_parameters(models):,} parameters, for the training alone"
+        f"{listed(model.name for model in models)}: {trainable_parameters(models):,} parameters, for the training "
+        f"alone{memory}"
     )
 
 

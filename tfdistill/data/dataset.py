@@ -117,6 +117,13 @@ class Split:
         """Whether `images` says where images lie, and not what they are."""
         return self.reading is not None
 
+    @property
+    def classes_by_index(self) -> np.ndarray:
+        """The class of each example at its place in the original split, int32; -1 at a place that is not here."""
+        found = np.full(int(self.index.max(initial=-1)) + 1, -1, np.int32)
+        found[self.index] = self.labels
+        return found
+
     def __len__(self) -> int:
         return len(self.labels)
 

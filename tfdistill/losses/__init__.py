@@ -7,6 +7,7 @@ from tfdistill import lazy
 if TYPE_CHECKING:
     from tfdistill.losses.activations import boundary_distance, margin_distance
     from tfdistill.losses.adversarial import discriminator_loss, generator_loss
+    from tfdistill.losses.contrastive import noise_contrastive_loss
     from tfdistill.losses.decoupled import decoupled_divergences, virtual_teacher_divergence
     from tfdistill.losses.features import (
         EXPLORATION_METRICS,
@@ -62,6 +63,7 @@ __all__ = [
     "low_temperature_limit",
     "margin_distance",
     "neighbour_divergence",
+    "noise_contrastive_loss",
     "normalized_distance",
     "partial_l2_distance",
     "reconstruction",

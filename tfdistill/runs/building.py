@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfdistill import networks
@@ -21,6 +22,9 @@ from tfdistill.runs.link_texts import link_of
 from tfdistill.runs.streams import stream_seed
 from tfdistill.runs.teacher_texts import taps_of
 from tfdistill.transfers import TRANSFERS, Transfer
+
+Examples = Callable[[], np.ndarray]
+"""Gives the class of every training example by its index, see `Split.classes_by_index`."""
 
 
 def build_networks(data: RunData) -> list[keras.Model]:
@@ -90,7 +94,7 @@ def build_distiller(data: RunData, strategy: tf.distribute.Strategy, teachers: S
     with strategy.scope():
         peers = build_networks(data)
         try:
-            method = method_of(config, peers, teachers)
+            method = method_of(config, peers, teachers, lambda: data.train.classes_by_index)
             if config.takes_unlabelled:
                 method.require_unlabelled()
             return method
@@ -98,20 +102,31 @@ def build_distiller(data: RunData, strategy: tf.distribute.Strategy, teachers: S
             raise _naming_flags(config, error) from error
 
 
-def method_of(config: RunConfig, peers: Sequence[keras.Model], teachers: Sequence[keras.Model] = ()) -> Distiller:
+def method_of(
+    config: RunConfig,
+    peers: Sequence[keras.Model],
+    teachers: Sequence[keras.Model] = (),
+    examples: Examples | None = None,
+) -> Distiller:
     """The method of a run on its networks, with the transfers that are added to it.
+
+    Args:
+        config: the run's flags.
+        peers: its networks.
+        teachers: what they learn from besides each other.
+        examples: gives the class of every training example, for transfers that ask.
 
     Raises:
         ValueError: as the method's constructor, or that of a transfer.
     """
     method: Any = METHODS[config.method]
     taken = inspect.signature(method).parameters
-    transfers = transfers_of(config)
+    transfers = transfers_of(config, examples)
     given = {
         "seed": stream_seed(config.seed, "method"),
         "teachers": teachers,
         "transfers": transfers,
-        "links": links_of(config) or ([transfers] if transfers else []),
+        "links": links_of(config, examples) or ([transfers] if transfers else []),
     }
     distiller = method(peers, **config.arguments(), **{name: one for name, one in given.items() if name in taken})
     if teachers and "teachers" not in taken:
@@ -121,28 +136,32 @@ def method_of(config: RunConfig, peers: Sequence[keras.Model], teachers: Sequenc
     return distiller
 
 
-def transfers_of(config: RunConfig) -> list[Transfer]:
+def transfers_of(config: RunConfig, examples: Examples | None = None) -> list[Transfer]:
     """The transfers that `--also` names, with their hyper-parameters.
 
     Raises:
         ValueError: names the flag of a hyper-parameter.
     """
-    return [_transfer(config, name) for name in config.also]
+    return [_transfer(config, name, examples=examples) for name in config.also]
 
 
-def links_of(config: RunConfig) -> list[list[Transfer]]:
+def links_of(config: RunConfig, examples: Examples | None = None) -> list[list[Transfer]]:
     """The transfers of each link that `--links` has, with their hyper-parameters: a link's own before the flags'.
 
     Raises:
         ValueError: names the flag of a hyper-parameter.
     """
-    return [[_transfer(config, one.name, one.told) for one in link_of(text)] for text in config.links]
+    return [[_transfer(config, one.name, one.told, examples) for one in link_of(text)] for text in config.links]
 
 
-def _transfer(config: RunConfig, name: str, told: Mapping[str, Any] | None = None) -> Transfer:
+def _transfer(
+    config: RunConfig, name: str, told: Mapping[str, Any] | None = None, examples: Examples | None = None
+) -> Transfer:
     made: Any = TRANSFERS[name]
+    asks = "examples" in inspect.signature(made).parameters
+    given = {"examples": examples()} if asks and examples else {}
     try:
-        return made(**{**config.arguments(name), **(told or {})})
+        return made(**{**config.arguments(name), **(told or {}), **given})
     except ArgumentError as error:
         raise error.renamed(f"{name}.{error.argument}") from error
 

@@ -15,7 +15,7 @@ from tfdistill.methods import METHODS
 from tfdistill.transfers import TRANSFERS
 
 # What the command gives to constructors by itself.
-NOT_HYPERPARAMETERS = ("networks", "teachers", "transfers", "links", "task", "seed", "name")
+NOT_HYPERPARAMETERS = ("networks", "teachers", "transfers", "links", "task", "seed", "examples", "name")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tfdistill.transfers.at import AT
     from tfdistill.transfers.cc import CC
     from tfdistill.transfers.course import Course, courses
+    from tfdistill.transfers.crd import CRD
     from tfdistill.transfers.dist import DIST
     from tfdistill.transfers.dkd import DKD
     from tfdistill.transfers.fitnet import FitNet
@@ -57,6 +58,7 @@ TRANSFERS: lazy.Lookup[type[Transfer]] = lazy.Lookup(
         "cc": "CC",
         "rkd": "RKD",
         "pkt": "PKT",
+        "crd": "CRD",
     },
 )
 
@@ -64,6 +66,7 @@ __all__ = [
     "AB",
     "AT",
     "CC",
+    "CRD",
     "DIST",
     "DKD",
     "KD",
