@@ -72,6 +72,8 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
         label_noise_seed=4,
         normalization="c10wrn",
         train_examples=100,
+        unlabelled_dir="unlabelled",
+        unlabelled_batch_size=7,
         split=(0.75, 0.25),
         split_seed=4,
         balance="loss",
@@ -106,6 +108,7 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
         export_dir="here",
         export=False,
         export_epoch="best",
+        keep_epochs=(1, 3),
         max_pixels=1000,
         export_bad_images="mark",
         checkpoint_seconds=1.5,
@@ -119,6 +122,12 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
     same.remove("teacher_views")
     assert config_of("--method=distillation", "--teacher=big.keras", "--teacher_views=3").teacher_views == 3
     same.remove("links")  # they go with another method, and with no --also
+    same.remove("unlabelled_rest")  # it goes with no --unlabelled_dir
+    assert config_of(
+        "--method=dml", "--networks=resnet8,resnet8", "--train_examples=9", "--unlabelled_rest"
+    ).unlabelled_rest
+    same.remove("products")  # they go with no mixed precision
+    assert config_of("--products=bfloat16").products == "bfloat16"
     assert not same, f"the test must set {same} to other values than the defaults"
     arguments = ["--dml.temperature=3"]
     for name, value in dataclasses.asdict(given).items():
