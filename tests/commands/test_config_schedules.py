@@ -44,7 +44,9 @@ PROTOCOLS = {
     r"ie_kd_table4:ie_dml_.*|ie_dml": IE_KD,
     r"dml|mutual": DML,
     r"kd|distillation|tf_kd|tf_kd_reg": IE_KD,
-    r"mse|sequential|chain|od|ab": (200, 128, 0.1, 0.1, (100, 150)),
+    r"mse|sequential|chain|od": (200, 128, 0.1, 0.1, (100, 150)),
+    # 30 epochs go before.
+    r"ab": (230, 128, 0.1, 0.1, (100, 150)),
     r"dkd|fitnet|at|nst|vid|review_kd|sp|cc|rkd|pkt|crd": (240, 64, 0.05, 0.1, (150, 180, 210)),
     r"dist": (100, 256, 0.1, 0.1, (30, 60, 90)),
     # A half and three quarters of the run, as IE-KD's 80 and 120 of 160 epochs.

@@ -102,6 +102,9 @@ def test_ab_learns_from_the_teacher_alone():
     for table, row in rows:
         config = config_of(table, row.name)
         assert (config.also, config.arguments(), config.arguments("ab")) == (("ab",), {"label_weight": 0}, {}), row.name
+        expected = (130, (30, 60, 90)) if config.dataset == "imagenet2012" else (190, (80, 120))
+        protocol = config.chosen_protocol()
+        assert (protocol.epochs, protocol.settings.milestones) == expected, "30 epochs go before"
     assert len(rows) == 9
 
 
