@@ -97,7 +97,7 @@ def test_transfers_that_are_added_are_told_with_their_flags_terms_and_sources():
     assert "minimises  1 · cross_entropy + 16 · kd" in taught.lines
 
 
-class Chain(Distiller):
+class Relay(Distiller):
     """A teacher, then its student.
 
     `L = CE`.
@@ -116,8 +116,8 @@ class Chain(Distiller):
 
 
 def test_phases_say_when_they_are_and_what_they_freeze_and_ramps_their_values(monkeypatch):
-    monkeypatch.setitem(METHODS, "chain", Chain)
-    lines = Page("--explain=chain").lines
+    monkeypatch.setitem(METHODS, "relay", Relay)
+    lines = Page("--explain=relay").lines
     table = lines[lines.index("Updates, on every batch") : lines.index("Protocol")]
     assert "phase 'teaching', epochs 0 to 29" in table and "phase 'learning', epochs 30 to 159" in table
     assert table.index("frozen: resnet8_2") < table.index("phase 'learning', epochs 30 to 159")
