@@ -20,7 +20,7 @@ CHAIN = plan(("one", None, 0), ("preparation", 1, 1), ("two", None, 1), ("three"
     [
         (ALONE, 5, (0,), (5,), (0,)),
         (PREPARED, 5, (0, 2), (2, 3), (0, 0)),
-        (PREPARED, 1, (0, 2), (2, 1), (0, 0)),  # a run that ends within its preparation
+        (PREPARED, 0, (0, 2), (2, 1), (0, 0)),  # a run that trains nothing
         (CHAIN, 9, (0, 3, 4, 6), (3, 1, 2, 3), (0, 3, 3, 6)),
     ],
 )
@@ -41,6 +41,8 @@ def test_the_phase_of_an_epoch():
         (CHAIN, 8, "epochs: 8 cannot be shared out equally over 3 links; take a multiple of that"),
         (CHAIN, 0, "epochs: 0 cannot be shared out equally over 3 links; take a multiple of that"),
         (CHAIN, 3, "epochs: the 1 of a link are too few for phase 'two'; train longer"),
+        (PREPARED, 2, "epochs: 2 are too few for phase 'training'; train longer"),
+        (PREPARED, 1, "epochs: 1 are too few for phase 'training'; train longer"),
         (plan(("a", 3, 0), ("b", None, 1)), 4, "epochs: the 2 of a link are too few for phase 'a'; train longer"),
     ],
 )

@@ -41,6 +41,34 @@ def test_an_encoder_is_what_it_says(tiny):
     np.testing.assert_allclose(model(maps, training=True), expected, atol=1e-4)
 
 
+def test_an_encoder_is_what_the_authors_code_gives():
+    draw, model = np.random.default_rng(52), build((8, 8, 64), 32)
+    for position, (read, made) in enumerate(((64, 64), (64, 32), (32, 32)), start=1):
+        kernel = 0.1 * draw.normal(size=(made, read, 3, 3))
+        scale, shift = (0.1 * draw.normal(size=made) for _ in range(2))
+        model.get_layer(f"conv{position}").kernel.assign(kernel.transpose(2, 3, 1, 0))
+        model.get_layer(f"norm{position}").gamma.assign(1 + scale)
+        model.get_layer(f"norm{position}").beta.assign(shift)
+    found = model(np.random.default_rng(53).normal(size=(4, 8, 8, 64)).astype("float32"), training=True).numpy()
+    np.testing.assert_allclose([found.sum(), np.linalg.norm(found)], [2922.4045379744166, 65.07693212779375], rtol=1e-4)
+    first = [-0.09148560406427358, 0.4805525321687287, 0.20996525514154438, 0.11407777140539564, 0.023890108017964505]
+    np.testing.assert_allclose(found[0, 0, 0, :5], first, atol=1e-5)
+
+
+def test_a_plain_coder_has_biases_and_starts_as_pytorch_does(tiny):
+    model = build((4, 4, 3), 2, leading_activation=False, normalized=False)
+    assert trainable_weights(model) == 9 * (3 * 3 + 3 * 2 + 2 * 2) + 3 + 2 + 2
+    for position, read in ((1, 3), (2, 3), (3, 2)):
+        for one in model.get_layer(f"conv{position}").trainable_variables:
+            assert 0 < np.abs(one).max() <= (9 * read) ** -0.5
+    maps, weights = np.random.default_rng(0).normal(size=(5, 4, 4, 3)), tiny.weights_of(model)
+    expected = tf.constant(maps)
+    for position in (1, 2, 3):
+        expected = tiny.convolve(weights, f"conv{position}", expected) + weights[f"conv{position}/bias"]
+        expected = tf.where(expected > 0, expected, 0.1 * expected)
+    np.testing.assert_allclose(model(maps.astype("float32"), training=True), expected, atol=1e-5)
+
+
 def test_the_leading_activation_can_be_left_out():
     maps = tf.random.stateless_normal((2, 4, 4, 3), (0, 1))
     plain, leading = build((4, 4, 3), 2, leading_activation=False), build((4, 4, 3), 2)

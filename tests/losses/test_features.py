@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill.helpers.factors import attention
 from tfdistill.losses import (
     EXPLORATION_METRICS,
     INHERITANCE_METRICS,
     cosine_similarity,
     distance,
+    euclidean_distance,
     linear_cka,
     normalized_distance,
     partial_l2_distance,
@@ -130,6 +132,32 @@ def test_distance_golden_values():
     orthogonal[1][:, 3] = 0.1
     np.testing.assert_allclose(normalized_distance(*orthogonal, order=2), [np.sqrt(2 / 5)] * 2, rtol=1e-6)
     np.testing.assert_allclose(normalized_distance(*orthogonal, order=1), [2 / 5] * 2, rtol=1e-6)
+
+
+def test_the_authors_codes_golden_values():
+    """IE-KD's factor losses, and RepDistiller's FT, which is the distance of two attention maps."""
+    a, b = (np.random.default_rng(seed).normal(size=(4, 8, 8, 32)) for seed in (50, 51))
+    golden = {
+        (normalized_distance, 1): 0.02498239248497157,
+        (normalized_distance, 2): 0.03133412502283174,  # a root for each example; theirs of the batch: 0.0313345
+        (reconstruction, 1): 1.1283327152965552,
+    }
+    for (loss, order), value in golden.items():
+        np.testing.assert_allclose(np.mean(loss(a, b, order)), value, rtol=1e-5)
+    np.testing.assert_allclose(np.mean(INHERITANCE_METRICS["cosine"](a, b)), 1.0054184539457676, rtol=1e-5)
+    np.testing.assert_allclose(np.mean(EXPLORATION_METRICS["cosine"](a, b)), 0.007205206528923708, rtol=1e-5)
+    np.testing.assert_allclose(EXPLORATION_METRICS["l1_cka"](a, b), [0.9981313374403953] * 4, rtol=1e-5)
+    student, teacher = (attention(np.random.default_rng(seed).normal(size=(4, 8, 8, 64))) for seed in (60, 61))
+    np.testing.assert_allclose(np.mean(normalized_distance(student, teacher)), 0.025505170572586302, rtol=1e-5)
+
+
+def test_the_euclidean_distance_has_no_bound_and_no_slope_between_equals():
+    a, b = factors(seed=5)
+    expected = np.linalg.norm((a - b).reshape(6, -1), axis=1)
+    np.testing.assert_allclose(euclidean_distance(a, b), expected, rtol=1e-5)
+    np.testing.assert_allclose(euclidean_distance(100 * a, 100 * b), 100 * expected, rtol=1e-5)
+    for part in value_and_gradient(euclidean_distance)(tf.constant(a), tf.constant(a)):
+        np.testing.assert_array_equal(part, np.zeros(part.shape))
 
 
 def test_distance_bounds_and_identity():

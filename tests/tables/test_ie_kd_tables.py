@@ -184,12 +184,49 @@ def test_the_supplements_other_figures():
 def test_table_5_is_a_grid_whose_half_is_other_tables():
     table = TABLES["ie_kd_table5"]
     (pairs, shares), rows = table.grid.axes, table.grid.rows
-    assert (len(pairs.labels), shares.values) == (3, (0.0, 0.3, 0.5, 0.7, 1.0))
+    assert (len(pairs.labels), shares.labels) == (3, ("0.0", "0.3", "0.5", "0.7", "1.0"))
     half = [table.rows[rows[pair, "0.5"]].paper.networks for pair in pairs.labels]
     others = (("table1", "ie_od_resnet56_resnet20"), ("table6a", "l1"), ("table2", "ie_od_resnet34_resnet18"))
     assert half == [TABLES[f"ie_kd_{name}"].rows[row].paper.networks for name, row in others]
     assert table.rows[rows[pairs.labels[1], "1.0"]].paper.networks == (27.49,)
     assert all(table.rows[name].teachers for name in rows.values())
+
+
+FACTORS = ("ft", "ie_at", "ie_ft", "ie_od")
+
+
+@pytest.mark.parametrize("transfer", FACTORS)
+def test_a_transfer_of_factors_has_30_epochs_before_the_students(transfer):
+    found = 0
+    for table in TABLES.values():
+        for row in table.rows.values():
+            if row.name.startswith(f"{transfer}_") and row.place[0] == table.name and not row.needs:
+                config, found = config_of(table.name, row.name), found + 1
+                imagenet = config.dataset == "imagenet2012"
+                length, drops = (130, (30, 60, 90)) if imagenet else (190, (80, 120))
+                protocol = config.chosen_protocol()
+                assert (protocol.epochs, protocol.settings.milestones) == (length, drops), row.name
+                said = {"coders": "normalized", "preparation_epochs": 30} if transfer == "ft" else {}
+                if imagenet and transfer != "ft":
+                    said = dict.fromkeys(("inheritance_weight", "exploration_weight"), 100.0)
+                assert (config.also, config.arguments(), config.arguments(transfer)) == ((transfer,), {}, said), (
+                    row.name
+                )
+    assert found == 10
+
+
+def test_tables_5_and_6_say_shares_metrics_and_weights():
+    grid = TABLES["ie_kd_table5"].grid
+    shares = []
+    for place, row in grid.rows.items():
+        (transfer,) = (config := config_of("ie_kd_table5", row)).also
+        assert transfer == ("ie_ft" if "100" in place[0] else "ie_od")
+        shares.append(config.to_dict()["hyperparameters"][f"{transfer}.inheritance_share"])
+    assert shares == [0.0, 0.3, 0.5, 0.7, 1.0] * 3
+    metrics = {name: config_of("ie_kd_table6a", name).arguments("ie_ft") for name in ("l1", "cos", "l1_cka")}
+    assert metrics == {"l1": {}, "cos": {"metric": "cosine"}, "l1_cka": {"metric": "l1_cka"}}
+    weights = config_of("ie_kd_table6b", "inheritance500_exploration50").arguments("ie_ft")
+    assert weights == {"inheritance_weight": 500.0, "exploration_weight": 50.0}
 
 
 def test_tables_6_have_one_baseline_and_one_best():

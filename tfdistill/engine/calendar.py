@@ -36,7 +36,8 @@ class Calendar:
             epochs: of the run.
 
         Raises:
-            ArgumentError: the links cannot have as many as each other, or one has none left for its training.
+            ArgumentError: the links cannot have as many as each other, or a link, or the run, has no epoch left for its
+                training.
         """
         links = links_of(plan)
         if len(links) > 1 and (epochs % len(links) or not epochs):
@@ -49,11 +50,10 @@ class Calendar:
             ends = first + epochs // len(links)
             for phase in (one for one in plan if one.link == link):
                 length = phase.epochs or ends - epoch
-                if len(links) > 1 and (length < 1 or epoch + length > ends):
-                    raise ArgumentError(
-                        "epochs",
-                        f"the {ends - first} of a link are too few for phase {phase.name!r}; train longer",
-                    )
+                held = len(links) > 1 or (epochs and epoch > first)
+                if held and (length < 1 or epoch + length > ends):
+                    whole = f"the {ends - first} of a link" if len(links) > 1 else f"{epochs}"
+                    raise ArgumentError("epochs", f"{whole} are too few for phase {phase.name!r}; train longer")
                 begins.append(epoch)
                 lengths.append(max(1, length))
                 link_begins.append(first)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfdistill.bounds import ArgumentError
 from tfdistill.networks import initialization, layers
+from tfdistill.networks.convolutions import Conv2D
 
 
 @keras.saving.register_keras_serializable(package="tfdistill")
@@ -68,6 +69,7 @@ def coder(
     seeds: initialization.LayerSeeds,
     indices: Sequence[int] | None = None,
     leading_activation: bool = True,
+    normalized: bool = True,
 ) -> keras.Model:
     """An encoder or decoder of three 3×3 convolutions, each with BatchNorm and LeakyReLU(0.1), stride 1.
 
@@ -81,22 +83,42 @@ def coder(
         indices: channels to read, all if not given.
         leading_activation: a LeakyReLU(0.1) before the first convolution, as in the authors' code; the paper's
             Table 3 (supplement) has none.
+        normalized: with BatchNorm; without it the convolutions have a bias, and first weights as PyTorch draws them.
 
     Returns:
         A model from [batch, height, width, C] to [batch, height, width, channels].
 
     Source: Huang et al. (CVPR 2021), §3.1 and supplement, Table 3. The paper's decoder has transposed convolutions,
-    the code plain ones; at stride 1 with padding 1 they are the same family of maps.
+    the code plain ones; at stride 1 with padding 1 they are the same family of maps. Without BatchNorm and the leading
+    activation: Kim et al., "Paraphrasing Complex Network", NeurIPS 2018.
     """
     maps = keras.Input(shape, name="maps")
     selected = maps if indices is None else ChannelSelection(indices, name="selection")(maps)
     width = selected.shape[-1]
     outputs = keras.layers.LeakyReLU(0.1, name="leading_activation")(selected) if leading_activation else selected
     for position, filters in enumerate((width, channels, channels), start=1):
-        outputs = layers.conv(outputs, filters, 3, seeds=seeds, name=f"conv{position}")
-        outputs = layers.BatchNormalization(name=f"norm{position}")(outputs)
+        if normalized:
+            outputs = layers.conv(outputs, filters, 3, seeds=seeds, name=f"conv{position}")
+            outputs = layers.BatchNormalization(name=f"norm{position}")(outputs)
+        else:
+            outputs = _biased_conv(outputs, filters, seeds=seeds, name=f"conv{position}")
         outputs = keras.layers.LeakyReLU(0.1, name=f"activation{position}")(outputs)
     return keras.Model(maps, outputs, name=name)
+
+
+def _biased_conv(
+    maps: keras.KerasTensor, filters: int, *, seeds: initialization.LayerSeeds, name: str
+) -> keras.KerasTensor:
+    """A 3×3 convolution with a bias; both start at U(±1/√fan_in)."""
+    limit = (9 * maps.shape[-1]) ** -0.5
+    return Conv2D(
+        filters,
+        3,
+        padding="same",
+        kernel_initializer=initialization.fan_in_uniform(next(seeds)),
+        bias_initializer=keras.initializers.RandomUniform(-limit, limit, seed=next(seeds)),
+        name=name,
+    )(maps)
 
 
 def smaller(first: tuple[int, int, int], second: tuple[int, int, int]) -> tuple[int, int]:
@@ -116,3 +138,8 @@ def pooled(maps: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """Average-pools `maps` [batch, height, width, channels] to `size`; as they are where they have it already."""
     factors = maps.shape[1] // size[0], maps.shape[2] // size[1]
     return maps if factors == (1, 1) else tf.nn.avg_pool2d(maps, factors, factors, "VALID")
+
+
+def attention(factor: tf.Tensor) -> tf.Tensor:
+    """Where a factor `[batch, height, width, channels]` is large: `Σ_c F_c²`, float32 `[batch, height, width]`."""
+    return tf.reduce_sum(tf.square(tf.cast(factor, tf.float32)), axis=-1)

@@ -43,10 +43,24 @@ def normalized_distance(a: tf.Tensor, b: tf.Tensor, order: int = 1) -> tf.Tensor
     difference = first - second
     if order == 1:
         return tf.reduce_mean(tf.abs(difference), axis=1)
-    mean_square = tf.reduce_mean(tf.square(difference), axis=1)
-    # The root's slope at 0 is infinite. Taken at 1 there and discarded, it gives a gradient of 0.
-    apart = mean_square > 0
-    return tf.where(apart, tf.sqrt(tf.where(apart, mean_square, 1.0)), 0.0)
+    return _root(tf.reduce_mean(tf.square(difference), axis=1))
+
+
+def euclidean_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Euclidean distance of two factors as they are, not normalised: `sqrt(sum_d (a_d - b_d)^2)`.
+
+    Args:
+        a: [batch, ...], rank 2 or more, any float type.
+        b: the same shape as `a`.
+
+    Returns:
+        float32 [batch], symmetric in `a` and `b`, without a bound; its gradient where they agree is 0.
+
+    Raises:
+        ValueError: if the shapes differ or have no element dimension.
+    """
+    first, second = _flatten_pair("a", a, "b", b)
+    return _root(tf.reduce_sum(tf.square(first - second), axis=1))
 
 
 def cosine_similarity(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
@@ -215,6 +229,12 @@ EXPLORATION_METRICS = {
 def _require_order(order: int) -> None:
     if order not in (1, 2):
         raise ValueError(f"order must be 1 (absolute values) or 2 (squares), got {order}")
+
+
+def _root(squares: tf.Tensor) -> tf.Tensor:
+    # The root's slope at 0 is infinite. Taken at 1 there and discarded, it gives a gradient of 0.
+    apart = squares > 0
+    return tf.where(apart, tf.sqrt(tf.where(apart, squares, 1.0)), 0.0)
 
 
 def _mean_error(first: tf.Tensor, second: tf.Tensor, order: int) -> tf.Tensor:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from tfdistill.transfers.dist import DIST
     from tfdistill.transfers.dkd import DKD
     from tfdistill.transfers.fitnet import FitNet
+    from tfdistill.transfers.ft import FT
+    from tfdistill.transfers.ie_at import IEAT
+    from tfdistill.transfers.ie_ft import IEFT
+    from tfdistill.transfers.ie_od import IEOD
     from tfdistill.transfers.inheritance import Inheritance
     from tfdistill.transfers.kd import KD
     from tfdistill.transfers.kd_limit import KDLimit
@@ -49,6 +53,7 @@ TRANSFERS: lazy.Lookup[type[Transfer]] = lazy.Lookup(
         "map_distance": "MapDistance",
         "fitnet": "FitNet",
         "at": "AT",
+        "ft": "FT",
         "nst": "NST",
         "vid": "VID",
         "ab": "AB",
@@ -59,6 +64,9 @@ TRANSFERS: lazy.Lookup[type[Transfer]] = lazy.Lookup(
         "rkd": "RKD",
         "pkt": "PKT",
         "crd": "CRD",
+        "ie_ft": "IEFT",
+        "ie_at": "IEAT",
+        "ie_od": "IEOD",
     },
 )
 
@@ -69,6 +77,10 @@ __all__ = [
     "CRD",
     "DIST",
     "DKD",
+    "FT",
+    "IEAT",
+    "IEFT",
+    "IEOD",
     "KD",
     "MSE",
     "NST",

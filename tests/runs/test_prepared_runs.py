@@ -1,0 +1,69 @@
+"""A run whose transfer has a preparation: cut off in it, at its border and after it, it ends in the same bits."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+
+from tfdistill.commands import train
+from tfdistill.runs import building, checkpoints
+
+# An epoch of the preparation and two of the training.
+EPOCH = 4
+
+
+def tiny_networks(data):
+    built = []
+    for seed, one in enumerate(data.config.specifications):
+        draw = keras.initializers.HeNormal(seed=seed + data.config.seed)
+        images = keras.Input(data.image_shape, name="images")
+        maps = keras.layers.Conv2D(4, 3, 4, use_bias=False, kernel_initializer=draw)(images)
+        maps = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(maps))
+        logits = keras.layers.Dense(10, kernel_initializer=draw, name="logits")(keras.layers.Flatten()(maps))
+        built.append(keras.Model(images, {"features": maps, "logits": logits}, name=one.name))
+    return built
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    def run(name, *more):
+        arguments = ["--method=mutual", "--networks=resnet8,resnet14", "--also=ie_ft", "--ie_ft.preparation_epochs=1"]
+        arguments += ["--train_examples=64", "--batch_size=16", "--epochs=3", "--checkpoint_seconds=0", "--noexport"]
+        assert train.main([*arguments, f"--runs_dir={tmp_path}", f"--run={name}", *more]) == 0
+        return checkpoints.newest(tmp_path / name / "checkpoints").arrays
+
+    monkeypatch.setattr(building, "build_networks", tiny_networks)
+    return run
+
+
+def test_cut_off_in_the_preparation_at_its_border_and_after_it_ends_in_the_same_bits(command, tmp_path, capsys):
+    whole = command("whole")
+    assert "in phases: ie_ft_preparation 1, training 2" in capsys.readouterr().out
+    rows = list(csv.DictReader((tmp_path / "whole" / "epochs.csv").open()))
+    assert [row["phase"] for row in rows] == ["1", "2", "2"]
+    assert [row["resnet8_ie_ft_preparation/reconstruction"] != "" for row in rows] == [True, False, False]
+    assert [row["resnet8/ie_ft_exploration"] != "" for row in rows] == [False, True, True]
+    prepared = command("cut", f"--steps={EPOCH - 2}")
+    prepared = command("cut", f"--steps={EPOCH}")
+    command("cut", f"--steps={EPOCH + 2}")
+    cut = command("cut")
+    assert whole.keys() == cut.keys()
+    for name, array in whole.items():
+        np.testing.assert_array_equal(array, cut[name], err_msg=name)
+    # What was prepared stays; what learns does not.
+    for part, stays in (("encoder", True), ("decoder", True), ("inheritance", False)):
+        keys = [
+            name for name in whole if name.startswith("helpers/") and f"resnet8_from_resnet14_ie_ft_{part}/" in name
+        ]
+        assert keys and all(np.array_equal(prepared[name], whole[name]) for name in keys) == stays, part
+
+
+def test_a_run_that_leaves_no_epoch_to_the_student_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(building, "build_networks", tiny_networks)
+    arguments = ["--method=mutual", "--networks=resnet8,resnet14", "--also=ft", "--epochs=5", "--train_examples=64"]
+    with pytest.raises(SystemExit) as ended:
+        train.main([*arguments, f"--runs_dir={tmp_path / 'runs'}", "--run=short"])
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert ended.value.code != 0 and "epochs: 5 are too few for phase 'training'; train longer" in line
+    assert not (tmp_path / "runs").exists()
