@@ -215,7 +215,7 @@ def test_the_record_has_a_row_per_epoch(whole):
 
 def test_an_epoch_done_again_replaces_its_row():
     class Model:
-        steps_trained, update_optimizers = 8, {}
+        steps_trained, update_optimizers, plan = 8, {}, ("its only phase",)
 
     record = callbacks.Record(BATCH, lambda rows: None)
     record.set_model(Model())
@@ -263,7 +263,7 @@ def test_a_log_file_gets_one_line_per_epoch(tmp_path, capsys):
 class Watched:
     """`Progress` on a run that is made up: 2 images a second in batches of 4, 100 steps of 2 s in 2 epochs."""
 
-    steps_trained, task = 0, types.SimpleNamespace(headline="accuracy")
+    steps_trained, plan, task = 0, ("its only phase",), types.SimpleNamespace(headline="accuracy")
 
     def __init__(self, terminal: bool) -> None:
         self.seconds, self.output = 0.0, io.StringIO()
