@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tfdistill.commands import train
@@ -60,7 +61,7 @@ def test_cut_off_in_each_link_and_between_them_it_ends_in_the_same_bits(command,
     rows = list(csv.DictReader((command.runs / "whole" / "epochs.csv").open()))
     assert [row["phase"] for row in rows] == ["1", "1", "2", "2"]
     events = EventAccumulator(str(command.runs / "whole" / "logs" / "training")).Reload()
-    assert [one.value for one in events.Scalars("phase")] == [1, 1, 2, 2]
+    assert [tf.make_ndarray(one.tensor_proto).item() for one in events.Tensors("phase")] == [1, 1, 2, 2]
     # Every network is scored every epoch: one before its turn as it begins, one after it as it stands.
     first, second = ([row[f"val_{name}/accuracy"] for row in rows] for name in ("resnet8", "resnet14"))
     assert first[1] == first[2] == first[3] and second[0] == second[1] and "val_ensemble/accuracy" not in rows[0]
