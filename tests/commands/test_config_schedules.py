@@ -46,6 +46,7 @@ PROTOCOLS = {
     r"kd|distillation|tf_kd|tf_kd_reg": IE_KD,
     r"mse|sequential|chain|od": (200, 128, 0.1, 0.1, (100, 150)),
     # 30 epochs go before.
+    r"ft|ie_ft|ie_at|ie_od": (190, 128, 0.1, 0.1, (80, 120)),
     r"ab": (230, 128, 0.1, 0.1, (100, 150)),
     r"dkd|fitnet|at|nst|vid|review_kd|sp|cc|rkd|pkt|crd": (240, 64, 0.05, 0.1, (150, 180, 210)),
     r"dist": (100, 256, 0.1, 0.1, (30, 60, 90)),
