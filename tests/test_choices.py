@@ -11,7 +11,7 @@ from tfdistill.helpers import auxiliary_heads
 from tfdistill.methods import METHODS, afd, dcm, kdcl
 from tfdistill.methods.arguments import Order
 from tfdistill.networks.architectures.mobilenet import HALVING_WIDTHS, INITIALIZATIONS, mobilenet
-from tfdistill.networks.architectures.resnet import LAYERS_COUNTED, cifar_bottleneck_resnet, cifar_resnet
+from tfdistill.networks.architectures.resnet import COUNTED, cifar_bottleneck_resnet, cifar_resnet
 from tfdistill.networks.architectures.wide_resnet import wide_resnet
 from tfdistill.transfers import inheritance, map_distance
 
@@ -34,7 +34,7 @@ TABLES = {
 BUILDERS = {
     (cifar_resnet, "shortcut"): ("A", "B"),
     (cifar_resnet, "initialization"): ("usual", "ie_kd"),
-    (cifar_bottleneck_resnet, "counted_as"): tuple(LAYERS_COUNTED),
+    (cifar_bottleneck_resnet, "counted_as"): tuple(COUNTED),
     (wide_resnet, "initialization"): ("usual", "dcm"),
     (mobilenet, "strides"): tuple(HALVING_WIDTHS),
     (mobilenet, "initialization"): ("", *INITIALIZATIONS),

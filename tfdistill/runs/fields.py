@@ -181,7 +181,7 @@ class NetworkFlags:
     teacher_views: int = flag(
         0,
         "Epochs after which the augmentation of each image begins again. A teacher is then asked so many times about "
-        "each image in all, before the first step, and its logits are kept in the run's folder as float16.",
+        "each image in all, before the first step, and its answers are kept in the run's folder as float16.",
         MILLION,
         unset="another image in every epoch",
         value="COUNT",

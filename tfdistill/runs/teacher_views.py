@@ -217,7 +217,7 @@ def _columns(distiller: Distiller, data: RunData) -> dict[str, int]:
                 method, values = "+".join((data.config.method, *data.config.also)), "×".join(map(str, shape))
                 raise ValueError(
                     f"teacher_views: {method} reads {tap} of teacher {name}, a map of {values} values, and only "
-                    "vectors, such as logits, are kept; leave it out"
+                    "vectors are kept; leave it out"
                 )
             found[f"{name}/{tap}"] = int(shape[0])
     if not found:
