@@ -35,6 +35,8 @@ def test_the_users_choice_stays(run):
 @pytest.fixture
 def environment(monkeypatch):
     """Sets the two variables that products depend on; None leaves one unset."""
+    for name in (startup.PRODUCTS, startup.ONEDNN):
+        monkeypatch.setenv(name, "")  # what stands there now comes back, whatever the code under test sets
 
     def environment(mode, onednn="1", tensorflow=False):
         for name, value in ((startup.PRODUCTS, mode), (startup.ONEDNN, onednn)):
