@@ -113,11 +113,10 @@ def linear_embedding(shape: tuple[int, ...], units: int, *, name: str, seeds: in
     Source: PyTorch's U(±1/√fan_in) for both.
     """
     features = keras.Input(shape, name="features")
-    limit = math.prod(shape) ** -0.5
     embedding = keras.layers.Dense(
         units,
         kernel_initializer=initialization.fan_in_uniform(next(seeds)),
-        bias_initializer=keras.initializers.RandomUniform(-limit, limit, seed=next(seeds)),
+        bias_initializer=initialization.bias_uniform(math.prod(shape), next(seeds)),
         name="linear",
     )(keras.layers.Flatten(name="flat")(features))
     return keras.Model(features, embedding, name=name)

@@ -42,12 +42,11 @@ def discriminator(shape: tuple[int, int, int], *, name: str, seeds: initializati
     hidden = layers.BatchNormalization(name="norm1")(hidden)
     hidden = keras.layers.LeakyReLU(0.2, name="activation1")(hidden)
     height, width, channels = hidden.shape[1:]
-    limit = (height * width * channels) ** -0.5
     score = Conv2D(
         1,
         (height, width),
         kernel_initializer=initialization.fan_in_uniform(next(seeds)),
-        bias_initializer=keras.initializers.RandomUniform(-limit, limit, seed=next(seeds)),
+        bias_initializer=initialization.bias_uniform(height * width * channels, next(seeds)),
         dtype="float32",
         name="conv2",
     )(hidden)

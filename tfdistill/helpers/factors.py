@@ -110,13 +110,12 @@ def _biased_conv(
     maps: keras.KerasTensor, filters: int, *, seeds: initialization.LayerSeeds, name: str
 ) -> keras.KerasTensor:
     """A 3×3 convolution with a bias; both start at U(±1/√fan_in)."""
-    limit = (9 * maps.shape[-1]) ** -0.5
     return Conv2D(
         filters,
         3,
         padding="same",
         kernel_initializer=initialization.fan_in_uniform(next(seeds)),
-        bias_initializer=keras.initializers.RandomUniform(-limit, limit, seed=next(seeds)),
+        bias_initializer=initialization.bias_uniform(9 * maps.shape[-1], next(seeds)),
         name=name,
     )(maps)
 

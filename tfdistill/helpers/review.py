@@ -63,13 +63,12 @@ def _fused(
     own: keras.KerasTensor, deeper: keras.KerasTensor, *, seeds: initialization.LayerSeeds, name: str
 ) -> keras.KerasTensor:
     both = keras.layers.Concatenate(name=f"{name}_both")([own, deeper])
-    limit = both.shape[-1] ** -0.5
     gates = Conv2D(
         2,
         1,
         activation="sigmoid",
         kernel_initializer=initialization.fan_in_uniform(next(seeds)),
-        bias_initializer=keras.initializers.RandomUniform(-limit, limit, seed=next(seeds)),
+        bias_initializer=initialization.bias_uniform(both.shape[-1], next(seeds)),
         name=name,
     )(both)
     return own * gates[..., :1] + deeper * gates[..., 1:]

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfdistill.losses.shapes import flattened, require_same_shape
-
-NORM_EPSILON = 1e-12
+from tfdistill.losses.shapes import flattened, require_same_shape, unit
 
 
 def normalized_distance(a: tf.Tensor, b: tf.Tensor, order: int = 1) -> tf.Tensor:
@@ -252,18 +250,13 @@ def _flatten_pair(
 
 def _normalize(first: tf.Tensor, second: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Divide each example of both by its L2 norm."""
-    # TensorFlow's epsilon bounds the squared norm.
-    epsilon = NORM_EPSILON**2
-    return (
-        tf.math.l2_normalize(first, axis=1, epsilon=epsilon),
-        tf.math.l2_normalize(second, axis=1, epsilon=epsilon),
-    )
+    return unit(first, axis=1), unit(second, axis=1)
 
 
 def _unit_gram(examples: tf.Tensor) -> tf.Tensor:
     """Return the Gram matrix [batch, batch] of the centred examples, divided by its Frobenius norm."""
     centred = examples - tf.reduce_mean(examples, axis=0, keepdims=True)
     # The scale cancels in the end; without it here, the squares of small factors would drown in epsilon.
-    centred = tf.math.l2_normalize(centred, epsilon=NORM_EPSILON**2)
+    centred = unit(centred)
     gram = tf.matmul(centred, centred, transpose_b=True)
-    return tf.math.l2_normalize(gram, epsilon=NORM_EPSILON**2)
+    return unit(gram)

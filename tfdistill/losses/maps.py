@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfdistill.losses.shapes import as_float32, require_rank, require_same_shape
+from tfdistill.losses.shapes import as_float32, require_rank, require_same_shape, unit
 
 # Of a norm; TensorFlow's own bounds the squared norm.
-NORM_EPSILON = 1e-12
 POOLED_SIZES = (4, 2, 1)
 
 
@@ -164,13 +163,13 @@ def _attention(maps: tf.Tensor) -> tf.Tensor:
     """[batch, positions], each example of norm 1."""
     squares = tf.reduce_mean(tf.square(maps), axis=3)
     flat = tf.reshape(squares, [-1, squares.shape[1] * squares.shape[2]])
-    return tf.math.l2_normalize(flat, axis=1, epsilon=NORM_EPSILON**2)
+    return unit(flat, axis=1)
 
 
 def _unit_channels(maps: tf.Tensor) -> tf.Tensor:
     """[batch, positions, channels], each channel of an example of norm 1."""
     flat = tf.reshape(maps, [-1, maps.shape[1] * maps.shape[2], maps.shape[3]])
-    return tf.math.l2_normalize(flat, axis=1, epsilon=NORM_EPSILON**2)
+    return unit(flat, axis=1)
 
 
 def _mean_kernel(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:

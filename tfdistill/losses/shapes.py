@@ -6,6 +6,8 @@ import math
 
 import tensorflow as tf
 
+NORM_EPSILON = 1e-12
+
 
 def as_float32(value: tf.Tensor) -> tf.Tensor:
     """Return `value` as a float32 tensor, so that a loss never works in bfloat16.
@@ -35,6 +37,17 @@ def flattened(name: str, value: tf.Tensor) -> tf.Tensor:
     elements = value.shape[1:].num_elements()
     # -1 stands for the elements only where they are unknown: it cannot be inferred for an empty batch.
     return tf.reshape(value, [-1, elements] if elements is not None else [tf.shape(value)[0], -1])
+
+
+def unit(values: tf.Tensor, axis: int | None = None) -> tf.Tensor:
+    """Return a tensor divided by its L2 norm, which counts as 1e-12 where it is less.
+
+    Args:
+        values: a tensor of any shape and float type.
+        axis: along which the norms are taken; all of the tensor has one norm if not given.
+    """
+    # TensorFlow's epsilon bounds the squared norm.
+    return tf.math.l2_normalize(values, axis=axis, epsilon=NORM_EPSILON**2)
 
 
 def require_same_shape(first_name: str, first: tf.Tensor, second_name: str, second: tf.Tensor) -> None:

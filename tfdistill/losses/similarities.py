@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfdistill.losses.shapes import flattened, require_same_shape
+from tfdistill.losses.shapes import flattened, require_same_shape, unit
 
 # Of a norm; TensorFlow's own bounds the squared norm.
-NORM_EPSILON = 1e-12
 PROBABILITY_EPSILON = 1e-7
 
 
@@ -105,12 +104,12 @@ def paired_features(learner_features: tf.Tensor, source_features: tf.Tensor) -> 
 
 def _unit_rows(features: tf.Tensor) -> tf.Tensor:
     # The scale cancels in the end; without it here, the products of small features would drown in epsilon.
-    features = tf.math.l2_normalize(features, epsilon=NORM_EPSILON**2)
+    features = unit(features)
     products = tf.matmul(features, features, transpose_b=True)
-    return tf.math.l2_normalize(products, axis=1, epsilon=NORM_EPSILON**2)
+    return unit(products, axis=1)
 
 
 def _neighbours(features: tf.Tensor) -> tf.Tensor:
-    unit = tf.math.l2_normalize(features, axis=1, epsilon=NORM_EPSILON**2)
-    likeness = (tf.matmul(unit, unit, transpose_b=True) + 1.0) / 2.0
+    directions = unit(features, axis=1)
+    likeness = (tf.matmul(directions, directions, transpose_b=True) + 1.0) / 2.0
     return likeness / tf.reduce_sum(likeness, axis=1, keepdims=True)

@@ -133,12 +133,12 @@ def gate(shape: tuple[int, int, int], branches: int, *, seed: int) -> keras.Mode
         A model from [batch, height, width, channels] to [batch, K]; rows are positive and sum to 1. Its parameters are
         those of the authors' code: channels · K + K of the linear layer and 2K of the normalization.
     """
-    seeds, limit = initialization.LayerSeeds(seed), shape[-1] ** -0.5
+    seeds = initialization.LayerSeeds(seed)
     maps = keras.Input(shape, name="maps")
     scores = keras.layers.Dense(
         branches,
         kernel_initializer=initialization.fan_in_uniform(next(seeds)),
-        bias_initializer=keras.initializers.RandomUniform(-limit, limit, seed=next(seeds)),
+        bias_initializer=initialization.bias_uniform(shape[-1], next(seeds)),
         name="scores",
         dtype="float32",
     )(layers.global_average(maps))

@@ -34,6 +34,12 @@ def fan_in_uniform(seed: int | None) -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(1.0 / 3.0, "fan_in", "uniform", seed=seed)
 
 
+def bias_uniform(fan_in: int, seed: int | None) -> keras.initializers.Initializer:
+    """U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)): PyTorch's default for a bias; its own shape does not tell the fan-in."""
+    limit = fan_in**-0.5
+    return keras.initializers.RandomUniform(-limit, limit, seed=seed)
+
+
 def depthwise_normal(seed: int | None) -> keras.initializers.Initializer:
     """N(0, 2 / (size² · channels)): `fan_out_normal` of a depthwise kernel, with the fan-out as PyTorch counts it."""
     return keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal", seed=seed)

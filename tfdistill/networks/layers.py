@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from tfdistill import keras_settings
 from tfdistill.networks import convolutions
-from tfdistill.networks.initialization import LayerSeeds
+from tfdistill.networks.initialization import LayerSeeds, bias_uniform
 
 
 @keras.saving.register_keras_serializable(package="tfdistill")
@@ -253,8 +253,7 @@ def global_average(features: keras.KerasTensor) -> keras.KerasTensor:
 
 def linear_classifier(units: keras.KerasTensor, classes: int, *, seeds: LayerSeeds) -> keras.KerasTensor:
     """The layer "logits" on [batch, units], in float32; for the arguments see `classify`."""
-    limit, initialization = units.shape[-1] ** -0.5, seeds.initialization
-    uniform = keras.initializers.RandomUniform(-limit, limit, seed=next(seeds))
+    initialization, uniform = seeds.initialization, bias_uniform(units.shape[-1], next(seeds))
     return keras.layers.Dense(
         classes,
         kernel_initializer=initialization.classifier(next(seeds)),

@@ -17,7 +17,7 @@ from tfdistill.runs import checkpoints
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.continuing import Recipe, grows, refusal
 from tfdistill.runs.hyperparameters import flag_of
-from tfdistill.runs.kept_epochs import AT, FOLDER, path_and_epoch, require_kept
+from tfdistill.runs.kept_epochs import AT, FLAGS, FOLDER, path_and_epoch, require_kept
 from tfdistill.runs.stored_flags import read_flags, read_run_config
 from tfdistill.tables.arguments import comma_separated
 
@@ -32,7 +32,7 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
-        self.flags = self.path / "flags.json"
+        self.flags = self.path / FLAGS
         self.checkpoints = self.path / "checkpoints"
         self.logs = self.path / "logs"
         self.results = self.path / "results.json"
