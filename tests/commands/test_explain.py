@@ -97,6 +97,47 @@ def test_transfers_that_are_added_are_told_with_their_flags_terms_and_sources():
     assert "minimises  1 · cross_entropy + 16 · kd" in taught.lines
 
 
+@pytest.mark.parametrize(
+    ("flags", "prepared", "taught", "milestones"),
+    [
+        # 80 and 120 of 160 are 30 and 45 of the 60 epochs that are left.
+        (["--epochs=90"], "constant rate", "× 0.1 at epochs 60, 75", [30, 45]),
+        (["--epochs=90", "--milestones=20,80"], "constant rate", "× 0.1 at epochs 50 (beyond the end: 110)", [20, 80]),
+        (["--epochs=40", "--milestones=20"], "constant rate", "× 0.1 never (beyond the end: 50)", [20]),
+        (["--epochs=90", "--schedule=cosine"], "cosine rate", "cosine rate", None),
+    ],
+)
+def test_rates_drop_in_what_a_preparation_leaves_to_the_training(flags, prepared, taught, milestones):
+    """The page says the epochs of the run, and the optimizers have them."""
+    more = ["--also=ft", "--teacher=somewhere", "--networks=resnet8", "--ft.preparation_epochs=30", *flags]
+    page = Page("--explain=distillation", *more)
+    blocks = page.words.split(" with SGD, rate 0.1, Nesterov momentum 0.9, decay 0.0005, ")[1:]
+    assert [block.partition(" [networks]")[0] for block in blocks] == [prepared, taught]
+    distiller, config = page.distiller, page.config
+    distiller.compile(config.optimizers(distiller.recipe), xla="off")
+    distiller.prepare(steps_per_epoch=2, epochs=config.planned_epochs)
+    names = [update.name for phase in distiller.plan for update in phase.updates()]
+    rate, schedule = (distiller.update_optimizers[name]._learning_rate for name in names)
+    if milestones is None:
+        assert [rate.decay_steps, schedule.decay_steps] == [2 * 30, 2 * 60]
+    else:
+        assert float(rate) == pytest.approx(0.1) and list(schedule.milestones) == [2 * one for one in milestones]
+
+
+def test_each_link_of_a_chain_has_the_drops_of_what_its_preparation_leaves():
+    links = "--links=kd,ft:preparation_epochs=20"
+    page = Page("--explain=chain", links, "--teacher=somewhere", "--networks=resnet8,resnet14", "--epochs=100")
+    told = re.findall(r"phase '([^']*)'|decay 0\.0005, ([^[]*) \[", page.words)
+    assert [one or other for one, other in told] == [
+        "resnet8 from teacher1",
+        "× 0.1 at epochs 50, 75 of each link",
+        "ft_preparation",
+        "constant rate",
+        "resnet14 from resnet8",
+        "× 0.1 at epochs 60, 80 of each link",
+    ]
+
+
 class Relay(Distiller):
     """A teacher, then its student.
 

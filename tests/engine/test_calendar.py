@@ -2,8 +2,9 @@
 
 import pytest
 
-from tfdistill.engine.calendar import Calendar
-from tfdistill.engine.updates import Phase
+from tfdistill.engine.calendar import Calendar, settings_in
+from tfdistill.engine.updates import Phase, PreparationPhase
+from tfdistill.optimizers import OptimizerSettings
 
 
 def plan(*phases):
@@ -33,6 +34,34 @@ def test_the_phase_of_an_epoch():
     calendar = Calendar.of(CHAIN, 9)
     assert [calendar.at(epoch) for epoch in range(11)] == [0, 0, 0, 1, 2, 2, 3, 3, 3, 3, 3]
     assert [Calendar.of(PREPARED, 5).at(epoch) for epoch in range(4)] == [0, 0, 1, 1]
+
+
+def test_weights_count_from_where_the_training_of_a_link_begins():
+    chain = [Phase((), name="one"), *(PreparationPhase((), 1, name, 1) for name in "ab"), Phase((), name="two", link=1)]
+    assert Calendar.of(chain, 10).ramp_begins == (0, 5, 6, 7)
+    assert Calendar.of(PREPARED, 5).ramp_begins == (0, 0), "phases of a method's own are one training"
+
+
+STEP = OptimizerSettings(schedule="step", milestones=(80, 120))
+STRETCHED = OptimizerSettings(schedule="step", milestones=(80, 120), span=160)
+WARM = OptimizerSettings(schedule="cosine", warmup_epochs=16, span=160)
+
+
+@pytest.mark.parametrize(
+    ("settings", "length", "milestones", "warmup"),
+    [(STEP, 60, (80, 120), 0), (STRETCHED, 160, (80, 120), 0), (STRETCHED, 60, (30, 45), 0), (WARM, 60, (), 6)],
+)
+def test_milestones_and_warm_up_keep_their_shares_of_a_phase(settings, length, milestones, warmup):
+    own = settings_in(Phase(()), length, settings)
+    assert (own.milestones, own.warmup_epochs, own.span) == (milestones, warmup, 0)
+    assert own.schedule == settings.schedule and own.learning_rate == settings.learning_rate
+
+
+def test_a_preparation_has_a_cosine_and_no_milestones():
+    phase = PreparationPhase((), 30)
+    for settings in (STEP, STRETCHED):
+        assert settings_in(phase, 30, settings) == OptimizerSettings()
+    assert settings_in(phase, 30, WARM) == OptimizerSettings(schedule="cosine", warmup_epochs=3)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ import tensorflow as tf
 from tfdistill import data, networks
 from tfdistill.columns import aligned
 from tfdistill.commands.runs_of_method import runs_of
-from tfdistill.engine.calendar import Calendar
+from tfdistill.engine.calendar import Calendar, settings_in
 from tfdistill.engine.distiller import Distiller
 from tfdistill.engine.updates import Round, Update, Weight
 from tfdistill.methods import METHODS
@@ -54,7 +55,7 @@ def page(config: RunConfig) -> str:
         (f"Added to it ({'--links' if config.links else '--also'}), {from_whom(distiller)}", _transfers(config)),
         ("Built beside them for the training only", _helpers(distiller)),
         ("Updates, on every batch", _updates(config, distiller)),
-        ("Protocol", _protocol(config)),
+        ("Protocol", _protocol(config, len(distiller.plan))),
         ("Hyper-parameters", _hyperparameters(config)),
         (f"Flagfiles of {config.method} (--flagfile=...), and rows of tables", _flagfiles(config.method)),
     ]
@@ -148,14 +149,17 @@ def _with_count(model: keras.Model) -> str:
 
 
 def _updates(config: RunConfig, distiller: Distiller) -> str:
-    settings, epochs = config.optimizers(distiller.recipe), config.chosen_protocol().epochs
+    settings = config.optimizers(distiller.recipe)
     calendar = Calendar.of(distiller.plan, config.planned_epochs)
     texts = []
-    for phase, begins, length in zip(distiller.plan, calendar.begins, calendar.lengths, strict=True):
+    for place, phase in enumerate(distiller.plan):
+        begins, end = calendar.begins[place], calendar.begins[place] + calendar.lengths[place]
         if len(distiller.plan) > 1:
-            texts.append(f"phase {phase.name!r}, epochs {begins} to {begins + length - 1}")
+            texts.append(f"phase {phase.name!r}, epochs {begins} to {end - 1}")
+        described = {name: described_in(distiller, calendar, place, one) for name, one in settings.items()}
+        epochs = (calendar.ramp_begins[place], end)
         texts += [
-            _round(this_round, number, len(phase.rounds), settings, epochs)
+            _round(this_round, number, len(phase.rounds), described, epochs)
             for number, this_round in enumerate(phase.rounds, start=1)
         ]
         trainable = [one for one in (*distiller.networks, *distiller.helpers.values()) if one.trainable_variables]
@@ -164,7 +168,7 @@ def _updates(config: RunConfig, distiller: Distiller) -> str:
     return "\n".join(texts)
 
 
-def _round(this_round: Round, number: int, rounds: int, settings: dict[str, OptimizerSettings], epochs: int) -> str:
+def _round(this_round: Round, number: int, rounds: int, settings: Mapping[str, str], epochs: tuple[int, int]) -> str:
     together = "all gradients, then the steps in this order" if len(this_round.updates) > 1 else "then a step"
     prefix = f"{number}. " if rounds > 1 else ""
     lines = [f"{prefix}a forward pass of all networks, {together}:"]
@@ -173,7 +177,7 @@ def _round(this_round: Round, number: int, rounds: int, settings: dict[str, Opti
     return "\n".join(lines)
 
 
-def _update(update: Update, settings: OptimizerSettings, epochs: int) -> str:
+def _update(update: Update, settings: str, epochs: tuple[int, int]) -> str:
     models = ", ".join(_with_count(model) for model in update.models)
     if len(update.models) > 1:
         models += f"; together {trainable_parameters(update.models):,}"
@@ -184,7 +188,7 @@ def _update(update: Update, settings: OptimizerSettings, epochs: int) -> str:
             ramps.setdefault(_ramp(weight, epochs), []).append(name)
     said = [("ramp of", f"{', '.join(names)}: {ramp}") for ramp, names in ramps.items()]
     rows = [("minimises", terms), *said, ("moves", models)]
-    rows.append(("with", f"{describe(settings)} [{update.group}]"))
+    rows.append(("with", f"{settings} [{update.group}]"))
     lines = [_filled(text, " " * 13, f"  {label:<9}  ", WIDTH - SECTION - UPDATE) for label, text in rows]
     return "\n".join([update.name, *lines])
 
@@ -193,23 +197,40 @@ def _number(weight: Weight) -> str:
     return "ramp ·" if callable(weight) else f"{weight:g} ·"
 
 
-def _ramp(weight: Callable, epochs: int) -> str:
-    looked_at = np.unique(np.linspace(0, epochs - 1, 6).round())
+def _ramp(weight: Callable, epochs: tuple[int, int]) -> str:
+    begins, end = epochs
+    looked_at = np.unique(np.linspace(0, end - begins - 1, 6).round())
     values = [f"{float(weight(tf.constant(epoch, tf.float32))):.3g}" for epoch in looked_at]
-    return f"{', '.join(values)} at epochs {', '.join(f'{epoch:g}' for epoch in looked_at)}"
+    return f"{', '.join(values)} at epochs {', '.join(f'{begins + epoch:g}' for epoch in looked_at)}"
 
 
-def describe(settings: OptimizerSettings) -> str:
-    """An optimizer and its schedule in one line; what is at its default and says nothing is left out."""
+def described_in(distiller: Distiller, calendar: Calendar, place: int, settings: OptimizerSettings) -> str:
+    """What `describe` says of settings in the phase at a place of the plan: with the epochs at which its rate drops.
+
+    They are epochs of the run, as its record counts them from 0; in a chain those of a link, as every link has its own.
+    """
+    begins, length = calendar.begins[place] - calendar.link_begins[place], calendar.lengths[place]
+    return describe(settings_in(distiller.plan[place], length, settings), begins, length, distiller.trains_in_turn)
+
+
+def describe(settings: OptimizerSettings, begins: int = 0, length: float = math.inf, of_links: bool = False) -> str:
+    """An optimizer and its schedule in one line; what is at its default and says nothing is left out.
+
+    Args:
+        settings: with milestones in epochs from where the schedule begins.
+        begins: the epoch at which that is.
+        length: epochs that the schedule is followed; a milestone behind is named apart.
+        of_links: whether these epochs are those of each link of a chain.
+    """
     parts = [f"{KIND_NAMES[settings.kind]}, rate {settings.learning_rate:g}"]
     if settings.kind == "sgd":
         parts.append(f"{'Nesterov ' if settings.nesterov else ''}momentum {settings.momentum:g}")
     parts.append(f"decay {settings.weight_decay:g}" if settings.weight_decay else "no decay")
     if settings.schedule == "step":
-        parts.append(f"× {settings.factor:g} at epochs {', '.join(f'{one:g}' for one in settings.milestones)}")
+        parts.append(f"× {settings.factor:g} {_drops(settings.milestones, begins, length, of_links)}")
     else:
         parts.append(f"{settings.schedule} rate")
-    said = {"kind", "learning_rate", "momentum", "nesterov", "weight_decay", "schedule", "factor", "milestones"}
+    said = {"kind", "learning_rate", "momentum", "nesterov", "weight_decay", "schedule", "factor", "milestones", "span"}
     for one in dataclasses.fields(OptimizerSettings):
         value = getattr(settings, one.name)
         if one.name not in said and value != one.default:
@@ -217,16 +238,28 @@ def describe(settings: OptimizerSettings) -> str:
     return ", ".join(parts)
 
 
+def _drops(milestones: Sequence[float], begins: int, length: float, of_links: bool) -> str:
+    reached, beyond = (
+        ", ".join(f"{begins + one:g}" for one in milestones if (one < length) == before) for before in (True, False)
+    )
+    whose = " of each link" if of_links else ""
+    late = f"beyond the end: {beyond}{whose}"
+    if not reached:
+        return f"never ({late})"
+    return f"at epochs {reached}{whose}" + (f" ({late})" if beyond else "")
+
+
 # --- what it can be told
 
 
-def _protocol(config: RunConfig) -> str:
+def _protocol(config: RunConfig, phases: int) -> str:
     protocol = config.chosen_protocol()
     method = METHODS[config.method]
     name = config.protocol or method.protocol
     lines = [
         f"{name}: {protocol.epochs} epochs in batches of {protocol.batch_size}",
-        _filled(describe(protocol.settings)),
+        # Phases have schedules of their own, which the updates above tell.
+        *([_filled(describe(protocol.settings))] if phases == 1 else []),
         _filled(protocol.source),
     ]
     if method.protocol_note and name == method.protocol:

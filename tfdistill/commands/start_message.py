@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.commands.explain import describe, from_whom
+from tfdistill.commands.explain import described_in, from_whom
 from tfdistill.data import Split
 from tfdistill.devices import runtime
 from tfdistill.devices.instructions import device_with_bfloat16
@@ -156,14 +156,16 @@ def listed(names: Iterable[str]) -> str:
 
 
 def _optimizers(run: Run) -> list[str]:
-    """A text per group of updates: who is moved, and by what rule."""
-    groups: dict[str, list[str]] = {}
-    for phase in run.distiller.plan:
+    """A text per group of updates with the same rates: who is moved, and by what rule."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    settings, calendar = run.config.optimizers(run.distiller.recipe), run.distiller.calendar
+    for place, phase in enumerate(run.distiller.plan):
         for update in phase.updates():
-            if update.name not in groups.setdefault(update.group, []):
-                groups[update.group].append(update.name)
-    settings = run.config.optimizers(run.distiller.recipe)
-    return [f"{describe(settings[group])}: {listed(names)}" for group, names in groups.items()]
+            text = described_in(run.distiller, calendar, place, settings[update.group])
+            names = groups.setdefault((update.group, text), [])
+            if update.name not in names:
+                names.append(update.name)
+    return [f"{text}: {listed(names)}" for (_, text), names in groups.items()]
 
 
 def _length(run: Run) -> str:

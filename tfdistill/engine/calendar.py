@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tfdistill.bounds import ArgumentError
-from tfdistill.engine.updates import Phase
+from tfdistill.engine.updates import Phase, PreparationPhase
+from tfdistill.optimizers import OptimizerSettings
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,14 @@ class Calendar:
         begins: of each phase, its first epoch.
         lengths: of each phase, how many epochs it has; of the last, as many as the run has left, and 1 at least.
         link_begins: of each phase, the first epoch of the link that it belongs to.
+        ramp_begins: of each phase, the epoch that weights count from: the first of its link behind the preparations; of
+            a preparation, its own first.
     """
 
     begins: tuple[int, ...]
     lengths: tuple[int, ...]
     link_begins: tuple[int, ...]
+    ramp_begins: tuple[int, ...]
 
     @classmethod
     def of(cls, plan: Sequence[Phase], epochs: int) -> Calendar:
@@ -44,9 +48,9 @@ class Calendar:
             raise ArgumentError(
                 "epochs", f"{epochs} cannot be shared out equally over {len(links)} links; take a multiple of that"
             )
-        begins, lengths, link_begins = [], [], []
+        begins, lengths, link_begins, ramp_begins = [], [], [], []
         for place, link in enumerate(links):
-            first = epoch = place * (epochs // len(links))
+            first = epoch = ramp = place * (epochs // len(links))
             ends = first + epochs // len(links)
             for phase in (one for one in plan if one.link == link):
                 length = phase.epochs or ends - epoch
@@ -57,12 +61,30 @@ class Calendar:
                 begins.append(epoch)
                 lengths.append(max(1, length))
                 link_begins.append(first)
+                ramp_begins.append(epoch if isinstance(phase, PreparationPhase) else ramp)
                 epoch += length
-        return cls(tuple(begins), tuple(lengths), tuple(link_begins))
+                if isinstance(phase, PreparationPhase):
+                    ramp = epoch
+        return cls(tuple(begins), tuple(lengths), tuple(link_begins), tuple(ramp_begins))
 
     def at(self, epoch: int) -> int:
         """The place in the plan of the phase that an epoch belongs to; from the last one's beginning on, that one's."""
         return max(0, bisect.bisect_right(self.begins, epoch) - 1)
+
+
+def settings_in(phase: Phase, length: int, settings: OptimizerSettings) -> OptimizerSettings:
+    """An optimizer's settings as a phase has them, whose schedule counts from the phase's beginning.
+
+    Milestones and warm-up that are meant for a training of another length are stretched to the phase's. A preparation
+    has no milestones, which are the training's: its rate stays, or falls along a cosine of its own.
+
+    Args:
+        phase: whose update it is.
+        length: epochs of the phase.
+        settings: of the update's group.
+    """
+    own = settings.over(length)
+    return own.without_drops() if isinstance(phase, PreparationPhase) else own
 
 
 def links_of(plan: Sequence[Phase]) -> list[int]:

@@ -146,7 +146,7 @@ class Planned(Roles):
         """Chooses the phase of `epoch` (from 0) and says how many steps it has."""
         self.epoch, self.steps_left = epoch, steps
         index = self.calendar.at(epoch)
-        self._epoch.assign(epoch - self.calendar.link_begins[index])
+        self._epoch.assign(epoch - self.calendar.ramp_begins[index])
         if index != self.phase_index:
             self._finalize()
         self.phase_index = index
@@ -162,7 +162,7 @@ class Planned(Roles):
         return model(inputs, training=self.phase.moves(model))
 
     def epoch_value(self) -> tf.Tensor:
-        """The present epoch, from 0 where its link begins, as weights of terms take it: a float32 scalar."""
+        """The present epoch, from 0 where its link's training begins, as weights of terms take it: a float32 scalar."""
         return self._epoch.value()
 
     @property

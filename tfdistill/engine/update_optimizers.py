@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from tfdistill import optimizers
-from tfdistill.engine.calendar import Calendar
+from tfdistill.engine.calendar import Calendar, settings_in
 from tfdistill.engine.updates import Phase, Update
 from tfdistill.networks.graphs import layers_of
 
@@ -61,6 +61,7 @@ class UpdateOptimizers:
                     raise ValueError(f"optimizers: one cannot serve two updates; give {update.name!r} its own")
                 used.append(chosen)
                 if isinstance(chosen, optimizers.OptimizerSettings):
+                    chosen = settings_in(phase, phase_epochs, chosen)
                     chosen = optimizers.build(chosen, steps_per_epoch=steps_per_epoch, epochs=phase_epochs)
                 self._add(update, chosen, replicas)
         moved = [(one.name, self.by_name[one.name], one.variables()) for phase in plan for one in phase.updates()]

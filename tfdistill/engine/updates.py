@@ -129,6 +129,11 @@ class Phase:
         return _moves(self.updates(), model)
 
 
+@dataclass(frozen=True)
+class PreparationPhase(Phase):
+    """A phase of a transfer's own, before the training that schedules and ramps belong to."""
+
+
 def _moves(updates: Sequence[Update], model: keras.Model) -> bool:
     moved = {id(variable) for update in updates for variable in update.variables()}
     return any(id(variable) in moved for variable in model.trainable_variables)

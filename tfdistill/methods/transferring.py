@@ -5,22 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
 
 from tfdistill.bounds import ArgumentError
 from tfdistill.engine.distiller import Distiller
-from tfdistill.engine.updates import Phase, Round, Update, joint
+from tfdistill.engine.updates import Phase, PreparationPhase, Round, Update, joint
 from tfdistill.methods.arguments import require_transfers
 from tfdistill.taps import Batch, CallModel, Taps, Terms
 from tfdistill.transfers import Course, Transfer, courses
-
-
-@dataclass(frozen=True)
-class PreparationPhase(Phase):
-    """A phase of a transfer's own, before the training: transfers that are added to a table leave it alone."""
 
 
 def add_transfers(
@@ -56,7 +50,8 @@ def with_courses(table: Sequence[Phase], given: Sequence[Course], call: CallMode
     In every phase the first update that moves a learner as a whole, else the first that moves a part of it, gets the
     course's terms, with their weights, and moves the course's helpers. Where an update moves several learners their
     terms are summed. What an update moves is no target for it: of a source that it moves too, the taps are constants.
-    The preparations of a transfer become one phase before the first that moves their learners.
+    The preparations of a transfer become one phase before the first that moves their learners; those that the table has
+    already are left alone.
 
     Args:
         table: the method's phases.

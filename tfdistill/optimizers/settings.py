@@ -40,6 +40,8 @@ class OptimizerSettings:
         epsilon: of Adam and AdamW, above 0.
         restart_momentum: of SGD and "step": whether momentum starts anew at each milestone.
         clip_norm: largest global norm of an update's gradient, from 0; 0: no limit.
+        span: epochs of the training that milestones and warm-up are meant for, from 0: in one of another length they
+            stay at their shares of it, see `over`. 0: they are epochs of whatever training there is.
 
     Raises:
         ValueError: if a value is out of range, or belongs to another schedule.
@@ -59,6 +61,7 @@ class OptimizerSettings:
     epsilon: float = 1e-8
     restart_momentum: bool = False
     clip_norm: float = 0.0
+    span: float = 0.0
 
     def __post_init__(self) -> None:
         require_one_of("kind", self.kind, KINDS)
@@ -67,7 +70,7 @@ class OptimizerSettings:
         for name in ("learning_rate", "factor"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ArgumentError(name, f"must be a finite number above 0, got {getattr(self, name)}")
-        for name in ("weight_decay", "warmup_epochs", "clip_norm"):
+        for name in ("weight_decay", "warmup_epochs", "clip_norm", "span"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ArgumentError(name, f"must be a finite number from 0, got {getattr(self, name)}")
         require_momentum(self.momentum, self.nesterov)
@@ -81,6 +84,14 @@ class OptimizerSettings:
             milestones=tuple(milestone * by for milestone in self.milestones),
             warmup_epochs=self.warmup_epochs * by,
         )
+
+    def over(self, epochs: float) -> OptimizerSettings:
+        """The settings as a training of so many epochs has them: stretched, where they are meant for another."""
+        return replace(self.stretched(epochs / self.span), span=0.0) if self.span else self
+
+    def without_drops(self) -> OptimizerSettings:
+        """The settings without milestones: of "step" the first rate, for good."""
+        return replace(self, schedule="constant", milestones=()) if self.schedule == "step" else self
 
     def of_kind(self, kind: str) -> OptimizerSettings:
         """The same schedule for an optimizer of `kind`; of another than these settings', at `DEFAULTS`.
@@ -97,6 +108,7 @@ class OptimizerSettings:
             factor=self.factor,
             warmup_epochs=self.warmup_epochs,
             clip_norm=self.clip_norm,
+            span=self.span,
         )
 
     def _require_schedule(self) -> None:

@@ -105,17 +105,25 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
         """Settings per group of updates: the flags' for the networks, for helpers what the method makes of them.
 
         A method's own milestones are epochs of the run's protocol, whichever that is; where `epochs` stretches the
-        protocol, it stretches them too. `clip_norm` is for every group.
+        protocol, it stretches them too. Milestones and warm-up that no flag says are meant for a training of the run's
+        epochs: where a preparation takes some of them, they keep their shares of the rest. `clip_norm` is for every
+        group.
 
         Args:
             recipe: `Distiller.recipe` of the method.
         """
         chosen = self.chosen_protocol()
         stretch = chosen.epochs / PROTOCOLS[self.protocol or protocol_of(self.method)].epochs
-        groups = {**recipe(chosen.settings, stretch=stretch), "networks": chosen.settings}
-        if self.clip_norm is None:
-            return groups
-        return {group: dataclasses.replace(one, clip_norm=self.clip_norm) for group, one in groups.items()}
+        own = dataclasses.replace(chosen.settings, span=chosen.epochs)
+        said = self.milestones is not None or self.warmup_epochs is not None
+        groups = {**recipe(own, stretch=stretch), "networks": own}
+        for group, one in groups.items():
+            # A span shows what is made of the networks' settings, whose epochs may be those of flags.
+            as_said = (said and one.span) or not (one.milestones or one.warmup_epochs)
+            span = 0.0 if as_said else chosen.epochs
+            clip_norm = one.clip_norm if self.clip_norm is None else self.clip_norm
+            groups[group] = dataclasses.replace(one, span=span, clip_norm=clip_norm)
+        return groups
 
     @property
     def run_name(self) -> str:

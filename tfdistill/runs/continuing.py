@@ -64,9 +64,16 @@ def _why_not_so_long(old: Mapping[str, Any], config: RunConfig, recipe: Recipe |
         if one.schedule == "cosine":
             return f"it was {was}; a cosine schedule ends with the run, so every rate would have been another"
         if one != other:
-            where = [",".join(f"{milestone:g}" for milestone in settings.milestones) for settings in (one, other)]
-            return f"it was {was}; the milestones would move from {' to '.join(where)}, and with them past rates"
+            return f"it was {was}; the milestones would move{_from_to(one, other, config)}, and with them past rates"
     return ""
+
+
+def _from_to(one: OptimizerSettings, other: OptimizerSettings, config: RunConfig) -> str:
+    """From which epochs to which; nothing where a preparation, which is not known here, moves both."""
+    if any(name.endswith("preparation_epochs") for name in config.known_hyperparameters()):
+        return ""
+    where = [",".join(f"{milestone:g}" for milestone in settings.milestones) for settings in (one, other)]
+    return f" from {' to '.join(where)}"
 
 
 def _settings(config: RunConfig, recipe: Recipe | None) -> list[OptimizerSettings]:

@@ -348,7 +348,7 @@ class TrainingFlags:
     epochs: int = flag(
         0,
         "Length of the run, in epochs. With --chain each network is trained for so many. Milestones of the protocol "
-        "keep their share of it.",
+        "keep their share of it, or of what a transfer's preparation leaves to the training.",
         MILLION,
         unset=PROTOCOLS_OWN,
     )
@@ -384,7 +384,8 @@ class TrainingFlags:
     )
     milestones: tuple[float, ...] | None = flag(
         None,
-        "Epochs, from 0, at which a step schedule drops; comma-separated.",
+        "Epochs, from 0, at which a step schedule drops; comma-separated. Behind a transfer's preparation they count "
+        "from its end.",
         Number(0, 1_000_000, above=True),
         unset=PROTOCOLS_OWN,
     )
