@@ -37,7 +37,6 @@ setup(
         "tensorflow-datasets>=4.9.10,<5",
         # tensorflow-datasets imports it without declaring it for these versions of Python.
         "importlib_resources>=6,<8",
-        "keras-cv>=0.9,<0.10",
         "absl-py>=2.1,<3",
         "tensorboard>=2.20,<2.22",
         "scikit-learn>=1.6,<2",
@@ -50,7 +49,13 @@ setup(
         "matplotlib>=3.9,<4",
     ],
     extras_require={
-        "test": ["pytest>=8,<10", "pytest-xdist>=3.8,<4"],
+        # The last two are what average precision is tested against.
+        "test": [
+            "pytest>=8,<10",
+            "pytest-xdist>=3.8,<4",
+            "pycocotools>=2.0.11,<3",
+            "mean-average-precision==2024.1.5.0",
+        ],
         "dev": ["ruff>=0.14,<0.18", "mypy>=1.18,<3"],
         # For benchmarks/speed.py and benchmarks/teacher.py, which measure against it.
         "peer": ["torch==2.13.0"],

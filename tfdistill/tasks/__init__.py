@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tfdistill import lazy
 
 if TYPE_CHECKING:
+    from tfdistill.tasks.average_precision import AveragePrecision
     from tfdistill.tasks.classification import Classification
     from tfdistill.tasks.labels import complaint, first_wrong, require_classes
     from tfdistill.tasks.task import Task
@@ -12,4 +13,12 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 
-__all__ = ["Classification", "Task", "complaint", "first_wrong", "require_classes", "require_weights"]
+__all__ = [
+    "AveragePrecision",
+    "Classification",
+    "Task",
+    "complaint",
+    "first_wrong",
+    "require_classes",
+    "require_weights",
+]
