@@ -74,9 +74,11 @@ RULES: dict[str, set[str] | None] = {
         "transfers",
     },
     "tables": {"bounds", "columns", "files"},
+    "analysis": {"bounds", "columns", "data", "files", "networks", "tables.pictures"},
     "commands": EVERYTHING,
     "__main__": {"commands"},
     "__init__": {
+        "analysis",
         "data",
         "engine",
         "export",
@@ -155,7 +157,7 @@ def project_files() -> list[Path]:
             return sorted({ROOT / name for name in names if (ROOT / name).is_file()})
     except (OSError, subprocess.CalledProcessError):
         pass  # No git, or no repository of ours: an unpacked archive.
-    skipped = {"runs", "saved_models", "build", "dist", "__pycache__"}
+    skipped = {"runs", "analysis", "saved_models", "build", "dist", "__pycache__"}
     paths = []
     for folder, folders, files in os.walk(ROOT):
         folders[:] = [name for name in folders if name == ".ci" or not name.startswith(".")]

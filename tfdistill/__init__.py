@@ -13,7 +13,7 @@ import tfdistill.startup  # noqa: F401  (before TensorFlow)
 from tfdistill import lazy, registration  # noqa: F401  (the second for Keras)
 
 if TYPE_CHECKING:
-    from tfdistill import data, export, losses, networks, optimizers, topology, transfers
+    from tfdistill import analysis, data, export, losses, networks, optimizers, topology, transfers
     from tfdistill.data import load_data
     from tfdistill.engine.distiller import Distiller
     from tfdistill.export import export_network
@@ -113,6 +113,7 @@ __all__ = [
     "Transfer",
     "VirtualTeacher",
     "add_transfers",
+    "analysis",
     "data",
     "export",
     "export_network",

@@ -68,7 +68,7 @@ def test_it_says_what_there_is_with_a_line_each(arguments, ran, monkeypatch, cap
 def test_an_unknown_command_is_told_the_nearest(ran, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/tfdistill"])
     assert console.main(["trian", "--epochs=2"]) == 2 and not ran
-    names = "train, evaluate, export, table, predict, preview, explain"
+    names = "train, evaluate, analyze, export, table, predict, preview, explain"
     assert capsys.readouterr() == ("", f"tfdistill: error: 'trian' is none of {names}; nearest: train\n")
 
 

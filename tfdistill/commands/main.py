@@ -16,6 +16,7 @@ from tfdistill.standalone.calling import program
 COMMANDS = {
     "train": "Train networks by one of the methods, score them and export them.",
     "evaluate": "Score the networks of a run, or a SavedModel, on any data set.",
+    "analyze": "Draw what networks have learned: calibration, similarity, errors and more.",
     "export": "Export the networks of a run, finished or not.",
     "table": "Train the runs of a paper's table, or of flagfiles, and report them together.",
     "predict": "Ask an exported network about image files and folders.",
@@ -24,7 +25,7 @@ COMMANDS = {
 }
 # Where the `main` of each stands.
 MODULES = {
-    **{name: f"tfdistill.commands.{name}" for name in ("train", "evaluate", "export", "preview", "table")},
+    **{name: f"tfdistill.commands.{name}" for name in ("train", "evaluate", "analyze", "export", "preview", "table")},
     "explain": "tfdistill.commands.train",
     "predict": "tfdistill.standalone.predict",
 }

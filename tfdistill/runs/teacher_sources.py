@@ -27,7 +27,7 @@ from tfdistill.runs.identity import seen_by
 from tfdistill.runs.initial_weights import check_architecture, path_and_network, weights_from
 from tfdistill.runs.kept_epochs import AT, FLAGS, path_and_epoch, require_kept
 from tfdistill.runs.teacher_texts import is_network
-from tfdistill.runs.trained import load_trained
+from tfdistill.runs.trained import Trained, load_trained
 from tfdistill.standalone.calling import words
 
 KINDS = "the folder of a run, NETWORK:SOURCE, a .keras file or a SavedModel"
@@ -73,11 +73,13 @@ class Reader:
         images: the data that the teacher is going to see, where it is known.
         taps: by which layers taps are found in files, by the tap's name.
         trust_code: whether code in files may run.
+        like: data that was read already, which serves where a run's own is the same.
     """
 
     images: Images | None = None
     taps: Mapping[str, str] = field(default_factory=dict)
     trust_code: bool = False
+    like: RunData | None = None
 
     def read(self, text: str) -> Found:
         """The teacher that a source is.
@@ -98,6 +100,18 @@ class Reader:
             raise ValueError(f"{text} is a network without weights; give them, as in {text}:runs/NAME")
         wanted = source if source and is_network(source) else ""
         raise ValueError(f"there is no file or run {text}{self._remedy(text, wanted)}")
+
+    def read_all(self, text: str) -> list[Found]:
+        """As `read`; of a run whose network is not named, all its networks.
+
+        Raises:
+            ValueError: as `read`.
+        """
+        path, network, epoch = run_named(text)
+        if network or not (path / FLAGS).is_file():
+            return [self.read(text)]
+        trained = self._trained(path, epoch)
+        return [_found_in(trained, one, path) for one in trained.networks]
 
     def _refuse_own_folder(self, text: str) -> None:
         """Refuses the run that is going to learn as its own teacher."""
@@ -126,27 +140,29 @@ class Reader:
         raise ValueError(f"{path} is no .keras file; a teacher is {KINDS}")
 
     def _run(self, path: Path, network: str, epoch: int | None, architecture: str = "") -> Found:
-        """A network of a run as its newest checkpoint or an epoch has it; this process's precision stays as it was."""
-        like = self.images if isinstance(self.images, RunData) else None
-        policy = keras.config.dtype_policy()
-        try:
-            trained = load_trained(RunFolder(path), like=like, kept=epoch)
-        finally:
-            keras.config.set_dtype_policy(policy)
+        """A network of a run as its newest checkpoint or an epoch has it."""
+        trained = self._trained(path, epoch)
         models = {one.name: one for one in trained.networks}
         if not network and len(models) > 1:
             written = path if epoch is None else f"{path}{AT}{epoch}"
             raise ValueError(
                 f"{path} has {len(models)} networks, {', '.join(models)}; say which: {written}:{next(iter(models))}"
             )
-        if like is not None and (said := seen_by(str(path), trained.parts, like.dataset.marks)):
+        if isinstance(self.images, RunData) and (said := seen_by(str(path), trained.parts, self.images.dataset.marks)):
             logging.warning("teacher: %s", said)
         model = choose(f"network of {path}", network, models) if network else next(iter(models.values()))
         if architecture:
             check_architecture(path, model.name, architecture)
-        ended = RunFolder(path).results.exists()
-        told = [] if ended else [f"is not trained to its end; its weights are those of step {trained.step}"]
-        return Found(model, trained.data.normalization, trained.data.class_names, told=told)
+        return _found_in(trained, model, path)
+
+    def _trained(self, path: Path, epoch: int | None) -> Trained:
+        """A run, or an epoch that it has kept; this process's precision stays as it was."""
+        like = self.like or (self.images if isinstance(self.images, RunData) else None)
+        policy = keras.config.dtype_policy()
+        try:
+            return load_trained(RunFolder(path), like=like, kept=epoch)
+        finally:
+            keras.config.set_dtype_policy(policy)
 
     def _named(self, specification: Specification) -> Found:
         """A network by its name, with the weights of its source."""
@@ -209,6 +225,12 @@ class Reader:
         }
         flags = [f"--{name}={value}" for name, value in said.items() if value]
         return f"; this trains one: {shlex.join([*words('train'), *flags])}"
+
+
+def _found_in(trained: Trained, model: keras.Model, path: Path) -> Found:
+    ended = RunFolder(path).results.exists()
+    told = [] if ended else [f"is not trained to its end; its weights are those of step {trained.step}"]
+    return Found(model, trained.data.normalization, trained.data.class_names, told=told)
 
 
 def run_named(text: str) -> tuple[Path, str, int | None]:

@@ -1,0 +1,123 @@
+"""The command `analyze`: small runs and a file, what is found of them, and what is refused before any work."""
+
+import csv
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tfdistill.analysis import ANALYSES
+from tfdistill.analysis.calibration import Calibration
+from tfdistill.commands import analyze
+from tfdistill.engine.state import network_state
+from tfdistill.runs import checkpoints
+from tfdistill.runs.config import RunConfig
+from tfdistill.runs.folder import RunFolder
+
+
+def networks_of(data):
+    """One convolution and a linear classifier a network, with the taps that analyses look at."""
+    built = []
+    for seed, one in enumerate(data.config.specifications):
+        images = keras.Input(data.image_shape, name="images")
+        draw = keras.initializers.HeNormal(seed=seed + data.config.seed)
+        maps = keras.layers.Conv2D(4, 3, 2, activation="relu", kernel_initializer=draw, name="maps")(images)
+        embedding = keras.layers.GlobalAveragePooling2D(name="embedding")(maps)
+        logits = keras.layers.Dense(len(data.class_names), kernel_initializer=draw, name="logits")(embedding)
+        built.append(keras.Model(images, {"features": maps, "embedding": embedding, "logits": logits}, name=one.name))
+    return built
+
+
+def write_run(root: Path, name: str, networks: tuple[str, ...], seed: int = 0) -> None:
+    """A run of untrained networks that has come to its first checkpoint, as a training leaves it."""
+    from tfdistill.runs.data import RunData
+
+    config = RunConfig(run=name, networks=networks, seed=seed, dataset="digits", runs_dir=str(root))
+    folder = RunFolder(root / name)
+    folder.path.mkdir(parents=True)
+    folder.write_flags(config, {})
+    arrays = {key: one.numpy() for key, one in network_state(networks_of(RunData.read(config))).items()}
+    checkpoints.save(folder.checkpoints, 3, arrays, {"rows": []})
+    rows = [{"epoch": epoch, "step": epoch, f"val_{networks[0]}/accuracy": 0.1 * epoch} for epoch in (1, 2)]
+    folder.write_epochs(rows)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("analyze")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfdistill.runs.trained.build_networks", networks_of)
+        write_run(root, "one", ("resnet8",))
+        write_run(root, "pair", ("resnet8", "resnet14"), seed=5)
+        images = keras.Input((8, 8, 1), name="images")
+        logits = keras.layers.Dense(10, kernel_initializer=keras.initializers.Constant(np.inf))(
+            keras.layers.Flatten()(images)
+        )
+        keras.Model(images, logits, name="infinite").save(root / "infinite.keras")
+        yield root
+
+
+def refused(arguments: list[str], capsys) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        analyze.main(arguments)
+    output, error = capsys.readouterr()
+    assert ended.value.code == 2 and error.count("\n") == 1, error
+    assert output == "" and ": error: " in error
+    return error
+
+
+def test_networks_stand_side_by_side_in_a_picture_with_its_numbers(root, tmp_path, capsys):
+    out = tmp_path / "out"
+    given = ["--run=one", f"--run={root}/pair:resnet14", f"--runs_dir={root}", f"--out={out}"]
+    before = sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*"))
+    assert analyze.main([*given, "--what=calibration", "--examples=40", "--bins=5"]) == 0
+    assert sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*")) == before, "a run is only read"
+    assert sorted(one.name for one in out.iterdir()) == [
+        *(f"calibration.{one}" for one in ("csv", "json", "png")),
+        "logs",
+    ]
+    found = json.loads((out / "calibration.json").read_text())
+    assert set(found["networks"]) == {"one", "pair:resnet14"} and found["dataset"] == "digits"
+    assert found["sources"]["one"] == f"{root}/one" and "no validation examples" in found["notes"][0]
+    test = found["networks"]["one"]["test"]
+    assert test["examples"] == 40 and sum(test["bins"]["counts"]) == 40 and len(test["bins"]["counts"]) == 5
+    rows = list(csv.DictReader((out / "calibration.csv").read_text().splitlines()))
+    assert len(rows) == 2 * 4 * 5 and float(rows[0]["ece"]) == found["networks"]["one"]["train"]["ece"]
+    assert "half of test, scaled" in capsys.readouterr().out
+    events = EventAccumulator(str(out / "logs" / "calibration")).Reload()
+    assert events.Tags()["tensors"] == ["calibration"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--what=calibration", ["run", "not given"]),
+        ("--run=one", ["what", "not given", "calibration"]),
+        ("--run=one --what=calibrate", ["what", "nearest: calibration"]),
+        ("--run=none --what=calibration", ["run", "none", "nearest", "one"]),
+        ("--run=one@3 --what=calibration", ["run", "keeps no epoch 3"]),
+        ("--run=pair:resnet20 --what=calibration", ["run", "resnet20", "nearest: "]),
+        ("--run=one,one --what=calibration", ["run", "two networks", "labels"]),
+        ("--run=pair --labels=A --what=calibration", ["labels", "2 networks"]),
+        ("--run=one --teacher=pair --what=calibration", ["teacher", "say which"]),
+        ("--run=one --what=calibration --split=validation", ["split", "no validation part"]),
+        ("--run=one --what=calibration --examples=1", ["examples", "2 examples or more", "is 1"]),
+        ("--run={root}/infinite.keras --what=calibration", ["dataset", "give --dataset"]),
+        ("--run=one --what=calibration --dataset=digit", ["dataset", "nearest: digits"]),
+        ("--run={root}/infinite.keras --dataset=digits --what=calibration", ["run", "infinite", "infinite"]),
+    ],
+)
+def test_bad_input_is_one_line_before_any_work(arguments, words, root, tmp_path, capsys):
+    given = arguments.format(root=root).split()
+    error = refused([*given, f"--runs_dir={root}", f"--out={tmp_path}/out"], capsys)
+    assert all(word in error for word in words), error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_analysis_is_a_class_of_its_own_by_each_name():
+    assert ANALYSES["calibration"] is Calibration
+    assert len({one.title for one in ANALYSES.values()}) == len(ANALYSES)

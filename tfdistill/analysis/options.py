@@ -1,0 +1,53 @@
+"""The options of analyses: each is a flag of the command, and a field that Python code sets."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from tfdistill.bounds import Bounds, Filled, Number, check
+
+
+def option(default: Any, text: str, bounds: Bounds | None = None, *, unset: str = "", value: str = "") -> Any:
+    """A field of `Options`.
+
+    Args:
+        default: its value where nobody says another.
+        text: what its flag's help says, in whole sentences.
+        bounds: of the value, or of each element of a list.
+        unset: what a default of 0 or nothing stands for.
+        value: what help writes for a value, such as CLASS,CLASS,CLASS.
+    """
+    return dataclasses.field(default=default, metadata={"text": text, "bounds": bounds, "unset": unset, "value": value})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose; an analysis reads what concerns it."""
+
+    examples: int = option(
+        0,
+        "Number of examples, taken evenly from the whole part.",
+        Number(0, 100_000_000),
+        unset="all, or as many as the analysis takes by itself",
+    )
+    taps: tuple[str, ...] = option(
+        (), "Taps of the networks that are looked at.", Filled("a tap"), unset="the analysis' own", value="TAP,TAP"
+    )
+    classes: tuple[str, ...] = option(
+        (), "Classes that are looked at, by name or number.", Filled("a class"), unset="the first ones", value="A,B,C"
+    )
+    bins: int = option(10, "Bins of a reliability diagram, all of one width.", Number(1, 1_000))
+    images: int = option(16, "Images in a row of pictures of examples.", Number(1, 256))
+
+    def __post_init__(self) -> None:
+        kinds = kinds_of_options()
+        for one in dataclasses.fields(self):
+            check(one.name, getattr(self, one.name), kinds[one.name], one.metadata["bounds"])
+
+
+def kinds_of_options() -> Mapping[str, Any]:
+    """The type of each option by its name."""
+    return get_type_hints(Options)

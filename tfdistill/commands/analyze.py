@@ -1,0 +1,141 @@
+"""The command `analyze`: its flags, and what can be refused without data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from tfdistill import data
+from tfdistill.analysis import ANALYSES
+from tfdistill.analysis.options import Options, kinds_of_options
+from tfdistill.bounds import Filled, Number, one_of
+from tfdistill.commands import command_line
+from tfdistill.commands.flag_kinds import Flags, define
+from tfdistill.commands.usage import usage
+from tfdistill.standalone.calling import program
+from tfdistill.tables.pictures import require_picture
+
+COMMAND = "analyze"
+# Flags that add up: who gives one twice means both.
+ADDED = ("run", "what", "labels", "taps", "classes")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parses flags, writes pictures and numbers. Returns the exit status."""
+    values = analyze_flags()
+    with command_line.one_line_errors(program(COMMAND)):
+        command_line.parse(values, joined(arguments))
+        if values["help"].value:
+            print(usage(program(COMMAND), values))
+            return 0
+        options = check(values)
+    # Imported now, because all that is answered above needs no TensorFlow.
+    from tfdistill.commands import analyzing
+
+    return analyzing.analyze(values, options)
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `--run=a --run=b` as `--run=a,b`, and so for the other flags that add up."""
+    found: dict[str, int] = {}
+    kept: list[str] = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        flag = name.lstrip("-")
+        if name.startswith("-") and equals and flag in found:
+            kept[found[flag]] += f",{value}"
+            continue
+        if name.startswith("-") and equals and flag in ADDED:
+            found[flag] = len(kept)
+        kept.append(argument)
+    return kept
+
+
+def analyze_flags() -> Flags:
+    """The flags of the command."""
+    values = Flags()
+    group = "Networks"
+    text = (
+        "Networks to look at, side by side: runs (NAME, NAME@10 for an epoch that it has kept, NAME:NETWORK for one of "
+        "its networks), SavedModels, .keras files."
+    )
+    define(values, "run", (), tuple[str, ...], text, Filled("a network"), group=group, unset="none", value="NAME,NAME")
+    define(values, "runs_dir", "runs", str, "Folder of all runs.", Filled("a folder"), group=group)
+    text = "Network that the others are compared with, named in the same way."
+    define(values, "teacher", "", str, text, group=group, unset="none", value="NAME")
+    text = "Names of the networks in pictures and tables, in their order, the teacher's last."
+    define(
+        values,
+        "labels",
+        (),
+        tuple[str, ...],
+        text,
+        Filled("a name"),
+        group=group,
+        unset="those of the runs",
+        value="NAME,NAME",
+    )
+    text = "Let code in .keras files run, such as that of a Lambda layer."
+    define(values, "trust_code", False, bool, text, group=group)
+    group = "Analyses"
+    text = "Analyses to make."
+    names = tuple(ANALYSES)
+    define(values, "what", (), tuple[str, ...], text, one_of(names), group=group, unset="none", value="|".join(names))
+    kinds = kinds_of_options()
+    for one in dataclasses.fields(Options):
+        told = {name: one.metadata[name] for name in ("unset", "value")}
+        define(
+            values,
+            one.name,
+            one.default,
+            kinds[one.name],
+            one.metadata["text"],
+            one.metadata["bounds"],
+            group=group,
+            **told,
+        )
+    _define_data(values)
+    text = "Folder of the results: NAME.png, NAME.json, NAME.csv of each analysis, and logs/ for TensorBoard."
+    define(values, "out", "analysis", str, text, Filled("a folder"), group="Output")
+    command_line.define_help(values)
+    return values
+
+
+def _define_data(values: Flags) -> None:
+    group = "Data"
+    text = "Data set; train --list names them."
+    unset = "the one that the first network was trained on"
+    define(values, "dataset", "", str, text, group=group, unset=unset, value="NAME")
+    unset = "where the data of the training lay, if that is the data set"
+    define(values, "data_dir", "", str, "Folder of the data.", group=group, unset=unset, value="FOLDER")
+    text = "Part of the data set, as it comes or as --split or --validation_share of the training have made it."
+    define(values, "split", "test", str, text, one_of(("test", "validation", "train")), group=group)
+    text = "Height and width, in pixels, that images of many sizes are brought to."
+    define(values, "image_size", 0, int, text, Number(0, 16_384), group=group, unset="those of the training")
+    text = "Let TensorFlow Datasets download a data set that is not there."
+    define(values, "download", True, bool, text, group=group)
+    text = "Examples that are computed at once, fewer above 224 pixels if the flag is not given."
+    define(values, "batch_size", 256, int, text, Number(1, 1_000_000), group=group)
+
+
+def check(values: Flags) -> Options:
+    """The options, once what no data is needed to refuse is refused.
+
+    Raises:
+        ValueError: names the flag.
+    """
+    if not values.run:
+        raise ValueError("run: is not given; give the networks to look at, such as --run=first or --run=first,second")
+    if not values.what:
+        raise ValueError(f"what: is not given; give some of {', '.join(ANALYSES)}")
+    count = len(values.run) + bool(values.teacher)
+    if len(set(values.labels)) < len(values.labels):
+        raise ValueError("labels: has a name twice; give every network one of its own")
+    if values.labels and len(values.labels) < count:
+        raise ValueError(f"labels: must be a name for each of {count} networks, not {len(values.labels)}")
+    if values.dataset:
+        data.source_of(values.dataset)
+    require_picture("out", "picture.png")
+    chosen: dict[str, Any] = {name: values[name].value for name in kinds_of_options()}
+    return Options(**{name: tuple(one) if isinstance(one, list) else one for name, one in chosen.items()})
