@@ -56,6 +56,8 @@ setup(
             "pycocotools>=2.0.11,<3",
             "mean-average-precision==2024.1.5.0",
         ],
+        # Grad-CAM is compared with its own.
+        "oracle": ["tf-keras-vis>=0.8.7,<0.9"],
         "dev": ["ruff>=0.14,<0.18", "mypy>=1.18,<3"],
         # For benchmarks/speed.py and benchmarks/teacher.py, which measure against it.
         "peer": ["torch==2.13.0"],

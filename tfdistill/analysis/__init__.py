@@ -18,7 +18,10 @@ if TYPE_CHECKING:
         fit_temperature,
         reliability,
     )
+    from tfdistill.analysis.grad_cam import ActivationMaps, grad_cam
+    from tfdistill.analysis.lrp import Relevance, lrp
     from tfdistill.analysis.options import Options
+    from tfdistill.analysis.relevance.composites import COMPOSITES, Composite
     from tfdistill.analysis.study import Study, Subject
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
@@ -32,14 +35,20 @@ ANALYSES: lazy.Lookup[type[Analysis]] = lazy.Lookup(
 
 __all__ = [
     "ANALYSES",
+    "COMPOSITES",
+    "ActivationMaps",
     "Analysis",
     "Calibration",
+    "Composite",
     "Findings",
     "Options",
+    "Relevance",
     "Reliability",
     "Study",
     "Subject",
     "expected_calibration_error",
     "fit_temperature",
+    "grad_cam",
+    "lrp",
     "reliability",
 ]

@@ -42,6 +42,12 @@ def nodes_of(model: keras.Model) -> list[Any]:
     return [node for nodes in _function_of(model)._nodes_by_depth.values() for node in nodes if not node.is_input]
 
 
+def nodes_in_order(model: keras.Model) -> list[Any]:
+    """As `nodes_of`, each behind those whose outputs it reads."""
+    by_depth = _function_of(model)._nodes_by_depth
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
+
+
 def run_through(model: keras.Model, images: Any, call: Callable[..., Any]) -> Any:
     """The outputs of a functional model with one input, where `call(operation, ...)` stands in for every operation.
 

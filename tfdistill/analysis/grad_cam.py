@@ -1,0 +1,94 @@
+"""Grad-CAM: where in an image a network finds what speaks for a class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.analysis.explained import Classes, Explained, batches, explained, joined
+from tfdistill.analysis.walk import walk
+from tfdistill.bounds import ArgumentError
+from tfdistill.networks import graphs
+from tfdistill.networks.taps import map_of
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationMaps:
+    """What Grad-CAM shows of some images.
+
+    Attributes:
+        maps: float32 [images, height, width] of the size of the images, 0..1; each from its least value to its
+            greatest. All zeros where a map is the same everywhere, as where nothing speaks for the class.
+        peaks: float32 [images], the greatest value of each map before it was brought to 0..1, in logits.
+        explained: the classes, and what the network says of them.
+    """
+
+    maps: np.ndarray
+    peaks: np.ndarray
+    explained: Explained
+
+    @property
+    def empty(self) -> int:
+        """For how many images nothing in the map speaks for the class."""
+        return int(np.sum(self.peaks <= 0.0))
+
+
+def grad_cam(
+    network: keras.Model, images: Any, classes: Classes, *, tap: str = "features", batch_size: int = 64
+) -> ActivationMaps:
+    """Grad-CAM of images: `ReLU(sum_c w_c A_c)` with `w_c` the mean over positions of `dz_y / dA_c`.
+
+    A is the map of a tap and z_y the logit of the class. The result is resized bilinearly to the size of the image and
+    brought to 0..1, image by image. The network is asked as in inference.
+
+    Args:
+        network: functional, from images to a dict of taps with "logits".
+        images: [images, height, width, channels], as the network reads them.
+        classes: for each image, one for all, or "predicted".
+        tap: the name of a map [batch, height, width, channels].
+        batch_size: the images that are computed at a time; the result does not depend on it.
+
+    Raises:
+        ValueError: the network has no such map, its logits do not depend on it, or images or classes do not fit.
+
+    Source: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV
+    2017, Eqs. 1 and 2.
+    """
+    taps = {tap: map_of(network, tap), "logits": network.output["logits"]}
+    graph = graphs.flat_graph(keras.Model(network.input, taps, name=network.name))
+    maps, peaks, said = [], [], []
+    for part, wanted in batches(network, images, classes, batch_size):
+        found, answers = _maps(graph, tap, part, wanted)
+        peaks.append(tf.reduce_max(found, axis=(1, 2)).numpy())
+        maps.append(_shown(found, part.shape[1:3]))
+        said.append(answers)
+    return ActivationMaps(np.concatenate(maps), np.concatenate(peaks), joined(said))
+
+
+def _maps(graph: keras.Model, tap: str, images: tf.Tensor, classes: Classes) -> tuple[tf.Tensor, Explained]:
+    """`ReLU(sum_c w_c A_c)`, [images, height, width] of the map."""
+    maps, logits = graph.output[tap], graph.output["logits"]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        # What comes before the map is not recorded: neither time nor memory goes into its gradient.
+        values = walk(
+            graphs.nodes_in_order(graph),
+            {id(graph.inputs[0]): images},
+            lambda tensor, value: tape.watch(value) if tensor is maps else None,
+        )
+        answers = explained(graph, values[id(logits)], classes)
+        scores = tf.gather(values[id(logits)], answers.classes, batch_dims=1)
+    gradient = tape.gradient(scores, values[id(maps)])
+    if gradient is None:
+        raise ArgumentError("tap", f"the logits of {graph.name} do not depend on {tap!r}; give another")
+    weights = tf.reduce_mean(tf.cast(gradient, tf.float32), axis=(1, 2), keepdims=True)
+    return tf.nn.relu(tf.reduce_sum(weights * tf.cast(values[id(maps)], tf.float32), axis=-1)), answers
+
+
+def _shown(maps: tf.Tensor, size: tf.TensorShape) -> np.ndarray:
+    resized = tf.image.resize(maps[..., None], size, "bilinear")[..., 0]
+    least, most = (reduce(resized, axis=(1, 2), keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
+    return tf.math.divide_no_nan(resized - least, most - least).numpy()

@@ -1,0 +1,137 @@
+"""Layer-wise relevance propagation: how much each pixel contributes to the logit of a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.analysis.explained import Classes, Explained, batches, explained, joined
+from tfdistill.analysis.relevance.canonical import canonical
+from tfdistill.analysis.relevance.composites import COMPOSITES, Composite
+from tfdistill.analysis.relevance.propagation import Ended, PixelRange, Propagation
+from tfdistill.bounds import ArgumentError, choose
+from tfdistill.networks.taps import map_of, tap_of
+
+COMPOSITE = "epsilon_gamma_bounded"
+
+
+@dataclass(frozen=True, eq=False)
+class Relevance:
+    """The relevance of the pixels of some images, and where the rest of it has gone.
+
+    `explained.scores = totals + biases + stabilizer + removed`, but for rounding, which is `error`.
+
+    Attributes:
+        maps: float32 [images, height, width], in logits: the sum over the channels of the image. Above zero what speaks
+            for the class, below what speaks against it.
+        totals: float64 [images], the sum of each map.
+        biases: float64 [images], what the constants of layers absorb: biases, and shifts of normalizations.
+        stabilizer: float64 [images], what epsilon absorbs.
+        removed: float64 [images], the relevance of the channels that were left out.
+        explained: the classes, and what the network says of them.
+    """
+
+    maps: np.ndarray
+    totals: np.ndarray
+    biases: np.ndarray
+    stabilizer: np.ndarray
+    removed: np.ndarray
+    explained: Explained
+
+    @property
+    def error(self) -> np.ndarray:
+        """float64 [images], the part of the logit that nothing accounts for: rounding."""
+        known = self.totals + self.biases + self.stabilizer + self.removed
+        return self.explained.scores.astype(np.float64) - known
+
+
+def lrp(
+    network: keras.Model,
+    images: Any,
+    classes: Classes,
+    *,
+    composite: str | Composite = COMPOSITE,
+    pixel_range: PixelRange | None = None,
+    channels: Sequence[int] | None = None,
+    tap: str = "features",
+    batch_size: int = 32,
+) -> Relevance:
+    """The relevance of pixels for the logit of a class.
+
+    The network is brought to a form in which each layer is linear or an activation (`canonical`), and the logit is
+    handed down: a sum gives its relevance to its parts in proportion, by the rules of the composite.
+
+    Args:
+        network: functional, from images to a dict of taps with "logits".
+        images: [images, height, width, channels], as the network reads them.
+        classes: for each image, one for all, or "predicted".
+        composite: which rule where, by name or as it is.
+        pixel_range: the least and the largest value of pixels as the network reads them, for each channel or for all;
+            the bounded rule needs it.
+        channels: those of `tap` whose relevance goes on down; that of the others is set to zero there. All if None.
+        tap: the name of a map, where `channels` are.
+        batch_size: the images that are computed at a time; the result does not depend on it.
+
+    Raises:
+        ValueError: there is no rule for a layer of the network; it has no such tap or channels; images, classes or an
+            argument do not fit.
+
+    Source: Bach et al., "On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance
+    Propagation", PLOS ONE 2015; Montavon et al., "Layer-Wise Relevance Propagation: An Overview", 2019. Halves of the
+    last map: Huang et al., "Revisiting Knowledge Distillation: An Inheritance and Exploration Framework", CVPR 2021,
+    Figures 1 and 3.
+    """
+    chosen = choose("composite", composite, COMPOSITES) if isinstance(composite, str) else composite
+    model = canonical(network, ["logits"] if channels is None else list(dict.fromkeys([tap, "logits"])))
+    mask = {} if channels is None else {tap: _mask(network, tap, channels)}
+    kept = {id(tap_of(model, name)): one for name, one in mask.items()}
+    shape = np.shape(images)[1:]
+    propagation, parts = None, []
+    for part, wanted in batches(network, images, classes, batch_size):
+        propagation = propagation or Propagation(model, chosen, shape, _checked_range(chosen, pixel_range, shape))
+        parts.append(_explained(network, model, propagation, part, wanted, kept))
+    return _joined(*zip(*parts, strict=True))
+
+
+def _explained(
+    network: keras.Model,
+    model: keras.Model,
+    propagation: Propagation,
+    images: tf.Tensor,
+    classes: Classes,
+    kept: dict[int, tf.Tensor],
+) -> tuple[Explained, Ended]:
+    logits = id(model.output["logits"])
+    values = propagation.values(images)
+    answers = explained(network, values[logits], classes)
+    start = values[logits] * tf.one_hot(answers.classes, values[logits].shape[-1])
+    return answers, propagation.back(values, {logits: start}, kept)
+
+
+def _joined(answers: Sequence[Explained], ended: Sequence[Ended]) -> Relevance:
+    maps = np.concatenate([tf.reduce_sum(one.pixels, axis=-1).numpy() for one in ended])
+    biases, stabilizer, removed = (np.concatenate([one[place].numpy() for one in ended]) for place in (1, 2, 3))
+    return Relevance(maps, maps.sum(axis=(1, 2), dtype=np.float64), biases, stabilizer, removed, joined(answers))
+
+
+def _mask(network: keras.Model, tap: str, channels: Sequence[int]) -> tf.Tensor:
+    count, chosen = map_of(network, tap).shape[-1], [int(one) for one in channels]
+    if not chosen or min(chosen) < 0 or max(chosen) >= count:
+        raise ArgumentError("channels", f"must be one or more in 0..{count - 1}, those of {tap!r}, not {chosen}")
+    return tf.reduce_max(tf.one_hot(chosen, count), axis=0)
+
+
+def _checked_range(composite: Composite, given: PixelRange | None, shape: tuple[int, ...]) -> PixelRange:
+    if given is None:
+        if composite.pixels == "bounded":
+            raise ArgumentError("pixel_range", "the bounded rule needs the least and the largest value of pixels")
+        return np.zeros(1), np.ones(1)
+    low, high = (np.asarray(one, np.float32) for one in given)
+    if any(one.shape not in ((), (1,), shape[-1:]) for one in (low, high)) or not (low < high).all():
+        raise ArgumentError("pixel_range", f"must be the least and the largest value of each channel, not {given!r}")
+    return low, high
