@@ -30,6 +30,8 @@ STEPS, BATCH, CLASSES = 4, 8, 4
 SETTINGS = OptimizerSettings(learning_rate=0.05, nesterov=True)
 # What a transfer cannot do without.
 ARGUMENTS: dict[str, dict] = {"crd": {"examples": np.arange(STEPS * BATCH) % CLASSES, "negatives": 5}}
+# Another kind of a transfer that has phases of its own, by a name for it.
+KINDS: dict[str, tuple[str, dict]] = {"fitnet_in_two_stages": ("fitnet", {"preparation_epochs": 1})}
 
 
 def examples():
@@ -50,7 +52,8 @@ class Case:
     def __init__(self, transfer, role, tiny_network):
         one = tiny_network("one", seed=1, channels=8, preactivations=True)
         other = tiny_network("other", seed=20, channels=6, preactivations=True)
-        made = TRANSFERS[transfer](**ARGUMENTS.get(transfer, {}))
+        name, arguments = KINDS.get(transfer, (transfer, ARGUMENTS.get(transfer, {})))
+        made = TRANSFERS[name](**arguments)
         self.teachers = [other] if role == "teacher" else []
         self.distiller = Distillation(one, other, [made]) if self.teachers else Mutual([one, other], [made])
         self.distiller.compile(dict.fromkeys(self.distiller.recipe(), SETTINGS), xla="off")
@@ -75,7 +78,9 @@ class Case:
 
 
 @pytest.fixture(
-    scope="module", params=[(name, role) for name in TRANSFERS for role in ("teacher", "peers")], ids="-".join
+    scope="module",
+    params=[(name, role) for name in (*TRANSFERS, *KINDS) for role in ("teacher", "peers")],
+    ids="-".join,
 )
 def case(request, tiny_network):
     one = Case(*request.param, tiny_network)
@@ -104,6 +109,10 @@ def test_one_step_moves_what_its_updates_own_and_no_bit_of_a_teacher(case):
             for one in model.trainable_variables:
                 moved = not np.array_equal(before[id(one)], one.numpy())
                 assert moved == (id(one) in owned), f"{distiller.plan[phase].name}: {model.name}/{one.path}"
+        for layer in (layer for network in distiller.networks for layer in network.layers):
+            if not any(id(one) in owned for one in layer.trainable_variables):
+                kept = [np.array_equal(before[id(one)], one.numpy()) for one in layer.variables]
+                assert all(kept), f"{distiller.plan[phase].name}: statistics of {layer.name}"
         after = arrays_of(case.teachers)
         assert all(np.array_equal(value, after[key]) for key, value in taught.items())
 

@@ -17,7 +17,16 @@ from tfdistill.engine.network_checks import check_shared_layers, require_unchang
 from tfdistill.engine.optimizers_as_one import OptimizersAsOne
 from tfdistill.engine.roles import Roles
 from tfdistill.engine.update_optimizers import Choice, UpdateOptimizers
-from tfdistill.engine.updates import Phase, Update, check_plan, owned_by_update, without_idle_updates
+from tfdistill.engine.updates import (
+    Phase,
+    PreparationPhase,
+    Update,
+    check_plan,
+    owned_by_update,
+    require_terms,
+    without_idle_updates,
+)
+from tfdistill.networks.graphs import called_in_part
 
 
 class Planned(Roles):
@@ -92,6 +101,7 @@ class Planned(Roles):
                 check_plan(self._table)
             self._owned = owned_by_update(self._table)
             plan = without_idle_updates(self._table)
+            require_terms(plan)
             check_shared_layers(self.networks, plan)
             self._teachers.require_unmoved(plan)
             with tf.init_scope(), self._scope():
@@ -158,8 +168,14 @@ class Planned(Roles):
                 self.optimizers.finalize(self.phase)
 
     def call_model(self, model: keras.Model, inputs: Any) -> Any:
-        """Calls a network, helper or teacher in the mode of the present phase: frozen ones with `training=False`."""
-        return model(inputs, training=self.phase.moves(model))
+        """Calls a network, helper or teacher in the mode of the present phase: frozen ones with `training=False`.
+
+        Where a preparation moves a network in part, that holds for its layers.
+        """
+        phase, moves = self.phase, self.phase.moves(model)
+        if moves and isinstance(phase, PreparationPhase) and phase.parts:
+            return called_in_part(model, inputs, phase.parts)
+        return model(inputs, training=moves)
 
     def epoch_value(self) -> tf.Tensor:
         """The present epoch, from 0 where its link's training begins, as weights of terms take it: a float32 scalar."""

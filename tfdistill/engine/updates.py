@@ -131,7 +131,14 @@ class Phase:
 
 @dataclass(frozen=True)
 class PreparationPhase(Phase):
-    """A phase of a transfer's own, before the training that schedules and ramps belong to."""
+    """A phase of a transfer's own, before the training that schedules and ramps belong to.
+
+    Attributes:
+        parts: models of the layers that move of networks that do not move as a whole. Their other layers are called as
+            those of a frozen network.
+    """
+
+    parts: tuple[keras.Model, ...] = ()
 
 
 def _moves(updates: Sequence[Update], model: keras.Model) -> bool:
@@ -148,6 +155,21 @@ def check_plan(plan: Sequence[Phase]) -> None:
     names = [update.name for phase in plan for update in phase.updates()]
     if len(set(names)) < len(names):
         raise ValueError(f"phases: the names of updates must differ, not {names}")
+
+
+def require_terms(plan: Sequence[Phase]) -> None:
+    """Refuses an update that minimises nothing.
+
+    Raises:
+        ValueError: names it.
+    """
+    for phase in plan:
+        for update in phase.updates():
+            if not update.terms:
+                raise ValueError(
+                    f"phase {phase.name!r}: nothing trains {update.name!r} there; give the labels a weight, or add a "
+                    "transfer such as kd"
+                )
 
 
 def owned_by_update(plan: Sequence[Phase]) -> dict[str, list[int]]:

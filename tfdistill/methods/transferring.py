@@ -89,13 +89,16 @@ def _preparations(given: Sequence[Course], link: int, call: CallModel) -> list[P
 
 def _preparation(name: str, given: Sequence[Course], link: int, call: CallModel) -> Phase:
     parts, epochs = [], 0
+    in_part: list[keras.Model] = []
     for course in given:
         models = [model for one in course.preparations.values() for model in one.models]
         one = next(iter(course.preparations.values()))
         epochs = max(epochs, one.epochs)
+        own = _variables([course.learner])
+        in_part += [model for model in models if own & _variables([model])]
         update = Update(f"{course.learner.name}_{name}_preparation", tuple(dict.fromkeys(models)), one.weights)
         parts.append((update, functools.partial(_terms, [course], update, Course.preparation_terms, call)))
-    return PreparationPhase(joint(parts), epochs, f"{name}_preparation", link)
+    return PreparationPhase(joint(parts), epochs, f"{name}_preparation", link, tuple(in_part))
 
 
 def _taught(phase: Phase, given: Sequence[Course], call: CallModel) -> Phase:

@@ -59,6 +59,30 @@ def run_through(model: keras.Model, images: Any, call: Callable[..., Any]) -> An
     return _one_or_all(_function_of(model)._run_through_graph([images], call_fn=call))
 
 
+def called_in_part(model: keras.Model, inputs: Any, trained: Sequence[keras.Model]) -> Any:
+    """The outputs of a model whose layers are called as in training only where one of `trained` has them too.
+
+    The others are called with `training=False`, so that no running statistic of theirs moves. A model that shares no
+    layer with `trained` is called as in training, and so is one that is no graph.
+
+    Args:
+        model: any.
+        inputs: what it is given.
+        trained: functional models, such as a network's layers up to a tap.
+    """
+    function = _function_of(model)
+    moving = {id(operation) for one in trained for operation in _function_of(one).operations}
+    if function is None or not any(id(operation) in moving for operation in function.operations):
+        return model(inputs, training=True)
+
+    def call(operation: Any, *arguments: Any, **keywords: Any) -> Any:
+        if "training" in getattr(operation, "_call_context_args", ()):
+            keywords = {"training": id(operation) in moving, **keywords}
+        return operation(*arguments, **keywords)
+
+    return _one_or_all(function._run_through_graph(_cast(function, inputs), call_fn=call))
+
+
 def closed_models(model: keras.Model) -> Iterator[keras.Model]:
     """The models that are layers of a model, at any depth."""
     for layer in getattr(model, "layers", ()):
@@ -159,12 +183,15 @@ def _run(model: keras.Model, inputs: Any, opened: set[int], training: bool | Non
         return operation(*arguments, **keywords)
 
     function = _function_of(model)
-    # A model casts what it is given to what its inputs are declared as.
-    given = [
+    return _one_or_all(function._run_through_graph(_cast(function, inputs), call_fn=call))
+
+
+def _cast(function: Any, inputs: Any) -> list[Any]:
+    """What a function is given, as its inputs are declared: a model casts likewise."""
+    return [
         one if one.dtype == declared.dtype else keras.ops.cast(one, declared.dtype)
         for one, declared in zip(keras.tree.flatten(inputs), function.inputs, strict=True)
     ]
-    return _one_or_all(function._run_through_graph(given, call_fn=call))
 
 
 def _one_or_all(outputs: Any) -> Any:

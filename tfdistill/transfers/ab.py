@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import keras
-
 from tfdistill import losses
 from tfdistill.bounds import Number, RampedWeight, TapNames, Temperature, checked
 from tfdistill.helpers.connectors import linear_connectors
 from tfdistill.helpers.tap_pairs import doubling_sum, map_pairs
-from tfdistill.networks.taps import tap_of
 from tfdistill.taps import Batch, CallModel, Taps, Terms
 from tfdistill.transfers.transfer import Lesson, Pairing, Preparation, Transfer
 
@@ -72,11 +69,10 @@ class AB(Transfer):
         self.temperature = temperature
 
     def lesson(self, pairing: Pairing) -> Lesson:
-        learner = pairing.learner
-        pairs = map_pairs(self.taps, learner, pairing.source, before_relu=True)
+        pairs = map_pairs(self.taps, pairing.learner, pairing.source, before_relu=True)
         connectors = linear_connectors(pairs, prefix=pairing.prefix, seeds=pairing.seeds)
         # What lies behind the last map has no slope.
-        body = keras.Model(learner.input, [tap_of(learner, pair.own) for pair in pairs], name=f"{pairing.prefix}_body")
+        body = pairing.learner_up_to([pair.own for pair in pairs])
 
         def boundaries(batch: Batch, own: Taps, source: Taps, call: CallModel) -> Terms:
             each = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfdistill.bounds import ArgumentError
 from tfdistill.engine.updates import Weight
 from tfdistill.networks.initialization import LayerSeeds
+from tfdistill.networks.taps import tap_of
 from tfdistill.taps import Batch, CallModel, Taps, Terms
 
 LessonTerms = Callable[[Batch, Taps, Taps, CallModel], Terms]
@@ -39,6 +40,11 @@ class Pairing:
     seeds: LayerSeeds
     learner_seed: int
 
+    def learner_up_to(self, taps: Sequence[str]) -> keras.Model:
+        """The learner's layers up to some of its taps, as a model of these layers."""
+        outputs = [tap_of(self.learner, tap) for tap in taps]
+        return keras.Model(self.learner.input, outputs, name=f"{self.prefix}_body")
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -46,7 +52,8 @@ class Preparation:
 
     Attributes:
         epochs: length of the phase.
-        models: what moves in it; helpers that the lesson does not move later stay as the phase leaves them.
+        models: what moves in it; helpers that the lesson does not move later stay as the phase leaves them. Of the
+            learner it may be a part, see `Pairing.learner_up_to`; its other layers then keep every bit.
         weights: term to weight, a number or a function of the epoch.
         terms: gives these terms.
     """
