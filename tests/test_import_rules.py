@@ -17,6 +17,7 @@ EVERYTHING = None
 # of a room alone.
 RULES: dict[str, set[str] | None] = {
     "bounds": set(),
+    "boxes": set(),
     "files": set(),
     "keras_settings": set(),
     "lazy": set(),
@@ -27,7 +28,7 @@ RULES: dict[str, set[str] | None] = {
     "startup": {"keras_settings"},
     "declared": {"bounds"},
     "registration": {"helpers", "networks", "transfers"},
-    "losses": set(),
+    "losses": {"boxes"},
     "data": {"bounds"},
     "optimizers": {"bounds"},
     "networks": {"bounds", "keras_settings"},

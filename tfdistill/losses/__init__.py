@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tfdistill.losses.adversarial import discriminator_loss, generator_loss
     from tfdistill.losses.contrastive import noise_contrastive_loss
     from tfdistill.losses.decoupled import decoupled_divergences, virtual_teacher_divergence
+    from tfdistill.losses.detection import match, multibox_loss, multibox_terms, objects_of
     from tfdistill.losses.features import (
         EXPLORATION_METRICS,
         INHERITANCE_METRICS,
@@ -64,9 +65,13 @@ __all__ = [
     "linear_cka",
     "low_temperature_limit",
     "margin_distance",
+    "match",
+    "multibox_loss",
+    "multibox_terms",
     "neighbour_divergence",
     "noise_contrastive_loss",
     "normalized_distance",
+    "objects_of",
     "partial_l2_distance",
     "reconstruction",
     "selectivity_distance",

@@ -92,8 +92,13 @@ def smooth_l1(source_logits: tf.Tensor, learner_logits: tf.Tensor) -> tf.Tensor:
     Source: the code of Kim et al., "Comparing Kullback-Leibler Divergence and Mean Squared Error Loss in Knowledge
         Distillation", IJCAI 2021; the paper does not report it.
     """
-    size = tf.abs(_difference(source_logits, learner_logits))
-    return tf.reduce_mean(tf.where(size < 1.0, 0.5 * tf.square(size), size - 0.5), axis=-1)
+    return tf.reduce_mean(huber(_difference(source_logits, learner_logits)), axis=-1)
+
+
+def huber(error: tf.Tensor) -> tf.Tensor:
+    """`h(d) = d^2 / 2` where |d| < 1, `|d| - 1/2` elsewhere, of each number of a tensor of any shape."""
+    size = tf.abs(error)
+    return tf.where(size < 1.0, 0.5 * tf.square(size), size - 0.5)
 
 
 def high_temperature_limit(source_logits: tf.Tensor, learner_logits: tf.Tensor) -> tf.Tensor:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfdistill import lazy
 from tfdistill.networks.by_name import build, builder_of, imagenet_name, require_name
-from tfdistill.networks.catalogue import NETWORKS, NetworkFamily
+from tfdistill.networks.catalogue import DETECTORS, NETWORKS, NetworkFamily
 from tfdistill.networks.keras_applications import APPLICATIONS, keras_application
 from tfdistill.networks.names import distinct
 from tfdistill.networks.specification import Specification, specified
@@ -33,10 +33,13 @@ if TYPE_CHECKING:
     from tfdistill.networks.architectures.mobilenet_v2 import mobilenet_v2
     from tfdistill.networks.architectures.preactivation_resnet import preactivation_resnet
     from tfdistill.networks.architectures.resnet import cifar_bottleneck_resnet, cifar_resnet
+    from tfdistill.networks.architectures.ssd import ssd96, ssd300
     from tfdistill.networks.architectures.vgg import vgg
     from tfdistill.networks.architectures.wide_resnet import wide_resnet
+    from tfdistill.networks.backbones import load_backbone
 
 __all__ = [
+    "DETECTORS",
     "NETWORKS",
     "NetworkFamily",
     "Specification",
@@ -55,6 +58,9 @@ __all__ = [
     "mobilenet",
     "imagenet_resnet",
     "mobilenet_v2",
+    "ssd300",
+    "ssd96",
+    "load_backbone",
     "APPLICATIONS",
     "keras_application",
 ]
@@ -82,4 +88,5 @@ def __getattr__(name: str) -> Callable[..., keras.Model]:
 
 
 def __dir__() -> list[str]:
-    return sorted({*_dir(), *(example for family in NETWORKS.values() for example in family.examples)})
+    families = [*NETWORKS.values(), *DETECTORS.values()]
+    return sorted({*_dir(), *(example for family in families for example in family.examples)})

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from tfdistill.bounds import nearest
-from tfdistill.networks.catalogue import NETWORKS, NetworkFamily
+from tfdistill.networks.catalogue import DETECTORS, NETWORKS, NetworkFamily
 from tfdistill.networks.keras_applications import APPLICATIONS, keras_application
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ def build(
     seed: int | None = None,
     model_name: str | None = None,
 ) -> keras.Model:
-    """Builds the network of that name, see `NETWORKS` for the names.
+    """Builds the network of that name, see `NETWORKS` and `DETECTORS` for the names.
 
     Args:
         name: such as "resnet32", "resnet110_a", "wide_resnet_28_10" or "mobilenet".
-        classes: the number of classes, at least 2.
+        classes: the number of classes, at least 2; of a detector at least 1, the background not counted.
         image_shape: (height, width, channels) in pixels.
         seed: of the initial weights; None draws new ones at every call.
         model_name: the model's name, `name` by default. Give peers of one architecture different ones.
@@ -50,9 +50,11 @@ def build(
 
 
 def require_name(name: str) -> None:
-    """Raises ValueError, with the nearest name, unless a network may be called `name`; builds nothing."""
-    if name not in APPLICATIONS:
-        _meant(name)
+    """Raises ValueError, with the nearest name, unless a classifier may be called `name`; builds nothing."""
+    if name in APPLICATIONS:
+        return
+    if _meant(name)[0] in DETECTORS.values():
+        raise ValueError(f"{name!r} is a detector, which answers with boxes; a network for classes of images is needed")
 
 
 def imagenet_name(name: str) -> str:
@@ -88,7 +90,7 @@ def _meant(name: str) -> tuple[NetworkFamily, dict[str, int]]:
     if name in ("resnet18", "resnet34", "resnet101"):
         raise ValueError(f"{name!r} has no depth of a CIFAR ResNet, 6n + 2; ImageNet's network is 'imagenet_{name}'")
     # A name without numbers to fill in goes before patterns: "resnet164" is no ResNet of basic blocks.
-    for family in sorted(NETWORKS.values(), key=lambda family: "<" in family.pattern):
+    for family in sorted([*NETWORKS.values(), *DETECTORS.values()], key=lambda family: "<" in family.pattern):
         numbers = family.numbers(name)
         if numbers is not None:
             _require_size(name, numbers)

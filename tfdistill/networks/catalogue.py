@@ -198,3 +198,21 @@ NETWORKS: dict[str, NetworkFamily] = {
         "mobilenet_v2.mobilenet_v2",
     ),
 }
+
+# Networks that answer with boxes. `build` knows them; flags do not offer them, as no command trains a detector.
+DETECTORS: dict[str, NetworkFamily] = {
+    "ssd300": NetworkFamily(
+        "ssd300_resnet<depth>",
+        "SSD for images of 300 pixels on an ImageNet ResNet of depth 18, 34 or 50",
+        ("ssd300_resnet18", "ssd300_resnet34", "ssd300_resnet50"),
+        "ssd.ssd300",
+        depths=depths.ssd300_blocks,
+    ),
+    "ssd96": NetworkFamily(
+        "ssd96_resnet<depth>",
+        "SSD for images of 96 pixels on a CIFAR ResNet of depth 6n + 2",
+        ("ssd96_resnet8", "ssd96_resnet14", "ssd96_resnet20"),
+        "ssd.ssd96",
+        depths=depths.basic_blocks,
+    ),
+}

@@ -10,6 +10,8 @@ T = TypeVar("T")
 
 # Blocks of the four stages, He et al., "Deep Residual Learning for Image Recognition", Table 1.
 IMAGENET_RESNET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+# Blocks of the stages that SSD takes for its backbone.
+SSD300_RESNET = {depth: IMAGENET_RESNET[depth][:3] for depth in (18, 34, 50)}
 # Convolutions of the five stages, Simonyan and Zisserman, "Very Deep Convolutional Networks", Table 1 (A, B, D, E).
 VGG = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
@@ -51,4 +53,5 @@ wide_blocks = functools.partial(blocks_per_stage, convolutions=6, others=4)
 dense_layers = functools.partial(blocks_per_stage, convolutions=3, others=4)
 # From a depth to the counts of each stage.
 imagenet_resnet_blocks = functools.partial(listed, known=IMAGENET_RESNET)
+ssd300_blocks = functools.partial(listed, known=SSD300_RESNET)
 vgg_convolutions = functools.partial(listed, known=VGG)

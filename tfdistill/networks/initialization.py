@@ -40,6 +40,11 @@ def bias_uniform(fan_in: int, seed: int | None) -> keras.initializers.Initialize
     return keras.initializers.RandomUniform(-limit, limit, seed=seed)
 
 
+def both_fans_uniform(seed: int | None) -> keras.initializers.Initializer:
+    """U(-a, a) with a = sqrt(6 / (fan_in + fan_out)): Glorot's and Bengio's, PyTorch's `xavier_uniform_`."""
+    return keras.initializers.VarianceScaling(1.0, "fan_avg", "uniform", seed=seed)
+
+
 def depthwise_normal(seed: int | None) -> keras.initializers.Initializer:
     """N(0, 2 / (size² · channels)): `fan_out_normal` of a depthwise kernel, with the fan-out as PyTorch counts it."""
     return keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal", seed=seed)
@@ -100,6 +105,9 @@ DCM_WIDE_RESNET = Initialization(
     convolution=fan_in_normal, classifier=fan_in_normal, zero_bias=True, scale=unit_uniform
 )
 
+# What SSD adds to its backbone.
+XAVIER = Initialization(convolution=both_fans_uniform)
+
 
 class LayerSeeds(Iterator[int | None]):
     """One seed per layer, all different, a function of `seed` alone; and what the layers draw their weights from.
@@ -125,3 +133,9 @@ class LayerSeeds(Iterator[int | None]):
 
     def __next__(self) -> int | None:
         return next(self._seeds)
+
+    def drawing(self, initialization: Initialization) -> LayerSeeds:
+        """The seeds that follow, for layers that draw from something else; both go on with the same row."""
+        other = LayerSeeds(None, initialization)
+        other._seeds = self._seeds
+        return other

@@ -180,9 +180,10 @@ def conv(
     name: str,
     strides: int = 1,
     use_bias: bool = False,
+    is_padded: bool = True,
 ) -> keras.KerasTensor:
     """A convolution padded by `kernel_size // 2` on every side as in PyTorch (odd kernels); a bias starts at zero."""
-    x, padding = _symmetric_padding(x, kernel_size, strides, name)
+    x, padding = _symmetric_padding(x, kernel_size, strides, name) if is_padded else (x, "valid")
     return convolutions.Conv2D(
         filters,
         kernel_size,
@@ -263,21 +264,24 @@ def linear_classifier(units: keras.KerasTensor, classes: int, *, seeds: LayerSee
     )(units)
 
 
-def image_input(image_shape: tuple[int, int, int], classes: int, *, smallest: int) -> keras.KerasTensor:
-    """The input "images" of a classifier, once its image shape and its number of classes are checked.
+def image_input(
+    image_shape: tuple[int, int, int], classes: int, *, smallest: int, fewest: int = 2
+) -> keras.KerasTensor:
+    """The input "images" of a network, once its image shape and its number of classes are checked.
 
     Args:
         image_shape: (height, width, channels).
-        classes: the number of classes, at least 2.
+        classes: the number of classes, at least `fewest`.
         smallest: the least height and width in pixels.
+        fewest: 2 for a classifier, 1 for a detector.
 
     Raises:
-        ValueError: `image_shape` is not three positive integers, the images are too small, `classes` is below 2, or
-            Keras is set to channels_first or float16.
+        ValueError: `image_shape` is not three positive integers, the images are too small, `classes` is below
+            `fewest`, or Keras is set to channels_first or float16.
     """
     keras_settings.require_buildable()
-    if isinstance(classes, bool) or not isinstance(classes, (int, np.integer)) or classes < 2:
-        raise ValueError(f"classes must be an integer of at least 2, got {classes!r}")
+    if isinstance(classes, bool) or not isinstance(classes, (int, np.integer)) or classes < fewest:
+        raise ValueError(f"classes must be an integer of at least {fewest}, got {classes!r}")
     try:
         height, width, channels = (operator.index(size) for size in image_shape)
     except (TypeError, ValueError):

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
+# What a network has after its stages: a classifier "logits", a detector what follows them.
+LAST = ("features", "embedding", "logits", "offsets", "class_logits", "default_boxes")
+
 
 def tapped(
     images: keras.KerasTensor,
@@ -23,7 +26,7 @@ def tapped(
 
     Args:
         images: the input.
-        taps: the other taps, in order; "logits" is among them.
+        taps: the other taps, in order.
         preactivations: the names of the layers that give "stage1_preactivation", "stage2_preactivation", ...
         name: of the model.
         architecture: the name in `NETWORKS` that such a network is built by; `None` where no name means it.
@@ -35,11 +38,11 @@ def tapped(
     Source: Heo et al., "Knowledge Transfer via Distillation of Activation Boundaries", AAAI 2019, and "A
     Comprehensive Overhaul of Feature Distillation", ICCV 2019, Section 3.1.
     """
-    whole = keras.Model(images, taps["logits"], name=name)
+    whole = keras.Model(images, dict(taps), name=name)
     inputs_of_relus = {
         f"stage{stage}_preactivation": whole.get_layer(layer).output for stage, layer in enumerate(preactivations, 1)
     }
-    stages = {tap: tensor for tap, tensor in taps.items() if tap not in ("features", "embedding", "logits")}
+    stages = {tap: tensor for tap, tensor in taps.items() if tap not in LAST}
     network = keras.Model(images, {**stages, **inputs_of_relus, **taps}, name=name)
     network.architecture = architecture
     return network

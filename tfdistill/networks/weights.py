@@ -50,18 +50,35 @@ def assign_weights(network: keras.Model, arrays: Mapping[str, np.ndarray], *, so
     """
     variables, arrays = weights_of(network), dict(arrays)
     told = _without_other_classifier(variables, arrays, network.name, source)
-    _check_names(variables, arrays, network.name, source)
+    assign_named(variables, arrays, network.name, source)
+    return told
+
+
+def assign_named(
+    variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray], network: str, source: str
+) -> None:
+    """Gives variables the arrays of the same names, after checking that all of them fit one to one.
+
+    Args:
+        variables: all or some of a network's, as `weights_of` names them.
+        arrays: from the same names to array.
+        network: its name, for messages.
+        source: where the arrays come from, for messages.
+
+    Raises:
+        ValueError: as of `assign_weights`.
+    """
+    _check_names(variables, arrays, network, source)
     for name, variable in variables.items():
         shape, found = tuple(variable.shape), tuple(arrays[name].shape)
         if shape != found:
-            raise ValueError(f"{source} does not fit {network.name}: '{name}' has shape {found} there, {shape} here")
+            raise ValueError(f"{source} does not fit {network}: '{name}' has shape {found} there, {shape} here")
         if arrays[name].dtype.kind != "f":
-            raise ValueError(f"{source} does not fit {network.name}: '{name}' is {arrays[name].dtype}, not floating")
+            raise ValueError(f"{source} does not fit {network}: '{name}' is {arrays[name].dtype}, not floating")
         if not np.isfinite(arrays[name]).all():
-            raise ValueError(f"{source} does not fit {network.name}: '{name}' has values that are not finite")
+            raise ValueError(f"{source} does not fit {network}: '{name}' has values that are not finite")
     for name, variable in variables.items():
         variable.assign(arrays[name].astype(np.float32))
-    return told
 
 
 def read_weights(path: Path, network: keras.Model, architecture: str) -> dict[str, np.ndarray]:

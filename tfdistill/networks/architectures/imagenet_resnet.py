@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import keras
 
@@ -12,8 +13,6 @@ from tfdistill.networks.depths import imagenet_resnet_blocks
 from tfdistill.networks.initialization import LayerSeeds
 from tfdistill.networks.layers import classify, conv, image_input, norm_relu
 from tfdistill.networks.taps import tapped
-
-# Blocks in each of the four stages; from 50 layers on they are bottlenecks.
 
 
 def imagenet_resnet(
@@ -57,19 +56,37 @@ def imagenet_resnet(
         raise ValueError(f"strided_conv must be 1 or 2, got {strided_conv!r}")
     seeds = LayerSeeds(seed)
     images = image_input(image_shape, classes, smallest=32)
-    x = norm_relu(conv(images, 64, 7, strides=2, seeds=seeds, name="stem"), name="stem")
-    x = keras.layers.ZeroPadding2D(1, name="stem_pool_padding")(x)  # zero is the least value after a ReLU
-    x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
-    taps, block = {"stem": x}, block_of(depth, strided_conv)
-    for index, blocks in enumerate(stages, 1):
-        filters, strides = 64 * 2 ** (index - 1), 1 if index == 1 else 2
-        x = stage(block, x, filters, blocks, strides=strides, seeds=seeds, name=f"stage{index}")
-        taps[f"stage{index}"] = x
-    taps |= classify(x, classes, seeds=seeds)
+    taps = stem_and_stages(images, stages, (1, 2, 2, 2), block_of(depth, strided_conv), seeds)
+    taps |= classify(taps["stage4"], classes, seeds=seeds)
     sums = [f"stage{index}_block{blocks}_add" for index, blocks in enumerate(stages, 1)]
     named = f"imagenet_resnet{depth}"
     architecture = named if strided_conv == 2 else None
     return tapped(images, taps, preactivations=sums, name=name or named, architecture=architecture)
+
+
+def stem_and_stages(
+    images: keras.KerasTensor, stages: Sequence[int], strides: Sequence[int], block: Block, seeds: LayerSeeds
+) -> dict[str, keras.KerasTensor]:
+    """The layers of an ImageNet ResNet from the images to its last map, or to an earlier one.
+
+    Args:
+        images: the input.
+        stages: the blocks of each stage that is built.
+        strides: of each of these, 1 or 2.
+        block: what stages are made of.
+        seeds: the network's layer seeds.
+
+    Returns:
+        the taps "stem", "stage1", "stage2", ...
+    """
+    x = norm_relu(conv(images, 64, 7, strides=2, seeds=seeds, name="stem"), name="stem")
+    x = keras.layers.ZeroPadding2D(1, name="stem_pool_padding")(x)  # zero is the least value after a ReLU
+    x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
+    taps = {"stem": x}
+    for index, (blocks, step) in enumerate(zip(stages, strides, strict=True), 1):
+        x = stage(block, x, 64 * 2 ** (index - 1), blocks, strides=step, seeds=seeds, name=f"stage{index}")
+        taps[f"stage{index}"] = x
+    return taps
 
 
 def block_of(depth: int, strided_conv: int = 2) -> Block:
