@@ -17,6 +17,9 @@ from tfdistill.runs import checkpoints
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.folder import RunFolder
 
+# Those that need no gradients and no second epoch are looked at together, as their files cost most.
+WHAT = ("feature_distance", "cka", "logits", "projection")
+
 
 def networks_of(data):
     """One convolution and a linear classifier a network, with the taps that analyses look at."""
@@ -40,6 +43,9 @@ def write_run(root: Path, name: str, networks: tuple[str, ...], seed: int = 0) -
     folder.path.mkdir(parents=True)
     folder.write_flags(config, {})
     arrays = {key: one.numpy() for key, one in network_state(networks_of(RunData.read(config))).items()}
+    # One network has its channels parted, as inheritance and exploration leave them in a checkpoint.
+    for part, channels in {"inheritance": [3, 0], "exploration": [1, 2]}.items():
+        arrays[f"helpers/{networks[0]}_from_peer_{part}/0000/indices"] = np.int32(channels)
     checkpoints.save(folder.checkpoints, 3, arrays, {"rows": []})
     rows = [{"epoch": epoch, "step": epoch, f"val_{networks[0]}/accuracy": 0.1 * epoch} for epoch in (1, 2)]
     folder.write_epochs(rows)
@@ -92,6 +98,26 @@ def test_networks_stand_side_by_side_in_a_picture_with_its_numbers(root, tmp_pat
     assert events.Tags()["tensors"] == ["calibration"]
 
 
+def test_every_analysis_of_a_pair_writes_its_picture_and_numbers(root, tmp_path, capsys):
+    given = ["--run=pair", "--teacher=one", f"--runs_dir={root}", f"--out={tmp_path}", "--examples=30"]
+    assert analyze.main([*given, f"--what={','.join(WHAT)}"]) == 0
+    output = capsys.readouterr().out
+    assert "written: " in output and "Traceback" not in output
+    found = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in WHAT}
+    assert all((tmp_path / f"{name}.png").stat().st_size > 5_000 for name in WHAT)
+    assert all((tmp_path / f"{name}.csv").read_text().count("\n") > 1 for name in WHAT)
+    labels = ["pair:resnet8", "pair:resnet14", "one"]
+    assert all(list(one["sources"]) == labels and one["teacher"] == "one" for one in found.values())
+    pairs = [(one["first"], one["second"]) for one in found["feature_distance"]["distances"]]
+    assert pairs == [(labels[0], "one"), (labels[1], "one")]
+    assert found["cka"]["representations"][1:4] == ["pair:resnet8, inheritance", "pair:resnet8, exploration", labels[1]]
+    assert np.allclose(np.diag(found["cka"]["cka"]), 1) and "features" in found["cka"]["taps"]
+    assert set(found["logits"]["quantities"]["distance"]) == set(labels[:2])
+    widths = np.diff(found["logits"]["densities"]["sum"]["edges"])
+    assert np.sum(widths * found["logits"]["densities"]["sum"]["one"]) == pytest.approx(1)
+    assert found["projection"]["classes"] == ["0", "1", "2"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -108,6 +134,11 @@ def test_networks_stand_side_by_side_in_a_picture_with_its_numbers(root, tmp_pat
         ("--run=one --what=calibration --examples=1", ["examples", "2 examples or more", "is 1"]),
         ("--run={root}/infinite.keras --what=calibration", ["dataset", "give --dataset"]),
         ("--run=one --what=calibration --dataset=digit", ["dataset", "nearest: digits"]),
+        ("--run=one --what=feature_distance", ["run", "two networks"]),
+        ("--run=pair --what=feature_distance --taps=stage9", ["taps", "stage9", "has features, embedding, logits"]),
+        ("--run=one --what=projection --classes=0,1,ten", ["classes", "ten"]),
+        ("--run=one --what=projection --classes=0,1", ["classes", "3 classes, not 2"]),
+        ("--run=one --what=projection --classes=1,1,2", ["classes", "twice"]),
         ("--run={root}/infinite.keras --dataset=digits --what=calibration", ["run", "infinite", "infinite"]),
     ],
 )

@@ -18,9 +18,13 @@ if TYPE_CHECKING:
         fit_temperature,
         reliability,
     )
+    from tfdistill.analysis.cka import CKA, linear_cka
+    from tfdistill.analysis.feature_distance import FeatureDistance, feature_distances
     from tfdistill.analysis.grad_cam import ActivationMaps, grad_cam
+    from tfdistill.analysis.logits import Logits, top_logit_distance
     from tfdistill.analysis.lrp import Relevance, lrp
     from tfdistill.analysis.options import Options
+    from tfdistill.analysis.projection import Projection, Projections, project
     from tfdistill.analysis.relevance.composites import COMPOSITES, Composite
     from tfdistill.analysis.study import Study, Subject
 else:
@@ -30,25 +34,38 @@ ANALYSES: lazy.Lookup[type[Analysis]] = lazy.Lookup(
     __name__,
     {
         "calibration": "Calibration",
+        "feature_distance": "FeatureDistance",
+        "cka": "CKA",
+        "logits": "Logits",
+        "projection": "Projections",
     },
 )
 
 __all__ = [
     "ANALYSES",
-    "COMPOSITES",
     "ActivationMaps",
     "Analysis",
+    "CKA",
+    "COMPOSITES",
     "Calibration",
     "Composite",
+    "FeatureDistance",
     "Findings",
+    "Logits",
     "Options",
+    "Projection",
+    "Projections",
     "Relevance",
     "Reliability",
     "Study",
     "Subject",
     "expected_calibration_error",
+    "feature_distances",
     "fit_temperature",
     "grad_cam",
+    "linear_cka",
     "lrp",
+    "project",
     "reliability",
+    "top_logit_distance",
 ]

@@ -40,6 +40,10 @@ class Options:
         (), "Classes that are looked at, by name or number.", Filled("a class"), unset="the first ones", value="A,B,C"
     )
     bins: int = option(10, "Bins of a reliability diagram, all of one width.", Number(1, 1_000))
+    density_bins: int = option(300, "Bins of a density.", Number(1, 100_000))
+    halves: bool = option(
+        True, "Compare the halves of the last feature map too: those that inherit and explore, or the first and second."
+    )
     images: int = option(16, "Images in a row of pictures of examples.", Number(1, 256))
 
     def __post_init__(self) -> None:

@@ -282,7 +282,9 @@ class Study:
                 found = network(images, training=False)
                 return {tap: tf.cast(found[tap], tf.float32) for tap in taps}
 
-            self._answering[key] = tf.function(ask, autograph=False)
+            # One trace, whatever the size of a batch; TensorFlow would warn of one network's function after another's.
+            images = tf.TensorSpec(network.inputs[0].shape, tf.float32)
+            self._answering[key] = tf.function(ask, autograph=False).get_concrete_function(images)
         return self._answering[key]
 
 
