@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tfdistill.analysis.grad_cam import ActivationMaps, grad_cam
     from tfdistill.analysis.logits import Logits, top_logit_distance
     from tfdistill.analysis.lrp import Relevance, lrp
+    from tfdistill.analysis.grad_cam import ActivationMaps, GradCAM, grad_cam
+    from tfdistill.analysis.lrp import LRP, Relevance, lrp
     from tfdistill.analysis.options import Options
     from tfdistill.analysis.projection import Projection, Projections, project
     from tfdistill.analysis.relevance.composites import COMPOSITES, Composite
@@ -38,6 +40,8 @@ ANALYSES: lazy.Lookup[type[Analysis]] = lazy.Lookup(
         "cka": "CKA",
         "logits": "Logits",
         "projection": "Projections",
+        "grad_cam": "GradCAM",
+        "lrp": "LRP",
     },
 )
 
@@ -52,6 +56,8 @@ __all__ = [
     "FeatureDistance",
     "Findings",
     "Logits",
+    "GradCAM",
+    "LRP",
     "Options",
     "Projection",
     "Projections",

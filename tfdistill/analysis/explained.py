@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfdistill.bounds import ArgumentError
 from tfdistill.networks.taps import tap_of
 
-PREDICTED = "predicted"
+PREDICTED: Literal["predicted"] = "predicted"
 # A class for each image, one for all, or the one that the network predicts.
 Classes = Sequence[int] | np.ndarray | int | Literal["predicted"]
 
@@ -28,12 +28,14 @@ class Explained:
         scores: float32 [images], these logits.
         probabilities: float32 [images], 0..1, of these classes.
         predicted: int64 [images], the classes of the largest logits.
+        confidences: float32 [images], 0..1, the probabilities of these.
     """
 
     classes: np.ndarray
     scores: np.ndarray
     probabilities: np.ndarray
     predicted: np.ndarray
+    confidences: np.ndarray
 
 
 def explained(network: keras.Model, logits: tf.Tensor, classes: Classes) -> Explained:
@@ -55,13 +57,13 @@ def explained(network: keras.Model, logits: tf.Tensor, classes: Classes) -> Expl
     rows = np.arange(len(values))
     shares = np.exp(values - values.max(axis=1, keepdims=True))
     shares = shares / shares.sum(axis=1, keepdims=True)
-    return Explained(chosen, values[rows, chosen], shares[rows, chosen], predicted)
+    return Explained(chosen, values[rows, chosen], shares[rows, chosen], predicted, shares[rows, predicted])
 
 
 def joined(parts: Sequence[Explained]) -> Explained:
     """What is said of several batches, as of one."""
-    names = ("classes", "scores", "probabilities", "predicted")
-    return Explained(*(np.concatenate([getattr(one, name) for one in parts]) for name in names))
+    columns = zip(*(vars(one).values() for one in parts), strict=True)
+    return Explained(*(np.concatenate(column) for column in columns))
 
 
 def batches(

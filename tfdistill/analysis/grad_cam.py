@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfdistill.analysis.explained import Classes, Explained, batches, explained, joined
+from tfdistill.analysis.heat_maps import Column, Found, HeatMaps, Pictured
+from tfdistill.analysis.study import Study
 from tfdistill.analysis.walk import walk
 from tfdistill.bounds import ArgumentError
+from tfdistill.columns import aligned
 from tfdistill.networks import graphs
 from tfdistill.networks.taps import map_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+USUAL_TAP = "features"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +40,6 @@ class ActivationMaps:
     maps: np.ndarray
     peaks: np.ndarray
     explained: Explained
-
-    @property
-    def empty(self) -> int:
-        """For how many images nothing in the map speaks for the class."""
-        return int(np.sum(self.peaks <= 0.0))
 
 
 def grad_cam(
@@ -92,3 +97,38 @@ def _shown(maps: tf.Tensor, size: tf.TensorShape) -> np.ndarray:
     resized = tf.image.resize(maps[..., None], size, "bilinear")[..., 0]
     least, most = (reduce(resized, axis=(1, 2), keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
     return tf.math.divide_no_nan(resized - least, most - least).numpy()
+
+
+class GradCAM(HeatMaps):
+    """Grad-CAM of images, a column for each network and tap."""
+
+    title = "Grad-CAM"
+    paper = "Chung et al., Feature-map-level Online Adversarial Knowledge Distillation (ICML 2020), Fig. 3"
+
+    def columns(self, study: Study) -> list[Column]:
+        found, taps = [], study.options.taps or (USUAL_TAP,)
+        for subject in study.subjects:
+            subject.require_gradients("Grad-CAM")
+            for tap in dict.fromkeys(taps):
+                subject.require_map(tap)
+                look = functools.partial(_look, subject.network, tap)
+                found.append(Column(subject.label, tap if taps != (USUAL_TAP,) else "", look))
+        return found
+
+    def lines(self, found: Mapping[str, Found]) -> list[str]:
+        rows = [["network", "images", "right", "nothing speaks for the class", "mean greatest value"]]
+        for title, one in found.items():
+            peaks = one.numbers["peak"]
+            right = np.sum(one.explained.predicted == one.explained.classes)
+            rows.append([title, f"{len(peaks):,}", f"{right:,}", f"{np.sum(peaks <= 0):,}", f"{peaks.mean():.3f}"])
+        return aligned(rows, right=range(1, 5))
+
+    def draw(self, pictured: Pictured) -> Mapping[str, Figure]:
+        from tfdistill.analysis.pictures.heat_maps import activations
+
+        return {"": activations(pictured, over=True), "alone": activations(pictured, over=False)}
+
+
+def _look(network: keras.Model, tap: str, images: np.ndarray, classes: Classes) -> Found:
+    found = grad_cam(network, images, classes, tap=tap)
+    return Found(found.maps, found.explained, {"peak": found.peaks})

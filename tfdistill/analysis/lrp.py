@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfdistill.analysis.explained import Classes, Explained, batches, explained, joined
+from tfdistill.analysis.heat_maps import Column, Found, HeatMaps, Pictured
 from tfdistill.analysis.relevance.canonical import canonical
 from tfdistill.analysis.relevance.composites import COMPOSITES, Composite
+from tfdistill.analysis.relevance.plan import plan
 from tfdistill.analysis.relevance.propagation import Ended, PixelRange, Propagation
+from tfdistill.analysis.study import Study, Subject
 from tfdistill.bounds import ArgumentError, choose
+from tfdistill.columns import aligned
+from tfdistill.networks import graphs
 from tfdistill.networks.taps import map_of, tap_of
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 COMPOSITE = "epsilon_gamma_bounded"
+WHOLE = "whole"
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,3 +145,84 @@ def _checked_range(composite: Composite, given: PixelRange | None, shape: tuple[
     if any(one.shape not in ((), (1,), shape[-1:]) for one in (low, high)) or not (low < high).all():
         raise ArgumentError("pixel_range", f"must be the least and the largest value of each channel, not {given!r}")
     return low, high
+
+
+class LRP(HeatMaps):
+    """Relevance of pixels, a column for each network and for each half of its last map."""
+
+    title = "Layer-wise relevance propagation"
+    paper = "Huang et al., Revisiting Knowledge Distillation (CVPR 2021), Figs. 1 and 3"
+
+    def columns(self, study: Study) -> list[Column]:
+        asked, given = study.options.channels, composite_of(study)
+        parted = [one for one in study.subjects if one.halves]
+        if set(asked) - {WHOLE} and not parted:
+            said = "has channels that inherit and explore, as IE-KD's methods train them; give whole"
+            raise ArgumentError("channels", f"no network of {', '.join(study.labels)} {said}")
+        found = []
+        for subject in study.subjects:
+            subject.require_gradients("relevance")
+            _require_rules(subject, given)
+            for half, channels in _halves(subject, asked):
+                look = functools.partial(_look, subject.network, channels, given, _range_of(study))
+                found.append(Column(subject.label, "" if half == WHOLE else half, look))
+        return found
+
+    def lines(self, found: Mapping[str, Found]) -> list[str]:
+        heads = ["network", "images", "logit", "pixels", "biases", "epsilon", "other half", "largest error"]
+        rows = [[*heads]]
+        for title, one in found.items():
+            means = [one.explained.scores.mean(), *(one.numbers[name].mean() for name in LEDGER)]
+            error = np.abs(one.numbers["error"]).max()
+            rows.append([title, f"{len(one.explained.scores):,}", *(f"{mean:.3f}" for mean in means), f"{error:.0e}"])
+        said = "conservation, means over images: the logit is what pixels, biases, epsilon and the other half have"
+        return [said, *aligned(rows, right=range(1, len(heads)))]
+
+    def draw(self, pictured: Pictured) -> Mapping[str, Figure]:
+        from tfdistill.analysis.pictures.heat_maps import relevances
+
+        return {"": relevances(pictured)}
+
+
+LEDGER = ("pixels", "biases", "epsilon", "other_half")
+
+
+def composite_of(study: Study) -> Composite:
+    """The composite that the user has chosen, with what was changed of it."""
+    options = study.options
+    changes = {name: getattr(options, name) for name in ("lower", "gamma", "epsilon")}
+    return replace(COMPOSITES[options.composite], **{name: one for name, one in changes.items() if one is not None})
+
+
+def _require_rules(subject: Subject, composite: Composite) -> None:
+    logits = {"logits": subject.network.output["logits"]}
+    graph = graphs.flat_graph(keras.Model(subject.network.input, logits, name=subject.network.name))
+    try:
+        plan(graph, composite)
+    except ArgumentError as error:
+        raise ArgumentError("run", f"{subject.label}: {error.said}") from error
+
+
+def _halves(subject: Subject, asked: Sequence[str]) -> Iterator[tuple[str, Sequence[int] | None]]:
+    """What of a network is drawn: names of halves, and their channels; all channels are None."""
+    chosen = [one for one in asked or (WHOLE, *subject.halves) if one == WHOLE or subject.halves.get(one)]
+    for half in dict.fromkeys(chosen or [WHOLE]):
+        yield half, None if half == WHOLE else subject.halves[half]
+
+
+def _range_of(study: Study) -> PixelRange:
+    mean, std = (np.array(one, np.float32) for one in (study.normalization.mean, study.normalization.std))
+    return (0.0 - mean) / std, (1.0 - mean) / std
+
+
+def _look(
+    network: keras.Model,
+    channels: Sequence[int] | None,
+    composite: Composite,
+    pixel_range: PixelRange,
+    images: np.ndarray,
+    classes: Classes,
+) -> Found:
+    found = lrp(network, images, classes, composite=composite, pixel_range=pixel_range, channels=channels)
+    values = (found.totals, found.biases, found.stabilizer, found.removed)
+    return Found(found.maps, found.explained, dict(zip(LEDGER, values, strict=True)) | {"error": found.error})

@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from tfdistill.bounds import Bounds, Filled, Number, check
+from tfdistill.analysis.relevance.composites import COMPOSITES
+from tfdistill.bounds import Bounds, Filled, Number, check, one_of
+
+# Of the last map: all channels, those that inherit, and those that explore.
+HALVES = ("whole", "inheritance", "exploration")
 
 
 def option(default: Any, text: str, bounds: Bounds | None = None, *, unset: str = "", value: str = "") -> Any:
@@ -45,6 +49,32 @@ class Options:
         True, "Compare the halves of the last feature map too: those that inherit and explore, or the first and second."
     )
     images: int = option(16, "Images in a row of pictures of examples.", Number(1, 256))
+    explain: str = option(
+        "label",
+        "Class whose logit heat maps explain: label, which is the right one, predicted, or one class for all images.",
+        Filled("label, predicted or a class"),
+        value="label|predicted|CLASS",
+    )
+    channels: tuple[str, ...] = option(
+        (),
+        "Channels of the last map whose relevance is drawn.",
+        one_of(HALVES),
+        unset="all of these that the network has",
+        value="|".join(HALVES),
+    )
+    composite: str = option(
+        "epsilon_gamma_bounded", "Rules of relevance, by the name of their composite.", one_of(COMPOSITES)
+    )
+    lower: float | None = option(
+        None, "Share of the convolutions that has the gamma rule.", Number(0, 1), unset="the composite's"
+    )
+    gamma: float | None = option(None, "Gamma of the gamma rule.", Number(0, 1_000), unset="the composite's")
+    epsilon: float | None = option(
+        None,
+        "Epsilon of the epsilon rule, as a share of a layer's root mean square.",
+        Number(0, 10),
+        unset="the composite's",
+    )
 
     def __post_init__(self) -> None:
         kinds = kinds_of_options()
