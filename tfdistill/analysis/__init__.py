@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     )
     from tfdistill.analysis.cka import CKA, linear_cka
     from tfdistill.analysis.feature_distance import FeatureDistance, feature_distances
-    from tfdistill.analysis.grad_cam import ActivationMaps, grad_cam
-    from tfdistill.analysis.logits import Logits, top_logit_distance
-    from tfdistill.analysis.lrp import Relevance, lrp
     from tfdistill.analysis.grad_cam import ActivationMaps, GradCAM, grad_cam
+    from tfdistill.analysis.logits import Logits, top_logit_distance
     from tfdistill.analysis.lrp import LRP, Relevance, lrp
     from tfdistill.analysis.options import Options
     from tfdistill.analysis.projection import Projection, Projections, project
@@ -55,9 +53,9 @@ __all__ = [
     "Composite",
     "FeatureDistance",
     "Findings",
-    "Logits",
     "GradCAM",
     "LRP",
+    "Logits",
     "Options",
     "Projection",
     "Projections",

@@ -55,7 +55,7 @@ class Propagation:
         self._low, self._high, self._ones = self._constants((1, *image_shape), pixel_range)
 
     def values(self, images: tf.Tensor) -> Values:
-        """Of all tensors of the graph, for images float32 [images, height, width, channels]."""
+        """The values of all tensors of the graph, for images float32 [images, height, width, channels]."""
         return walk([one.node for one in self._stops], {self._input: images})
 
     def back(self, values: Values, relevance: Mapping[int, tf.Tensor], kept: Mapping[int, tf.Tensor]) -> Ended:
@@ -113,7 +113,7 @@ class Propagation:
         return rules.weigh(layer, inputs[0], relevance, epsilon=epsilon)
 
     def _constants(self, shape: tuple[int, ...], pixel_range: PixelRange) -> tuple[Values, Values, Values]:
-        """Of what kernels read of the image: the least values, the largest, and 1 where there is a pixel."""
+        """The least values that kernels read of the image, the largest, and 1 where there is a pixel."""
         low, high = ({self._input: tf.constant(np.broadcast_to(one, shape), tf.float32)} for one in pixel_range)
         ones = {self._input: tf.ones(shape)}
         for stop in self._stops:
