@@ -46,6 +46,7 @@ PAGE = pathlib.Path(__file__).parents[1] / "docs" / "methods.md"
 LIST_BEGINS, LIST_ENDS = "<!-- benchmarks/cost.py writes the list from here -->\n", "<!-- list to here -->\n"
 COST_BEGINS, COST_ENDS = "<!-- benchmarks/cost.py writes the costs from here -->\n", "<!-- costs to here -->\n"
 REFERENCE = "supervised"
+Clock = Callable[[], float]
 
 
 def main() -> int:
@@ -139,27 +140,37 @@ def parameters(models: Iterable[keras.Model]) -> int:
     return sum(math.prod(variable.shape) for variable in found.values())
 
 
-def stepper(distiller: Distiller, batch_size: int) -> Callable[[int], float]:
-    """A function that trains so many steps of the last phase, and says how many seconds they took."""
+def ready(distiller: Distiller) -> None:
+    """Makes a method ready for the steps of its last phase, in a run so long that no schedule moves a rate."""
     distiller.compile(quiet_recipe(distiller))
     distiller.prepare(steps_per_epoch=1000, epochs=1000)
     distiller.phase_index = len(distiller.plan) - 1
-    distiller.make_train_function()
+
+
+def batch_of(size: int) -> dict[str, tf.Tensor]:
+    """Noise for images, labels drawn by chance, and the places of the first examples."""
     rng = np.random.default_rng(0)
-    batch = {
-        "images": tf.constant(rng.normal(size=(batch_size, 32, 32, 3)), tf.float32),
-        "labels": tf.constant(rng.integers(0, 100, batch_size), tf.int32),
+    return {
+        "images": tf.constant(rng.normal(size=(size, 32, 32, 3)), tf.float32),
+        "labels": tf.constant(rng.integers(0, 100, size), tf.int32),
+        "index": tf.range(size, dtype=tf.int64),
     }
-    held = iter(tf.data.Dataset.from_tensors(batch).repeat())
+
+
+def stepper(distiller: Distiller, batch_size: int, clock: Clock = time.perf_counter) -> Callable[[int], float]:
+    """A function that trains so many steps of the last phase, and says how many seconds they took by the clock."""
+    ready(distiller)
+    distiller.make_train_function()
+    held = iter(tf.data.Dataset.from_tensors(batch_of(batch_size)).repeat())
 
     def train(steps: int) -> float:
-        started = time.perf_counter()
+        started = clock()
         for _ in range(steps):
             results = distiller.train_function(held)
         # What has a value has been computed.
         for value in results.values():
             value.numpy()
-        return time.perf_counter() - started
+        return clock() - started
 
     return train
 
@@ -202,9 +213,10 @@ def cost_table(arguments: argparse.Namespace) -> str:
 def step_seconds(distillers: Mapping[str, Distiller], arguments: argparse.Namespace) -> dict[str, list[float]]:
     """Seconds of a step of every method in every turn."""
     trains = {}
+    clock = time.process_time if getattr(arguments, "processor_time", False) else time.perf_counter
     for method, distiller in distillers.items():
         print(f"{method}, among the others", file=sys.stderr, flush=True)
-        trains[method] = stepper(distiller, arguments.batch_size)
+        trains[method] = stepper(distiller, arguments.batch_size, clock)
         trains[method](2)
     times: dict[str, list[float]] = {method: [] for method in trains}
     for turn in range(arguments.turns):

@@ -15,7 +15,7 @@ from tfdistill import lazy
 
 def register() -> None:
     """Imports the modules whose layers networks and helpers are saved with, and whose losses Keras' distillers are."""
-    from tfdistill.helpers import connectors, factors  # noqa: F401
+    from tfdistill.helpers import connectors, factors, review  # noqa: F401
     from tfdistill.networks import answers, attached_boxes, convolutions, layers, own_images  # noqa: F401
     from tfdistill.transfers import keras_losses  # noqa: F401
 

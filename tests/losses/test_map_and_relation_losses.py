@@ -254,6 +254,22 @@ def test_of_one_channel_selectivity_is_a_function_of_attention():
     np.testing.assert_allclose(losses.selectivity_distance(learner**2, source**2), 2 * d - d**2 / 2, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("height", "width", "overlapping"), [(8, 12, ()), (6, 6, (4,))])
+def test_windows_that_do_not_overlap_are_averaged_to_the_same(height, width, overlapping):
+    """Sizes from 4 on may be made of each other; after overlapping windows of 6 to 4, those of 2 are of the 6."""
+    learner, source = drawn(1, 2, height, width, 3), drawn(2, 2, height, width, 3)
+    difference = learner - source
+    expected = (difference**2).mean((1, 2, 3))
+    for weight, size in ((0.5, 4), (0.25, 2), (0.125, 1)):
+        if size in overlapping:
+            pairs = np.array([[1, 1, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 1, 1]]) / 2
+            pooled = np.einsum("ih,bhwc,jw->bijc", pairs, difference, pairs)
+        else:
+            pooled = difference.reshape(2, size, height // size, size, width // size, 3).mean((2, 4))
+        expected += weight * (pooled**2).mean((1, 2, 3))
+    np.testing.assert_allclose(losses.hierarchical_distance(learner, source), expected / 1.875, rtol=1e-5)
+
+
 def test_a_map_of_one_position_is_compared_as_it_is():
     learner, source = drawn(1, 3, 1, 1, 4), drawn(2, 3, 1, 1, 4)
     expected = ((learner - source) ** 2).mean((1, 2, 3))
