@@ -44,7 +44,7 @@ PROTOCOLS = {
     r"ie_kd_table4:ie_dml_.*|ie_dml": IE_KD,
     r"dml|mutual": DML,
     r"kd|distillation|tf_kd|tf_kd_reg": IE_KD,
-    r"mse|sequential|chain|od": (200, 128, 0.1, 0.1, (100, 150)),
+    r"mse|sequential|chain|od|jacobian": (200, 128, 0.1, 0.1, (100, 150)),
     # 30 epochs go before.
     r"ft|ie_ft|ie_at|ie_od": (190, 128, 0.1, 0.1, (80, 120)),
     r"ab": (230, 128, 0.1, 0.1, (100, 150)),

@@ -168,7 +168,7 @@ TRANSFERS_OF_CONFIGS = {
     "ab": (0.0, "ab", {}),
     "review_kd": (1.0, "review_kd", {"weight": 0.6}),
     "ft": (1.0, "ft", {"coders": "normalized", "preparation_epochs": 30}),
-    **{name: (1.0, name, {}) for name in ("ie_ft", "ie_at", "ie_od")},
+    **{name: (1.0, name, {}) for name in ("ie_ft", "ie_at", "ie_od", "jacobian")},
     **{name: (1.0, name, {}) for name in ("fitnet", "at", "nst", "vid", "od", "sp", "cc", "rkd", "pkt", "crd")},
 }
 

@@ -49,7 +49,7 @@ def called(model, inputs):
     return model(inputs, training=True)
 
 
-@pytest.mark.parametrize("name", TRANSFERS)
+@pytest.mark.parametrize("name", [name for name, made in TRANSFERS.items() if not made.calls_source])
 def test_a_transfer_fits_any_two_families(name, built, taps):
     batch = {"labels": tf.constant([0, 1, 2]), "index": tf.range(3, dtype=tf.int64)}
     for learner, source in PAIRS:
@@ -70,3 +70,25 @@ def test_a_transfer_fits_any_two_families(name, built, taps):
                 assert slopes or terms_of == course.preparation_terms, (learner, source)
                 assert all(np.isfinite(one).all() for one in slopes), (learner, source)
                 assert not slopes or any(np.any(one) for one in slopes), (learner, source)
+
+
+@pytest.mark.parametrize("name", [name for name, made in TRANSFERS.items() if made.calls_source])
+def test_a_transfer_that_calls_its_source_fits_any_family(name, built):
+    """Each family once: what is called on one side knows nothing of the other."""
+    draw = np.random.default_rng(0)
+    batch = {"images": tf.constant(draw.normal(size=(BATCH, 32, 32, 3)), tf.float32)}
+    # Those learn whose layers are differentiated twice nowhere else: pooling by maxima, convolutions of one channel.
+    for learner, source in zip(
+        ("vgg11_bn", "mobilenet", "keras_mobilenet_v2"), FAMILIES[:2] + FAMILIES[4:5], strict=True
+    ):
+        (course,) = courses([TRANSFERS[name]()], [(built[learner], [built[source]])])
+        variables = built[learner].trainable_variables
+        with tf.GradientTape() as tape:
+            found = {one: called(built[one], batch["images"]) for one in (learner, source)}
+            total = tf.add_n(list(course.terms(batch, found, called).values()))
+        assert total.shape == (BATCH,) and np.isfinite(total).all() and np.all(total > 0), (learner, source)
+        slopes = tape.gradient(total, [one.value for one in variables], unconnected_gradients="zero")
+        for one, slope in zip(variables, slopes, strict=True):
+            # A bias in front of batch normalization, and that of the logits, moves no gradient for the image.
+            does_something = not one.name.endswith("kernel") or np.any(slope)
+            assert np.isfinite(slope).all() and does_something, (learner, source, one.path)

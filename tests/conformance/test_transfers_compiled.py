@@ -11,7 +11,7 @@ from tfdistill.transfers import TRANSFERS, TapTransfer
 NAMES = [
     name
     for name, made in TRANSFERS.items()
-    if issubclass(made, TapTransfer) or name in ("map_distance", "od", "review_kd")
+    if issubclass(made, TapTransfer) or name in ("map_distance", "od", "review_kd", "jacobian")
 ]
 # One step at this rate is the gradient itself.
 RATE, BATCH = 1.0, 8
@@ -60,7 +60,7 @@ def test_a_step_under_xla_on_two_replicas_is_that_of_the_halves(tiny_network, tw
         distiller.compile({"networks": OptimizerSettings(learning_rate=RATE, momentum=0.0)}, xla="on")
     data = tf.data.Dataset.from_tensors(batch)
     logs = distiller.fit(data, verbose=0, shuffle=False).history
-    assert expected.keys() == {"cross_entropy", *NAMES}
+    assert expected.keys() == {"cross_entropy", *NAMES, "jacobian_activations"}
     for name, value in expected.items():
         np.testing.assert_allclose(logs[f"one/{name}"][0], value, rtol=2e-4, err_msg=name)
     for one, (start, step) in zip(distiller.phase.updates()[0].variables(), steps, strict=True):

@@ -109,6 +109,11 @@ def boundary(learner, source):
     return wrong.sum((1, 2, 3))
 
 
+def jacobian(learner, source):
+    s, t = (flat(one) / norm(flat(one), 1) for one in (learner, source))
+    return 2 - 2 * (s * t).sum(1)
+
+
 def with_margins(learner, source):
     return losses.margin_distance(learner, source, MARGINS)
 
@@ -125,6 +130,7 @@ CASES = {
     "selectivity_of_channels": (losses.selectivity_distance, selectivity, LARGE, (6, 5, 5, 2)),
     "likelihood": (variational, likelihood, SMALL, SMALL),
     "boundary": (losses.boundary_distance, boundary, LARGE, LARGE),
+    "jacobian": (losses.jacobian_distance, jacobian, LARGE, LARGE),
     "margin": (with_margins, margin, LARGE, LARGE),
     "hierarchical": (losses.hierarchical_distance, hierarchical, LARGE, LARGE),
     "similarity": (losses.similarity_distance, similarity, SMALL, FLAT),
@@ -195,6 +201,7 @@ def test_what_each_loss_does_not_see():
         "attention": [lambda s: s * example[:, None, None, None], np.abs],
         "selectivity_of_positions": [lambda s: s * channel, lambda s: s[..., ::-1], lambda s: np.repeat(s, 2, -1)],
         "selectivity_of_channels": [lambda s: s * channel],
+        "jacobian": [lambda s: s * example[:, None, None, None]],
         "similarity": [lambda s: 1e-3 * s, np.negative, lambda s: s[..., ::-1]],
         "neighbours": [lambda s: s * example[:, None], lambda s: s @ turn],
         "distances": [lambda s: 5 * s @ turn + 3],

@@ -205,6 +205,7 @@ def test_two_replicas_ask_each_about_its_part(whole, two_replicas, tmp_path):
     [
         ({"teacher_views": -1}, "teacher_views: must be a whole number in 0..1,000,000, not -1"),
         ({"teacher": ()}, "teacher_views: is for --teacher; leave it out"),
+        ({"also": ("kd", "jacobian")}, "teacher_views: jacobian calls the teacher on every batch, and kept answers .*"),
         ({"augmentation": ("standard", "mixup")}, "teacher_views: mixup of --augmentation makes images of two, .*"),
         ({"balance": "sampling"}, "teacher_views: --balance=sampling draws some images several times an epoch, .*"),
         ({"augmentation": ("none",)}, "teacher_views: must be 1 with --augmentation=none, .*"),

@@ -170,12 +170,13 @@ class Planned(Roles):
     def call_model(self, model: keras.Model, inputs: Any) -> Any:
         """Calls a network, helper or teacher in the mode of the present phase: frozen ones with `training=False`.
 
-        Where a preparation moves a network in part, that holds for its layers.
+        A teacher's copy answers for it, see `Teachers.called`. Where a preparation moves a network in part, the mode is
+        each layer's.
         """
         phase, moves = self.phase, self.phase.moves(model)
         if moves and isinstance(phase, PreparationPhase) and phase.parts:
             return called_in_part(model, inputs, phase.parts)
-        return model(inputs, training=moves)
+        return self._teachers.called_for(model)(inputs, training=moves)
 
     def epoch_value(self) -> tf.Tensor:
         """The present epoch, from 0 where its link's training begins, as weights of terms take it: a float32 scalar."""

@@ -66,6 +66,10 @@ class Teachers(Sequence[keras.Model]):
         models = [one.model for one in self._folded] or self.models
         return {teacher.name: model for teacher, model in zip(self.models, models, strict=True)}
 
+    def called_for(self, model: keras.Model) -> keras.Model:
+        """What is called where someone calls `model`: its copy, see `called`, if it is a teacher."""
+        return next((self.called[one.name] for one in self.models if one is model), model)
+
     def told_in(self, batch: Batch) -> dict[str, Taps]:
         """The taps of teachers that a batch brings along, by the teacher's name; such a teacher need not be called.
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         reconstruction,
     )
     from tfdistill.losses.geometry import angle_potential, distance_potential
+    from tfdistill.losses.gradients import jacobian_distance
     from tfdistill.losses.logit_matching import (
         high_temperature_limit,
         low_temperature_limit,
@@ -61,6 +62,7 @@ __all__ = [
     "high_temperature_limit",
     "inter_class_distance",
     "intra_class_distance",
+    "jacobian_distance",
     "kl_divergence",
     "linear_cka",
     "low_temperature_limit",

@@ -13,7 +13,6 @@ from tfdistill.methods.arguments import ArgumentError, checked, require_transfer
 from tfdistill.methods.labels_and_transfers import LabelsAndTransfers
 from tfdistill.methods.transferring import with_courses
 from tfdistill.networks.folding import FoldedNetwork
-from tfdistill.taps import Batch, CallModel, Taps
 from tfdistill.tasks import Task
 from tfdistill.transfers import KD, Course, Transfer, courses
 
@@ -124,14 +123,10 @@ class Chain(LabelsAndTransfers):
         for one in self._folded[: self.phase.link][-1:]:
             one.refresh()
 
-    def call_all(self, batch: Batch, call: CallModel) -> dict[str, Taps]:
+    def call_model(self, model: keras.Model, inputs: Any) -> Any:
         """As every distiller's; of the networks that are trained, it is the folded copies that answer."""
         still = {one.model.name: one.model for one in self._folded[: self.phase.link]}
-
-        def call_folded(model: keras.Model, inputs: Any) -> Any:
-            return call(still.get(model.name, model), inputs)
-
-        return super().call_all(batch, call_folded)
+        return super().call_model(still.get(model.name, model), inputs)
 
 
 def _for_each(argument: str, given: Sequence[T], links: int) -> Sequence[T]:

@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 from tfdistill.bounds import check, choose, require_one_of, shown
 from tfdistill.data import NORMALIZATIONS, require_split, source_of
+from tfdistill.declared import declared
 from tfdistill.devices.names import TEACHER_PRECISIONS
 from tfdistill.methods import METHODS
 from tfdistill.networks.specification import Specification, require_network, specified
@@ -28,6 +29,7 @@ from tfdistill.runs.hyperparameters import (
 from tfdistill.runs.link_texts import transfer_names
 from tfdistill.runs.streams import stream_seed
 from tfdistill.runs.teacher_texts import CAFFE, OWN, SAME, for_each, members, require_taps
+from tfdistill.transfers import TRANSFERS
 
 MOST_NETWORKS = 64
 # Of a run's folder, beside whose name the names of files written aside have to fit into the 255 that file systems take.
@@ -248,6 +250,12 @@ def _check_teacher_views(config: RunConfig) -> None:
         return
     if not config.teacher:
         raise ValueError("teacher_views: is for --teacher; leave it out")
+    for name in config.transfers:
+        if declared(TRANSFERS, name).attributes["calls_source"]:
+            raise ValueError(
+                f"teacher_views: {name} calls the teacher on every batch, and kept answers cannot stand in for it; "
+                "leave one of both out"
+            )
     if mixed := [name for name in ("cutmix", "mixup") if name in config.augmentation]:
         raise ValueError(
             f"teacher_views: {' and '.join(mixed)} of --augmentation makes images of two, which do not come again; "

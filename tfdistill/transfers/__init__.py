@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tfdistill.transfers.ie_ft import IEFT
     from tfdistill.transfers.ie_od import IEOD
     from tfdistill.transfers.inheritance import Inheritance
+    from tfdistill.transfers.jacobian import Jacobian
     from tfdistill.transfers.kd import KD
     from tfdistill.transfers.kd_limit import KDLimit
     from tfdistill.transfers.keras_losses import KerasLoss, TransferLoss
@@ -59,6 +60,7 @@ TRANSFERS: lazy.Lookup[type[Transfer]] = lazy.Lookup(
         "ab": "AB",
         "od": "OD",
         "review_kd": "ReviewKD",
+        "jacobian": "Jacobian",
         "sp": "SP",
         "cc": "CC",
         "rkd": "RKD",
@@ -93,6 +95,7 @@ __all__ = [
     "Course",
     "FitNet",
     "Inheritance",
+    "Jacobian",
     "KDLimit",
     "KerasLoss",
     "Lesson",

@@ -108,6 +108,9 @@ class Transfer(ABC):
     reads_labels: ClassVar[bool] = False
     """Whether a term reads `batch["labels"]`. Where some examples have no label, the terms of such a transfer are 0 for
     these and count in the mean over the others; a transfer that does not say so finds no labels in such a batch."""
+    calls_source: ClassVar[bool] = False
+    """Whether a term calls the source itself, as the taps of the round are not enough for it. So answers that were kept
+    of a teacher (`--teacher_views`) cannot stand in for it. `call` of a teacher calls the copy that answers for it."""
 
     def __init__(self, name: str, weight: Weight) -> None:
         if not (isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name)):
