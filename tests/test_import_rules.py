@@ -29,7 +29,7 @@ RULES: dict[str, set[str] | None] = {
     "declared": {"bounds"},
     "registration": {"helpers", "networks", "transfers"},
     "losses": {"boxes"},
-    "data": {"bounds"},
+    "data": {"bounds", "boxes"},
     "optimizers": {"bounds"},
     "networks": {"bounds", "keras_settings"},
     "tasks": {"bounds", "losses", "networks", "taps"},

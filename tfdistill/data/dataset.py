@@ -41,7 +41,8 @@ class Split:
     Args:
         images: uint8 [N, H, W, C]; or paths of image files [N] (object array of `str`); or for records int64 [N, 3]:
             number of the file, offset and length in bytes.
-        labels: class of each example, int32 [N].
+        labels: class of each example, int32 [N]; or the objects of each, float32 [N, objects, 6]: top, left, bottom
+            and right in shares of the image, class, and 1 for a difficult object. A row of class -1 is padding.
         index: position of each example in the original split, int64 [N].
         image_shape: (H, W, C) of a batch's images.
         reading: how an encoded image becomes one of `image_shape`; None for images in memory.
@@ -61,7 +62,7 @@ class Split:
 
         Args:
             images: uint8 [N, H, W, C].
-            labels: integers [N].
+            labels: integers [N], or objects, float [N, objects, 6].
 
         Raises:
             ValueError: if the arrays have other shapes or dtypes.
@@ -79,7 +80,7 @@ class Split:
 
         Args:
             paths: image files [N].
-            labels: integers [N].
+            labels: integers [N], or objects, float [N, objects, 6].
             image_shape: (H, W, 3).
             reading: how a file becomes an image of that shape; whole, squeezed, if not given.
 
@@ -150,6 +151,8 @@ def shown_path(path: str) -> str:
 
 def _labels_and_index(labels: np.ndarray, examples: int) -> tuple[np.ndarray, np.ndarray]:
     labels = np.asarray(labels)
+    if labels.ndim == 3 and labels.shape[::2] == (examples, 6) and labels.dtype.kind == "f":
+        return labels.astype(np.float32), np.arange(examples)
     if labels.shape != (examples,) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels must be {examples} integers, got {labels.dtype} {list(labels.shape)}")
     return labels.astype(np.int32), np.arange(examples)

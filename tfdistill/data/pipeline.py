@@ -13,6 +13,7 @@ from tfdistill.data.order import balanced, shuffled
 from tfdistill.data.reading import make_reader
 from tfdistill.data.rows import Places, rows_of_part
 from tfdistill.data.transforms.augmentation import Augmentation, Normalization
+from tfdistill.data.transforms.box_views import BoxAugmentation
 from tfdistill.data.transforms.labels import check_smoothing, smooth_labels
 from tfdistill.data.transforms.mixing import Cutout, Mixing, mix
 from tfdistill.data.transforms.randaugment import RandAugment
@@ -28,7 +29,7 @@ def training_batches(
     *,
     batch_size: int,
     seed: int,
-    augmentation: Augmentation | None,
+    augmentation: Augmentation | BoxAugmentation | None,
     normalization: Normalization,
     randaugment: RandAugment | None = None,
     cutout: Cutout | None = None,
@@ -56,7 +57,8 @@ def training_batches(
         split: the training examples.
         batch_size: examples per batch over all replicas, 1..len(split).
         seed: 0..2^63-1.
-        augmentation: how training images are shifted and mirrored; None for not at all.
+        augmentation: how training images are shifted and mirrored, or, where labels are boxes, how these move along;
+            None for not at all.
         normalization: per-channel mean and deviation.
         randaugment: number and strength of RandAugment's operations; None for none.
         cutout: the square that is blanked; None for none.
@@ -82,13 +84,15 @@ def training_batches(
         Of a part, B is `batch_size / parts`.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range, or would change the labels of objects as if they were classes.
     """
     _check(split, batch_size, normalization)
     _check_training(split, batch_size, seed, first_step, steps)
     require_balance(balance)
     _check_views(views, mixing, balance, along)
     soft = mixing is not None or label_smoothing != 0
+    if split.labels.ndim != 1 and (soft or balance != "none"):
+        raise ValueError("labels: mixing, label_smoothing and balance are for one class per image, not for objects")
     if soft:
         check_smoothing(label_smoothing, classes)
     # An image is mixed with the next one of the batch, so the last one of a part needs one more.
@@ -129,7 +133,7 @@ def view_batches(
     *,
     batch_size: int,
     seed: int,
-    augmentation: Augmentation | None,
+    augmentation: Augmentation | BoxAugmentation | None,
     normalization: Normalization,
     randaugment: RandAugment | None = None,
     cutout: Cutout | None = None,

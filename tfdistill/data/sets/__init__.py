@@ -6,10 +6,11 @@ from tfdistill import lazy
 
 if TYPE_CHECKING:
     from tfdistill.data.sets.cifar import load_cifar
+    from tfdistill.data.sets.digit_scenes import load_digit_scenes
     from tfdistill.data.sets.digits import load_digits
     from tfdistill.data.sets.image_folder import load_image_folder
     from tfdistill.data.sets.tfds_sets import load_imagenet, load_tfds
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 
-__all__ = ["load_cifar", "load_digits", "load_image_folder", "load_imagenet", "load_tfds"]
+__all__ = ["load_cifar", "load_digit_scenes", "load_digits", "load_image_folder", "load_imagenet", "load_tfds"]
