@@ -65,7 +65,11 @@ def _grid(
     heads = [canvas.wrapped(title, LONGEST) for title in pictured.columns]
     top = 0.14 * max(head.count("\n") + 1 for head in heads)
     width = max(columns * SIDE * 1.08, 4.6)
-    figure = canvas.new_figure(width, rows * (SIDE + TEXT) + top + 0.55)
+    height = rows * (SIDE + TEXT) + top + 0.65
+    figure = canvas.new_figure(width, height)
+    # Titles of several lines reach further up than the layout believes.
+    layout: Any = figure.get_layout_engine()
+    layout.set(rect=(0, 0, 1, 1 - 0.1 / height))
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
