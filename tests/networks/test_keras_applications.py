@@ -101,7 +101,11 @@ def test_applications_without_a_table_of_taps(architecture, monkeypatch):
     built = stand_in_for_download(monkeypatch, architecture, (32, 32, 3))
     given = {"classes": 5, "image_shape": (32, 32, 3), "mean": MEAN, "std": STD}
     network, again = (keras_application(architecture, **given, seed=0) for _ in range(2))
-    assert list(network.output) == [*(f"stage{stage}" for stage in range(1, 6)), "features", "embedding", "logits"]
+    stages = [f"stage{stage}" for stage in range(1, 6)]
+    # One stage of MobileNetV3 ends in a ReLU; no other of the two has one.
+    before = ["stage2_preactivation"] if architecture == "keras_mobilenet_v3_small" else []
+    assert list(network.output) == [*stages, *before, "features", "embedding", "logits"]
+    assert [network.output[stage].shape[1] for stage in stages] == [16, 8, 4, 2, 1]
     assert network.architecture == architecture and network.name == architecture
     # Names are counted in the model, and not on from the one before.
     assert list(weights_of(network)) == list(weights_of(again))

@@ -12,8 +12,8 @@ import keras
 
 from tfdistill.networks.adapters import network_from, require_single_image_input
 from tfdistill.networks.answers import TwoLogits
-from tfdistill.networks.found_taps import found_taps, logits_of
-from tfdistill.networks.graphs import flat_graph, is_functional, sources_of
+from tfdistill.networks.found_taps import found_taps, logits_of, preactivations
+from tfdistill.networks.graphs import flat_graph, is_functional, outputs_by_layer, sources_of
 from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
 from tfdistill.networks.layers import linear_classifier
 from tfdistill.networks.own_images import reads_whole_numbers
@@ -109,8 +109,25 @@ def with_taps(model: keras.Model, taps: Mapping[str, str], name: str | None = No
     if named:
         known |= {tap: tensor._keras_history.operation.name for tap, tensor in model.output.items()}
     known |= taps
+    # What was before the ReLU of a stage that is found is not before that of another one.
+    for stage in taps:
+        if f"{stage}_preactivation" not in taps:
+            known.pop(f"{stage}_preactivation", None)
+    known |= _before_relu(model, taps)
     logits = known.pop("logits")  # the last, as of every network
     return network_from(model, {**known, "logits": logits}, name=name)
+
+
+def _before_relu(graph: keras.Model, taps: Mapping[str, str]) -> dict[str, str]:
+    """The layers that give the maps before the ReLU of the stages that are named, where none is named for that."""
+    calls = outputs_by_layer(graph)
+    stages = {
+        tap: calls[layer][0][0]
+        for tap, layer in taps.items()
+        if re.fullmatch(r"stage\d+", tap) and f"{tap}_preactivation" not in taps and layer in calls
+    }
+    names = {tap: one._keras_history.operation.name for tap, one in preactivations(graph, stages).items()}
+    return {tap: name for tap, name in names.items() if len(calls[name]) == len(calls[name][0]) == 1}
 
 
 def learner_of_file(
