@@ -101,6 +101,8 @@ def builds(distiller: Distiller) -> str:
     kinds = Counter(re.sub(rf"^(({peers})_|from_)+", "", name) for name in distiller.helpers)
     texts = ["one trunk for all networks"] if shares_layers(distiller) else []
     texts += [f"{count} × {kind}" if count > 1 else kind for kind, count in kinds.items()]
+    joined = sum(hasattr(network, "made_of") for network in distiller.networks)
+    texts += [f"{joined} × projector and teacher's classifier, which stay"] if joined else []
     return ", ".join(texts) or "nothing"
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Distillation,
         EnsembleKD,
         Mutual,
+        SimKD,
         Supervised,
         add_transfers,
     )
@@ -110,6 +111,7 @@ __all__ = [
     "MapDistance",
     "Mutual",
     "ReviewKD",
+    "SimKD",
     "SmoothL1",
     "Supervised",
     "Transfer",

@@ -48,7 +48,7 @@ PROTOCOLS = {
     # 30 epochs go before.
     r"ft|ie_ft|ie_at|ie_od": (190, 128, 0.1, 0.1, (80, 120)),
     r"ab": (230, 128, 0.1, 0.1, (100, 150)),
-    r"dkd|fitnet|at|nst|vid|review_kd|sp|cc|rkd|pkt|crd": (240, 64, 0.05, 0.1, (150, 180, 210)),
+    r"dkd|fitnet|at|nst|vid|review_kd|sp|cc|rkd|pkt|crd|sim_kd": (240, 64, 0.05, 0.1, (150, 180, 210)),
     r"dist": (100, 256, 0.1, 0.1, (30, 60, 90)),
     # A half and three quarters of the run, as IE-KD's 80 and 120 of 160 epochs.
     r"small/.*": (1, 64, 0.1, 0.1, (0.5, 0.75)),

@@ -41,7 +41,11 @@ OTHERS: dict[str, dict] = {
     "distillation": {"label_weight": 0.0},
     "mutual": {"update": "alternating", "label_weight": 0.5},
     "chain": {"links": [[MSE()], [KD(temperature=2.0)]], "label_weight": (0.5, 0.0)},
+    "sim_kd": {"label_weight": 0.5, "factor": 4},
 }
+# A projector of three convolutions with their normalizations stands where the network's own classifier would; the two
+# weights of another's come last.
+PUT_TOGETHER = {"sim_kd": (3 * 5, 2)}
 # XLA alone is held for this one. Its steps have several rounds, each of which is compiled by itself.
 XLA_ALONE = ("dml", "default")
 DEFAULT_CASES = [XLA_ALONE, *((method, "default") for method in sorted(METHODS) if method != XLA_ALONE[0])]
@@ -245,7 +249,15 @@ def test_it_delivers_bare_networks_and_no_teacher(trained, tiny_network):
     delivered, names = distiller.deliverables(), [network.name for network in distiller.networks]
     assert list(delivered)[: len(names)] == names and set(delivered) - set(names) <= {distiller.task.ensemble_name}
     for name in names:
-        assert [v.shape for v in delivered[name].variables] == [v.shape for v in bare.variables]
+        shapes, own = ([v.shape for v in one.variables] for one in (delivered[name], bare))
+        if trained.method in PUT_TOGETHER:
+            projector, classifier = PUT_TOGETHER[trained.method]
+            trunk = len(own) - len(bare.get_layer("logits").variables)
+            assert len(shapes) == trunk + projector + classifier
+            assert shapes[:trunk] == own[:trunk] and shapes[-classifier:] == own[-classifier:]
+            assert delivered[name].made_of
+        else:
+            assert shapes == own
     kept = {id(variable) for variable in distiller.state().values()}
     for name, model in delivered.items():
         assert all(id(variable) in kept for variable in model.variables), name

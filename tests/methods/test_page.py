@@ -60,7 +60,7 @@ def test_a_borrowed_protocol_is_said_to_be_one():
     page = (Path(__file__).resolve().parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
     said = next(part for part in page.split("\n\n") if part.startswith("A run that names no `--protocol`"))
     borrowed = {name for name, method in METHODS.items() if method.protocol_note}
-    assert borrowed == {"kdcl", "cl_ilr", "one", "supervised", "distillation", "chain"}
+    assert borrowed == {"kdcl", "cl_ilr", "one", "supervised", "distillation", "chain", "sim_kd"}
     assert all(f"`{name}`" in said for name in borrowed)
     for name in ("kdcl", "cl_ilr"):
         assert "This is not" in METHODS[name].protocol_note and "not at hand" in METHODS[name].protocol_note

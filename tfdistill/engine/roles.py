@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -39,6 +39,21 @@ class Roles(keras.Model):
         self.add_teachers(teachers)
         self.helpers: dict[str, keras.Model] = {}
         self.built = True
+
+    @property
+    def given_networks(self) -> list[keras.Model]:
+        """The networks that weights are given to before training, in their order; they share the weights that train.
+
+        Where a method puts other layers into its networks it overrides this with those it was given.
+        """
+        return self.networks
+
+    def reused_of_teachers(self) -> dict[str, Any]:
+        """What the deliverables have of the teachers besides weights, as JSON; nothing by default.
+
+        A run's checkpoints keep it: who reads one has no teachers. A method that gives some takes it as `teachers`.
+        """
+        return {}
 
     @property
     def teachers(self) -> Teachers:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tfdistill.methods.kdcl import KDCL
     from tfdistill.methods.mutual import Mutual
     from tfdistill.methods.one import ONE
+    from tfdistill.methods.sim_kd import SimKD
     from tfdistill.methods.supervised import Supervised
     from tfdistill.methods.transferring import add_transfers
 else:
@@ -43,6 +44,7 @@ METHODS: lazy.Lookup[type[Distiller]] = lazy.Lookup(
         "distillation": "Distillation",
         "mutual": "Mutual",
         "chain": "Chain",
+        "sim_kd": "SimKD",
     },
 )
 
@@ -61,6 +63,7 @@ __all__ = [
     "KDCL",
     "METHODS",
     "Mutual",
+    "SimKD",
     "Supervised",
     "add_transfers",
 ]

@@ -102,6 +102,23 @@ def build_distiller(data: RunData, strategy: tf.distribute.Strategy, teachers: S
             raise _naming_flags(config, error) from error
 
 
+def build_to_deliver(data: RunData, reused: Mapping[str, Any]) -> Distiller:
+    """The method of a run for what it delivers alone: without teachers, and without transfers that are added to it.
+
+    Args:
+        data: the run's, with its description.
+        reused: what a checkpoint has kept of the teachers, see `Distiller.reused_of_teachers`.
+
+    Raises:
+        ValueError: as `build_distiller`.
+    """
+    peers = build_networks(data)
+    try:
+        return _made(data.config, peers, {"teachers": reused})
+    except ValueError as error:
+        raise _naming_flags(data.config, error) from error
+
+
 def method_of(
     config: RunConfig,
     peers: Sequence[keras.Model],
@@ -119,21 +136,23 @@ def method_of(
     Raises:
         ValueError: as the method's constructor, or that of a transfer.
     """
-    method: Any = METHODS[config.method]
-    taken = inspect.signature(method).parameters
+    taken = inspect.signature(METHODS[config.method]).parameters
     transfers = transfers_of(config, examples)
-    given = {
-        "seed": stream_seed(config.seed, "method"),
-        "teachers": teachers,
-        "transfers": transfers,
-        "links": links_of(config, examples) or ([transfers] if transfers else []),
-    }
-    distiller = method(peers, **config.arguments(), **{name: one for name, one in given.items() if name in taken})
+    links = links_of(config, examples) or ([transfers] if transfers else [])
+    distiller = _made(config, peers, {"teachers": teachers, "transfers": transfers, "links": links})
     if teachers and "teachers" not in taken:
         distiller.add_teachers(teachers)
     if transfers and not {"transfers", "links"} & set(taken):
         add_transfers(distiller, transfers, seed=stream_seed(config.seed, "transfers"))
     return distiller
+
+
+def _made(config: RunConfig, peers: Sequence[keras.Model], given: Mapping[str, Any]) -> Distiller:
+    """The method with its hyper-parameters, and of what is given and its seed that which its constructor takes."""
+    method: Any = METHODS[config.method]
+    taken = inspect.signature(method).parameters
+    known = {"seed": stream_seed(config.seed, "method"), **given}
+    return method(peers, **config.arguments(), **{name: one for name, one in known.items() if name in taken})
 
 
 def transfers_of(config: RunConfig, examples: Examples | None = None) -> list[Transfer]:

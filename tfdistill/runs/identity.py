@@ -13,11 +13,16 @@ from tfdistill.runs.config import RunConfig
 from tfdistill.runs.continuing import Recipe, refusal, training_flags
 
 KEY, TEACHERS, PARTS, FILES, UNLABELLED = "flags", "teachers", "parts", "files", "unlabelled"
+REUSED = "reused_of_teachers"
 Facts = Sequence[Mapping[str, Any]]
 
 
 def identity(
-    config: RunConfig, teachers: Facts = (), parts: Mapping[str, str] | None = None, unlabelled: str = ""
+    config: RunConfig,
+    teachers: Facts = (),
+    parts: Mapping[str, str] | None = None,
+    unlabelled: str = "",
+    reused: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What a checkpoint's metadata says of the training it belongs to.
 
@@ -26,6 +31,7 @@ def identity(
         teachers: what is known of each, its "name" and "fingerprint" among it.
         parts: by which the parts of its data are known, see `Dataset.marks`; none where no seed has parted it.
         unlabelled: the mark of its folder of unlabelled images; empty where there is none.
+        reused: what its networks have of its teachers, see `Distiller.reused_of_teachers`.
     """
     files = _files(config)
     return {
@@ -34,6 +40,7 @@ def identity(
         **({PARTS: dict(parts)} if parts else {}),
         **({FILES: files} if files else {}),
         **({UNLABELLED: unlabelled} if unlabelled else {}),
+        **({REUSED: dict(reused)} if reused else {}),
     }
 
 

@@ -84,12 +84,12 @@ class Prepared:
         """Loads what `--networks` names, unless the run has a checkpoint to go on from."""
         if not self.is_fresh():
             return
-        for network in self.distiller.networks:
+        given = self.distiller.given_networks
+        for network in given:
             if said := getattr(network, "starts_from", ""):
                 print(said, flush=True)
         if any(one.source for one in self.config.specifications):
-            networks, marks = self.distiller.networks, self.data.dataset.marks
-            for line in load_initial_weights(networks, self.config.specifications, marks):
+            for line in load_initial_weights(given, self.config.specifications, self.data.dataset.marks):
                 print(line, flush=True)
 
     def is_fresh(self) -> bool:

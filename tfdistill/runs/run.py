@@ -42,7 +42,8 @@ class Run(Prepared):
         self.signals = signals or Signals()
         write_epochs = folder.write_epochs if self.workers.is_chief else lambda rows: None
         self.record = callbacks.Record(images_per_step(config), write_epochs)
-        known = identity(config, self.teachers, self.data.dataset.marks, self._unlabelled_mark)
+        reused = self.distiller.reused_of_teachers()
+        known = identity(config, self.teachers, self.data.dataset.marks, self._unlabelled_mark, reused)
         self.checkpoints = callbacks.Checkpoints(
             folder.checkpoints,
             self.record,

@@ -137,7 +137,7 @@ def export_all(
     that fails leaves nothing of itself, and keeps no other from being exported.
 
     Args:
-        deliverables: the networks by name.
+        deliverables: the networks by name. What one is `made_of`, where a method has put it together, is in its card.
         data: the run's, with the flags of this export.
         rows: the record of its epochs.
         exported: the epoch whose weights these are.
@@ -158,6 +158,7 @@ def export_all(
         scores: dict[str, Any] = {data.task.headline: {key: result[key] for key in told if key in result}}
         card = _card(config, facts=data.facts(), scores=scores, exported=exported)
         card |= {"teachers": _finite_in(teachers)} if teachers else {}
+        card |= {"made_of": dict(network.made_of)} if hasattr(network, "made_of") else {}
         try:
             there = None if again else exported_at(run_folder / name, exported.step, config, teachers)
             paths[name] = there or export.export_network(network, run_folder / name, **given, card=card)

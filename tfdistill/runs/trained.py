@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from tfdistill.devices import runtime
 from tfdistill.engine.state import network_state
 from tfdistill.methods import METHODS
 from tfdistill.runs import checkpoints
 from tfdistill.runs.best_epoch import KEY, ExportedEpoch, best_of, deliverable_owners, present
-from tfdistill.runs.building import build_distiller, build_networks
+from tfdistill.runs.building import build_networks, build_to_deliver
+from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
 from tfdistill.runs.folder import RunFolder, read_config
-from tfdistill.runs.identity import PARTS, TEACHERS, misfit
+from tfdistill.runs.identity import PARTS, REUSED, TEACHERS, misfit
 from tfdistill.runs.kept_epochs import require_kept
 
 
@@ -73,14 +73,7 @@ def load_trained(
     _require_checkpoint(folder, kept)
     runtime.set_precision(config.precision)
     data = RunData(config, like.dataset) if like and like.is_read_as(config) else RunData.read(config)
-    if METHODS[config.method].rebuilds_networks:
-        distiller = build_distiller(data, tf.distribute.get_strategy())
-        networks = list(distiller.deliverables().values())
-        owners = deliverable_owners(True)
-        state = {name: variable for name, variable in distiller.state().items() if name.startswith(owners)}
-    else:
-        networks, owners = build_networks(data), deliverable_owners(False)
-        state = network_state(networks)
+    networks, state, owners = _delivered(data, own, folder, kept)
     found = newest_checkpoint(folder, misfit(own, state, owners), kept)
     arrays, best = present(found.arrays), None
     if config.export_epoch == "best":
@@ -92,6 +85,24 @@ def load_trained(
     rows, known = found.metadata["rows"], found.metadata
     epoch = ExportedEpoch.of(rows, found.step, best) if kept is None else ExportedEpoch("kept", kept, found.step)
     return Trained(data, networks, epoch, rows, known.get(TEACHERS, ()), known.get(PARTS, {}))
+
+
+def _delivered(
+    data: RunData, own: RunConfig, folder: RunFolder, kept: int | None
+) -> tuple[list[keras.Model], dict[str, keras.Variable], tuple[str, ...]]:
+    """What a run delivers, its variables by name, and the beginnings of the names that count in a checkpoint."""
+    method = METHODS[own.method]
+    if not method.rebuilds_networks:
+        networks = build_networks(data)
+        return networks, network_state(networks), deliverable_owners(False)
+    reused = {}
+    if method.learns_from_teachers:
+        reused = newest_checkpoint(folder, misfit(own, {}, ()), kept).metadata.get(REUSED, {})
+    distiller = build_to_deliver(data, reused)
+    # Of the helpers only the method's own: those of transfers that were added to it are in no export.
+    owners = ("networks/", *(name for name in distiller.state() if name.startswith("helpers/")))
+    state = {name: variable for name, variable in distiller.state().items() if name.startswith(owners)}
+    return list(distiller.deliverables().values()), state, owners
 
 
 def newest_checkpoint(
