@@ -75,7 +75,7 @@ RULES: dict[str, set[str] | None] = {
         "transfers",
     },
     "tables": {"bounds", "columns", "files"},
-    "analysis": {"bounds", "columns", "data", "files", "networks", "tables.pictures"},
+    "analysis": {"bounds", "columns", "data", "files", "losses", "networks", "tables.pictures"},
     "commands": EVERYTHING,
     "__main__": {"commands"},
     "__init__": {

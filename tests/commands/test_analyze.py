@@ -7,18 +7,22 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tfdistill.analysis import ANALYSES
 from tfdistill.analysis.calibration import Calibration
 from tfdistill.commands import analyze
 from tfdistill.engine.state import network_state
-from tfdistill.runs import checkpoints
+from tfdistill.runs import checkpoints, kept_epochs
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.folder import RunFolder
 
-# Those that need no gradients and no second epoch are looked at together, as their files cost most.
-WHAT = ("feature_distance", "cka", "logits", "projection")
+# Looked at together, as loading the runs costs most.
+WHAT = (
+    *("feature_distance", "cka", "logits", "projection"),
+    *("errors", "confusion", "sharpness", "active_neurons", "curves"),
+)
 
 
 def networks_of(data):
@@ -46,7 +50,8 @@ def write_run(root: Path, name: str, networks: tuple[str, ...], seed: int = 0) -
     # One network has its channels parted, as inheritance and exploration leave them in a checkpoint.
     for part, channels in {"inheritance": [3, 0], "exploration": [1, 2]}.items():
         arrays[f"helpers/{networks[0]}_from_peer_{part}/0000/indices"] = np.int32(channels)
-    checkpoints.save(folder.checkpoints, 3, arrays, {"rows": []})
+    for place in (folder.checkpoints, kept_epochs.folder_of(folder.path, 1)):
+        checkpoints.save(place, 3, arrays, {"rows": []})
     rows = [{"epoch": epoch, "step": epoch, f"val_{networks[0]}/accuracy": 0.1 * epoch} for epoch in (1, 2)]
     folder.write_epochs(rows)
 
@@ -58,12 +63,25 @@ def root(tmp_path_factory) -> Path:
         patch.setattr("tfdistill.runs.trained.build_networks", networks_of)
         write_run(root, "one", ("resnet8",))
         write_run(root, "pair", ("resnet8", "resnet14"), seed=5)
-        images = keras.Input((8, 8, 1), name="images")
-        logits = keras.layers.Dense(10, kernel_initializer=keras.initializers.Constant(np.inf))(
-            keras.layers.Flatten()(images)
-        )
-        keras.Model(images, logits, name="infinite").save(root / "infinite.keras")
+        for name, value in {"plain": 0.1, "infinite": np.inf}.items():
+            images = keras.Input((8, 8, 1), name="images")
+            weights = keras.initializers.Constant(value)
+            logits = keras.layers.Dense(10, kernel_initializer=weights)(keras.layers.Flatten()(images))
+            keras.Model(images, logits, name=name).save(root / f"{name}.keras")
+        write_saved_model(root / "saved")
         yield root
+
+
+def write_saved_model(folder: Path) -> None:
+    """What anybody may have exported: a signature from images to logits, and nothing inside."""
+    module = tf.Module()
+    module.weights = tf.Variable(np.random.default_rng(0).normal(size=(64, 10)), dtype=tf.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 1), name="images")])
+    def serve(images):
+        return {"logits": tf.reshape(images, (-1, 64)) @ module.weights}
+
+    tf.saved_model.save(module, str(folder), signatures=serve)
 
 
 def refused(arguments: list[str], capsys) -> str:
@@ -99,7 +117,14 @@ def test_networks_stand_side_by_side_in_a_picture_with_its_numbers(root, tmp_pat
 
 
 def test_every_analysis_of_a_pair_writes_its_picture_and_numbers(root, tmp_path, capsys):
-    given = ["--run=pair", "--teacher=one", f"--runs_dir={root}", f"--out={tmp_path}", "--examples=30"]
+    given = [
+        "--run=pair",
+        "--teacher=one",
+        f"--runs_dir={root}",
+        f"--out={tmp_path}",
+        "--examples=30",
+        "--sigmas=0,0.1",
+    ]
     assert analyze.main([*given, f"--what={','.join(WHAT)}"]) == 0
     output = capsys.readouterr().out
     assert "written: " in output and "Traceback" not in output
@@ -116,6 +141,26 @@ def test_every_analysis_of_a_pair_writes_its_picture_and_numbers(root, tmp_path,
     widths = np.diff(found["logits"]["densities"]["sum"]["edges"])
     assert np.sum(widths * found["logits"]["densities"]["sum"]["one"]) == pytest.approx(1)
     assert found["projection"]["classes"] == ["0", "1", "2"]
+    assert all(sum(one.values()) == 30 for one in found["errors"]["outcomes"].values())
+    assert (tmp_path / "errors_lost.png").exists()
+    assert np.sum(found["confusion"]["matrices"]["one"]) == 30
+    clean = found["sharpness"]["networks"]["one"]["draws"][0]
+    assert len(clean) == 5 and len(set(clean)) == 1
+    assert found["curves"]["curves"][labels[0]]["epochs"] == [1, 2]
+    assert [one["epoch"] for one in found["curves"]["agreement"]] == [1, 2]
+    # The epoch that was kept has the weights of the end.
+    kept, end = ({**one, "epoch": 0} for one in found["curves"]["agreement"])
+    assert kept == end and 0 <= end["equal"] <= 1 and end["divergence"] > 0
+    # The gradient at a map before global average pooling is the same at every position, so channels are the most.
+    counts = found["active_neurons"]["active_neurons"]
+    assert list(counts)[:3] == [labels[0], f"{labels[0]}, inheritance", f"{labels[0]}, exploration"]
+    assert 1 <= counts[labels[0]] <= 4 and counts[f"{labels[0]}, inheritance"] <= 2
+
+
+def test_a_saved_model_and_a_file_answer_beside_each_other(root, tmp_path):
+    given = [f"--run={root}/saved,{root}/plain.keras", "--dataset=digits", f"--out={tmp_path}", "--labels=A,B"]
+    assert analyze.main([*given, "--what=confusion", "--examples=20", "--classes=0"]) == 0
+    assert set(json.loads((tmp_path / "confusion.json").read_text())["matrices"]) == {"A", "B"}
 
 
 @pytest.mark.parametrize(
@@ -139,6 +184,10 @@ def test_every_analysis_of_a_pair_writes_its_picture_and_numbers(root, tmp_path,
         ("--run=one --what=projection --classes=0,1,ten", ["classes", "ten"]),
         ("--run=one --what=projection --classes=0,1", ["classes", "3 classes, not 2"]),
         ("--run=one --what=projection --classes=1,1,2", ["classes", "twice"]),
+        ("--run={root}/saved --dataset=digits --what=sharpness", ["run", "saved is a SavedModel", "give its run"]),
+        ("--run={root}/saved --dataset=digits --what=active_neurons", ["run", "saved is a SavedModel", "gradients"]),
+        ("--run={root}/saved --dataset=digits --what=cka", ["taps", "saved has no tap features; it has logits"]),
+        ("--run={root}/plain.keras --dataset=digits --what=curves", ["run", "record of its epochs"]),
         ("--run={root}/infinite.keras --dataset=digits --what=calibration", ["run", "infinite", "infinite"]),
     ],
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tfdistill import lazy
 
 if TYPE_CHECKING:
+    from tfdistill.analysis.active_neurons import ActiveNeurons, count_active_neurons, spectrum
     from tfdistill.analysis.analysis import Analysis, Findings
     from tfdistill.analysis.calibration import (
         Calibration,
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
         reliability,
     )
     from tfdistill.analysis.cka import CKA, linear_cka
+    from tfdistill.analysis.confusion import Confusion, confusion_matrix
+    from tfdistill.analysis.curves import Curves, agreement
+    from tfdistill.analysis.errors import Errors, Predictions, predictions
     from tfdistill.analysis.feature_distance import FeatureDistance, feature_distances
     from tfdistill.analysis.grad_cam import ActivationMaps, GradCAM, grad_cam
     from tfdistill.analysis.logits import Logits, top_logit_distance
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from tfdistill.analysis.options import Options
     from tfdistill.analysis.projection import Projection, Projections, project
     from tfdistill.analysis.relevance.composites import COMPOSITES, Composite
+    from tfdistill.analysis.sharpness import Sharpness, loss_under_noise
     from tfdistill.analysis.study import Study, Subject
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
@@ -40,36 +45,53 @@ ANALYSES: lazy.Lookup[type[Analysis]] = lazy.Lookup(
         "projection": "Projections",
         "grad_cam": "GradCAM",
         "lrp": "LRP",
+        "errors": "Errors",
+        "confusion": "Confusion",
+        "sharpness": "Sharpness",
+        "active_neurons": "ActiveNeurons",
+        "curves": "Curves",
     },
 )
 
 __all__ = [
     "ANALYSES",
     "ActivationMaps",
+    "ActiveNeurons",
     "Analysis",
     "CKA",
     "COMPOSITES",
     "Calibration",
     "Composite",
+    "Confusion",
+    "Curves",
+    "Errors",
     "FeatureDistance",
     "Findings",
     "GradCAM",
     "LRP",
     "Logits",
     "Options",
+    "Predictions",
     "Projection",
     "Projections",
     "Relevance",
     "Reliability",
+    "Sharpness",
     "Study",
     "Subject",
+    "agreement",
+    "confusion_matrix",
+    "count_active_neurons",
     "expected_calibration_error",
     "feature_distances",
     "fit_temperature",
     "grad_cam",
     "linear_cka",
+    "loss_under_noise",
     "lrp",
+    "predictions",
     "project",
     "reliability",
+    "spectrum",
     "top_logit_distance",
 ]

@@ -88,6 +88,11 @@ class Representation:
         """How pictures and tables call it; the tap is left out where all are of one."""
         return ", ".join(filter(None, [self.subject.label, self.tap if self.named else "", self.part]))
 
+    @property
+    def name_within(self) -> str:
+        """What it is of its network."""
+        return ", ".join(filter(None, [self.tap if self.named else "", self.part])) or "whole"
+
     def of(self, features: np.ndarray) -> np.ndarray:
         """The part of a tap's values [N, ..., C] that it is."""
         return features[..., list(self.channels)] if self.part else features

@@ -48,6 +48,14 @@ class Options:
     halves: bool = option(
         True, "Compare the halves of the last feature map too: those that inherit and explore, or the first and second."
     )
+    sigmas: tuple[float, ...] = option(
+        (0.0, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05), "Deviations of the noise on the weights.", Number(0, 1_000)
+    )
+    draws: int = option(5, "Noises of each deviation.", Number(5, 10_000))
+    seed: int = option(0, "Seed of the noise.", Number(0, 2**31 - 1))
+    gradient_share: float = option(
+        0.95, "Share of the gradients' energy that active neurons hold.", Number(0, 1, above=True)
+    )
     images: int = option(16, "Images in a row of pictures of examples.", Number(1, 256))
     explain: str = option(
         "label",

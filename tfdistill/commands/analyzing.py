@@ -33,7 +33,7 @@ def analyze(values: flags.FlagValues, options: Options) -> int:
         for one in chosen.values():
             one.check(study)
         study.require_sound_answers()
-    for line in told:
+    for line in dict.fromkeys(told):
         print(f"note: {line}", file=sys.stderr)
     for name, one in chosen.items():
         make(name, one, study.without_notes(), values)

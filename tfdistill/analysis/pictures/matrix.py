@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # A larger matrix has no figures in its cells.
 MOST_WRITTEN = 16
+# More classes are numbered.
+MOST_NAMED = 30
 
 
 def likeness(names: Sequence[str], matrix: np.ndarray) -> Figure:
@@ -35,7 +37,14 @@ def likeness(names: Sequence[str], matrix: np.ndarray) -> Figure:
     return figure
 
 
-def draw(axes: Any, matrix: np.ndarray, *, written: str = "", limits: tuple[float, float] = (0.0, 1.0)) -> Any:
+def draw(
+    axes: Any,
+    matrix: np.ndarray,
+    *,
+    written: str = "",
+    limits: tuple[float, float] = (0.0, 1.0),
+    bent: bool = False,
+) -> Any:
     """A matrix in a scale that goes evenly from dark to light.
 
     Args:
@@ -43,12 +52,16 @@ def draw(axes: Any, matrix: np.ndarray, *, written: str = "", limits: tuple[floa
         matrix: [R, C].
         written: how figures are written into the cells; empty for none.
         limits: the ends of the scale.
+        bent: a scale of square roots, which shows small values.
 
     Returns:
         the image, for a colour bar.
     """
     axes.grid(False)
-    image = axes.imshow(matrix, cmap="cividis", vmin=limits[0], vmax=limits[1], interpolation="nearest")
+    from matplotlib.colors import PowerNorm
+
+    norm = PowerNorm(0.5 if bent else 1.0, *limits)
+    image = axes.imshow(matrix, cmap="cividis", norm=norm, interpolation="nearest")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if written and max(matrix.shape) <= MOST_WRITTEN:
@@ -56,3 +69,28 @@ def draw(axes: Any, matrix: np.ndarray, *, written: str = "", limits: tuple[floa
             colour = "white" if value < sum(limits) / 2 else canvas.BLACK
             axes.text(column, row, written.format(value), ha="center", va="center", fontsize=6.5, color=colour)
     return image
+
+
+def confusions(found: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
+    """Confusion matrices side by side.
+
+    Args:
+        found: shares of each true class (row) by the answer (column), 0..1, [K, K], by the network's label.
+        names: of the K classes.
+    """
+    columns = 1 if len(found) == 1 else 2 if len(found) in (2, 4) else 3
+    rows, count = -(-len(found) // columns), len(names)
+    size = 2.6 if count > MOST_NAMED else max(0.27 * count, 2.0)
+    figure = canvas.new_figure((size + 0.9) * columns + 0.9, (size + 1.1) * rows + 0.2)
+    places = list(figure.subplots(rows, columns, squeeze=False).flat)
+    named = names if count <= MOST_NAMED else [str(number) for number in range(count)]
+    step = 1 if count <= MOST_NAMED else 10 ** max(len(str(count - 1)) - 1, 1)
+    for axes, (label, matrix) in zip(places, found.items(), strict=False):
+        image = draw(axes, matrix, written="{:.2f}" if count <= 10 else "", bent=count > 10)
+        axes.set_xticks(range(0, count, step), named[::step], rotation=0 if count > MOST_NAMED else 90)
+        axes.set_yticks(range(0, count, step), named[::step])
+        axes.set(title=canvas.wrapped(label, 32), xlabel="answer", ylabel="true class")
+    for axes in places[len(found) :]:
+        axes.remove()
+    figure.colorbar(image, ax=places[: len(found)], shrink=0.8, aspect=25, pad=0.02, label="share of the true class")
+    return figure

@@ -1,0 +1,73 @@
+"""Lines with bands: a mean and its range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfdistill.tables.pictures import canvas
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def bands(places: Sequence[float], found: Mapping[str, np.ndarray], along: str, up: str) -> Figure:
+    """A line for each network: the mean over draws, and their range as a band.
+
+    Args:
+        places: along the axis, [P].
+        found: [P, draws] by the network's label.
+        along: label of the axis.
+        up: label of the other.
+    """
+    figure = canvas.new_figure(4.6, 3.2)
+    axes = figure.add_subplot()
+    for place, (label, values) in enumerate(found.items()):
+        band(axes, places, values, label, canvas.style(place))
+    axes.set(xlabel=along, ylabel=up)
+    axes.legend()
+    return figure
+
+
+def band(axes: Axes, places: Sequence[float], values: np.ndarray, label: str, style: canvas.Style) -> None:
+    """One line of means with the range of the values [P, draws] around it; NaN where there is none."""
+    axes.plot(
+        places, np.nanmean(values, axis=1), color=style.colour, linestyle=style.line, marker=style.marker, label=label
+    )
+    if values.shape[1] > 1:
+        limits = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
+        axes.fill_between(places, *limits, color=style.colour, alpha=0.18, linewidth=0)
+
+
+def over_epochs(lines: Mapping[str, tuple[Sequence[int], np.ndarray]], agreed: Sequence[Mapping[str, Any]]) -> Figure:
+    """Test accuracy over epochs, and beside it the agreement of peers where there are some.
+
+    Args:
+        lines: epochs and accuracies [epochs, runs], 0..1, by the network's label.
+        agreed: rows of "first", "second", "epoch", "equal", "divergence", "divergence_back".
+    """
+    figure = canvas.new_figure(canvas.WIDTH if agreed else 4.8, 3.2)
+    widths = (1.5, 1, 1) if agreed else (1,)
+    panels = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
+    for place, (name, (epochs, values)) in enumerate(lines.items()):
+        runs = f" ({values.shape[1]} runs)" if values.shape[1] > 1 else ""
+        band(panels[0], epochs, 100 * values, canvas.wrapped(name + runs, 30), canvas.style(place))
+    panels[0].set(xlabel="epoch", ylabel="test accuracy in %")
+    panels[0].legend(fontsize=6.5)
+    pairs = dict.fromkeys((one["first"], one["second"]) for one in agreed)
+    for place, (first, second) in enumerate(pairs):
+        own = [one for one in agreed if (one["first"], one["second"]) == (first, second)]
+        style, epochs = canvas.style(place), [one["epoch"] for one in own]
+        told = {"color": style.colour, "linestyle": style.line}
+        label = canvas.wrapped(f"{first} and {second}", 22)
+        panels[1].plot(epochs, [100 * one["equal"] for one in own], marker=style.marker, label=label, **told)
+        panels[2].plot(epochs, [one["divergence"] for one in own], marker=style.marker, **told)
+        panels[2].plot(epochs, [one["divergence_back"] for one in own], marker=style.marker, mfc="white", **told)
+    if agreed:
+        panels[1].set(xlabel="epoch", ylabel="equal answers in %")
+        panels[1].legend(fontsize=6.5)
+        panels[2].set(xlabel="epoch", ylabel="KL of the peers in nats (hollow: the other way)", ylim=(0, None))
+    return figure
