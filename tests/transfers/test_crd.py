@@ -29,30 +29,45 @@ def bank_of(classes, negatives=NEGATIVES):
     )
 
 
-def formula(positives, negatives, examples):
-    noise = negatives.shape[1] / examples
-    others = np.log(noise / (negatives + noise + 1e-7)).sum(1)
-    return -np.log(positives / (positives + noise + 1e-7)) - others
+def formula(positives, negatives, counts, noise):
+    """Of logarithms of odds against noise."""
+    own, others = (noise * np.exp(one) for one in (positives, negatives))
+    return -np.log(own / (own + noise + 1e-7)) - (counts * np.log(noise / (others + noise + 1e-7))).sum(1)
 
 
 def test_the_loss_and_its_slope_are_the_formulas():
-    draw = np.random.default_rng(1)
-    sides = [draw.uniform(0.01, 3, 4), draw.uniform(0.0, 3, (4, 7))]
+    draw, noise = np.random.default_rng(1), 3e-4
+    sides = [draw.uniform(-5, 5, 4), draw.uniform(-5, 5, (4, 7))]
+    counts = draw.integers(0, 4, (4, 7))
     given = [tf.constant(one, tf.float32) for one in sides]
+    drawn = tf.constant(counts, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(given)
-        value = losses.noise_contrastive_loss(*given, 50)
-    np.testing.assert_allclose(value, formula(*sides, 50), rtol=1e-5)
+        value = losses.noise_contrastive_loss(*given, drawn, noise)
+    np.testing.assert_allclose(value, formula(*sides, counts, noise), rtol=1e-5)
     for place, slope in enumerate(tape.gradient(value, given)):
         for at in np.ndindex(sides[place].shape):
             ends = []
             for step in (1e-6, -1e-6):
                 moved = [one.copy() for one in sides]
                 moved[place][at] += step
-                ends.append(formula(*moved, 50).sum())
+                ends.append(formula(*moved, counts, noise).sum())
             np.testing.assert_allclose(slope[at], (ends[0] - ends[1]) / 2e-6, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match=r"^negatives must be \[batch, M\]"):
-        losses.noise_contrastive_loss(given[0], given[0], 50)
+    for wrong, message in (
+        ((given[0], given[0], drawn), r"^negatives must be \[batch, K\]"),
+        ((given[0], given[1], drawn[:, 1:]), "^negatives and counts must have the same shape"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            losses.noise_contrastive_loss(*wrong, noise)
+
+
+def test_counts_are_how_often_each_row_was_drawn():
+    drawn = tf.constant([[1, 1, 4], [0, 5, 1]], tf.int32)
+    bank = bank_of(np.arange(5), negatives=3)
+    expected = [[0, 2, 0, 0, 1, 0], [1, 1, 0, 0, 0, 1]]
+    assert bank.counts(drawn).numpy().tolist() == expected
+    unknown = tf.function(bank.counts, input_signature=[tf.TensorSpec([None, 3], tf.int32)])
+    assert unknown(drawn).numpy().tolist() == expected
 
 
 def test_two_steps_are_those_of_the_authors_code(monkeypatch):

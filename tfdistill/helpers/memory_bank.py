@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -19,10 +21,10 @@ class MemoryBank(keras.Model):
     Its variables are the whole of its state: both banks, the two normalizers, and how often negatives were drawn. Each
     of several replicas has a bank of its own.
 
-    The banks have `2 · N · units · 4` bytes. A batch of B examples takes `2 · B · N · 4` bytes more for its
-    products with all of both banks, 102 MB at B = 256 and N = 50,000, and as many for their gradients; each tensor
-    of what is drawn has `B · M · 4`. The embeddings that are drawn are never gathered: `2 · B · M · units · 4` would be
-    4.3 GB at M = 16,384.
+    The banks have `2 · N · units · 4` bytes. A batch of B examples is multiplied with all of both banks, and how often
+    each row was drawn is counted. That takes about six tensors of `B · N · 4` bytes at a time, 51 MB each at B = 256
+    and N = 50,000. What is drawn is never gathered: the embeddings would be `2 · B · M · units · 4` bytes, 4.3 GB at
+    M = 16,384, and products one by one take longer than all of them in a row.
 
     Args:
         classes: of the training example at each index, integers; -1 at an index that no training example has.
@@ -64,7 +66,7 @@ class MemoryBank(keras.Model):
         self._by_class = np.argsort(places, kind="stable").astype(np.int32)
         # For each row, where the examples of its class begin in that order, and how many they are.
         self._begin, self._count = (
-            np.append(one[places], 0).astype(np.int64) for one in (np.cumsum(counts) - counts, counts)
+            np.append(one[places], 0).astype(np.int32) for one in (np.cumsum(counts) - counts, counts)
         )
         limit = (3.0 / units) ** 0.5
         self.banks = {
@@ -105,40 +107,68 @@ class MemoryBank(keras.Model):
         seed = tf.random.fold_in(seed, tf.cast(index[0], tf.int32), alg="philox")
         shape = [tf.shape(rows)[0], self.negatives]
         bits = tf.random.stateless_uniform(shape, seed, None, None, tf.int32, alg="philox")
-        own = tf.gather(tf.constant(self._count), rows)[:, None]
-        # Among all examples but those of the row's own class, which lie together in this order.
-        places = tf.math.floormod(tf.cast(bits, tf.int64) + 2**31, self.examples - own)
-        places += tf.where(places >= tf.gather(tf.constant(self._begin), rows)[:, None], own, tf.zeros_like(own))
+        own, begin = (tf.gather(tf.constant(one), rows)[:, None] for one in (self._count, self._begin))
+        # Among all examples but those of the row's own class, which lie together in this order. The remainder is exact
+        # in float64, of numbers below 2^32, and takes less time than one of int64.
+        drawn, others = tf.cast(bits, tf.float64) + 2.0**31, tf.cast(self.examples - own, tf.float64)
+        places = tf.cast(drawn - tf.floor(drawn / others) * others, tf.int32)
+        places += tf.where(places >= begin, own, 0)
         return tf.gather(tf.constant(self._by_class), places)
 
-    def likelihoods(self, learner: tf.Tensor, source: tf.Tensor, rows: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
-        """How likely each embedding goes with its own example and with its negatives, as the other bank has them.
+    def counts(self, negatives: tf.Tensor) -> tf.Tensor:
+        """How often each row was drawn for each example, float32 [batch, 1 + N], of the drawn rows [batch, M]."""
+        rows = self.examples + 1
+        kind = tf.int32 if (negatives.shape[0] or 2**31) * rows < 2**31 else tf.int64
+        batch = tf.shape(negatives, out_type=kind)[0]
+        places = tf.cast(negatives, kind) + tf.range(batch)[:, None] * rows
+        ones = tf.ones(tf.size(places, out_type=kind)[None])
+        return tf.reshape(tf.math.unsorted_segment_sum(ones, tf.reshape(places, [-1]), batch * rows), [-1, rows])
+
+    def log_odds(
+        self, learner: tf.Tensor, source: tf.Tensor, rows: tf.Tensor, counts: tf.Tensor
+    ) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """How many times likelier than noise each embedding goes with what the other bank remembers, by logarithms.
 
         The first batch sets the normalizers.
 
         Args:
             learner: embeddings of length 1, [batch, units].
             source: the same.
-            rows: int32 [batch].
-            negatives: int32 [batch, M].
+            rows: of the batch's examples, int32 [batch].
+            counts: of the negatives, as `counts` gives them.
 
         Returns:
-            float32 [2, batch, 1 + M], of the learner's embeddings and of the source's.
+            Of the learner's embeddings and of the source's, with their own examples, float32 [batch], and with every
+            row, [batch, 1 + N].
         """
-        taken = tf.concat([rows[:, None], negatives], axis=1)
-        known = tf.cast(rows < self.examples, tf.float32)
         found, normalizers = [], []
         for place, (embeddings, other) in enumerate(((learner, "source"), (source, "learner"))):
-            products = tf.matmul(embeddings, tf.convert_to_tensor(self.banks[other]), transpose_b=True)
-            scores = tf.exp(tf.gather(products, taken, batch_dims=1) / self.temperature)
-            mean = tf.math.divide_no_nan(tf.reduce_sum(known * tf.reduce_mean(scores, axis=1)), tf.reduce_sum(known))
+            bank = tf.convert_to_tensor(self.banks[other])
+            scaled = embeddings / self.temperature
+            own = tf.reduce_sum(scaled * tf.gather(bank, rows), axis=1)
+            first = functools.partial(self._first, scaled, own, bank, rows, counts)
             kept = tf.convert_to_tensor(self.normalizers)[place]
-            first = tf.where(mean > 0.0, tf.stop_gradient(mean) * self.examples, NOT_SET)
-            normalizer = tf.where(kept > 0.0, kept, first)
+            normalizer = tf.cond(kept > 0.0, lambda kept=kept: kept, first)
             normalizers.append(normalizer)
-            found.append(scores / tf.abs(normalizer))
+            offset = -tf.math.log(tf.abs(normalizer) * self.noise)
+            found.append((own + offset, tf.matmul(scaled, bank, transpose_b=True) + offset))
         self.normalizers.assign(tf.stack(normalizers))
-        return tf.stack(found)
+        return found
+
+    @property
+    def noise(self) -> float:
+        """M / N, how likely a pair is that tells nothing."""
+        return self.negatives / self.examples
+
+    def _first(
+        self, scaled: tf.Tensor, own: tf.Tensor, bank: tf.Tensor, rows: tf.Tensor, counts: tf.Tensor
+    ) -> tf.Tensor:
+        """N times the mean of a first batch, of the examples that are remembered; `NOT_SET` where there is none."""
+        sums = tf.exp(own) + tf.reduce_sum(counts * tf.exp(tf.matmul(scaled, bank, transpose_b=True)), axis=1)
+        known = tf.cast(rows < self.examples, tf.float32)
+        pairs = tf.reduce_sum(known) * (1.0 + self.negatives)
+        mean = tf.math.divide_no_nan(tf.reduce_sum(known * sums), pairs)
+        return tf.stop_gradient(tf.where(mean > 0.0, mean * self.examples, NOT_SET))
 
     def remember(self, learner: tf.Tensor, source: tf.Tensor, rows: tf.Tensor) -> None:
         """Moves what is remembered of the examples towards their present embeddings, and counts the draw.

@@ -117,7 +117,8 @@ def contrast(
         # The places of unlabelled images are those of another set.
         rows = tf.where(labelled != 0, rows, bank.examples)
         known |= labelled == 0
-    likelihoods = bank.likelihoods(learner, source, rows, bank.drawn(rows, index))
+    counts = bank.counts(bank.drawn(rows, index))
+    sides = bank.log_odds(learner, source, rows, counts)
     bank.remember(learner, source, rows)
-    sides = [losses.noise_contrastive_loss(one[:, 0], one[:, 1:], bank.examples) for one in tf.unstack(likelihoods)]
-    return tf.where(known, tf.add_n(sides), float("nan"))
+    terms = [losses.noise_contrastive_loss(own, everyone, counts, bank.noise) for own, everyone in sides]
+    return tf.where(known, tf.add_n(terms), float("nan"))
