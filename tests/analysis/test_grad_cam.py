@@ -32,6 +32,8 @@ def test_before_an_average_and_a_linear_layer_the_weights_are_the_classifiers_ov
     np.testing.assert_allclose(found.explained.probabilities, shares[range(5), CLASSES], rtol=1e-5)
     assert found.explained.predicted.tolist() == shares.argmax(axis=1).tolist()
     np.testing.assert_allclose(grad_cam(network, IMAGES, CLASSES, batch_size=2).maps, found.maps, atol=1e-6)
+    of_any_size = grad_cam(tiny_network("net", seed=1, size=None), IMAGES, CLASSES)
+    np.testing.assert_allclose(of_any_size.maps, found.maps, atol=1e-6)
 
 
 def test_tf_keras_vis_finds_the_same_at_every_map(tiny_network):
@@ -66,7 +68,7 @@ def test_a_map_that_logits_also_pass_by_and_one_that_says_nothing():
     ("tap", "said"),
     [
         ("stage9", "networks: net has no tap 'stage9'; it has stage1, stage2, features, embedding, logits"),
-        ("embedding", "networks: net: 'embedding' must be .batch, height, width, channels. of one size"),
+        ("embedding", "tap: 'embedding' of net must be .batch, height, width, channels., not .None, 8."),
         ("aside", "tap: the logits of net do not depend on 'aside'; give another"),
     ],
 )

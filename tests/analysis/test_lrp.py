@@ -142,7 +142,7 @@ def gated():
 @pytest.mark.parametrize(
     ("network", "settings", "said"),
     [
-        (gated, {}, "network: there is no rule for its layer 'gate', Multiply; relevance goes through"),
+        (gated, {}, "network: there is no rule for its layer 'gate', Multiply; there are rules for"),
         (lambda: broken(two_layers()), {}, "network: by_hand gives logits that are no numbers"),
         (two_layers, {"composite": "alpha_beta"}, "composite: 'alpha_beta' is none of epsilon_gamma_bounded"),
         (two_layers, {"pixel_range": None}, "pixel_range: the bounded rule needs"),

@@ -18,7 +18,7 @@ from tfdistill.analysis.walk import walk
 from tfdistill.bounds import ArgumentError
 from tfdistill.columns import aligned
 from tfdistill.networks import graphs
-from tfdistill.networks.taps import map_of
+from tfdistill.networks.taps import tap_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +63,7 @@ def grad_cam(
     Source: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV
     2017, Eqs. 1 and 2.
     """
-    taps = {tap: map_of(network, tap), "logits": network.output["logits"]}
+    taps = {tap: _map_of(network, tap), "logits": network.output["logits"]}
     graph = graphs.flat_graph(keras.Model(network.input, taps, name=network.name))
     maps, peaks, said = [], [], []
     for part, wanted in batches(network, images, classes, batch_size):
@@ -72,6 +72,15 @@ def grad_cam(
         maps.append(_shown(found, part.shape[1:3]))
         said.append(answers)
     return ActivationMaps(np.concatenate(maps), np.concatenate(peaks), joined(said))
+
+
+def _map_of(network: keras.Model, tap: str) -> keras.KerasTensor:
+    """The symbolic map of a tap; its height and width may be free."""
+    found = tap_of(network, tap)
+    if len(found.shape) != 4:
+        said = f"{tap!r} of {network.name} must be [batch, height, width, channels], not {tuple(found.shape)}"
+        raise ArgumentError("tap", said)
+    return found
 
 
 def _maps(graph: keras.Model, tap: str, images: tf.Tensor, classes: Classes) -> tuple[tf.Tensor, Explained]:
@@ -116,11 +125,11 @@ class GradCAM(HeatMaps):
         return found
 
     def lines(self, found: Mapping[str, Found]) -> list[str]:
-        rows = [["network", "images", "right", "nothing speaks for the class", "mean greatest value"]]
+        rows = [["network", "images", "says the class", "nothing speaks for the class", "mean greatest value"]]
         for title, one in found.items():
             peaks = one.numbers["peak"]
-            right = np.sum(one.explained.predicted == one.explained.classes)
-            rows.append([title, f"{len(peaks):,}", f"{right:,}", f"{np.sum(peaks <= 0):,}", f"{peaks.mean():.3f}"])
+            said = np.sum(one.explained.predicted == one.explained.classes)
+            rows.append([title, f"{len(peaks):,}", f"{said:,}", f"{np.sum(peaks <= 0):,}", f"{peaks.mean():.3f}"])
         return aligned(rows, right=range(1, 5))
 
     def draw(self, pictured: Pictured) -> Mapping[str, Figure]:

@@ -21,7 +21,7 @@ from tfdistill.analysis.study import Study, Subject
 from tfdistill.bounds import ArgumentError, choose
 from tfdistill.columns import aligned
 from tfdistill.networks import graphs
-from tfdistill.networks.taps import map_of, tap_of
+from tfdistill.networks.taps import tap_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,7 +84,7 @@ def lrp(
         pixel_range: the least and the largest value of pixels as the network reads them, for each channel or for all;
             the bounded rule needs it.
         channels: those of `tap` whose relevance goes on down; that of the others is set to zero there. All if None.
-        tap: the name of a map, where `channels` are.
+        tap: where `channels` are the last axis.
         batch_size: the images that are computed at a time; the result does not depend on it.
 
     Raises:
@@ -130,7 +130,7 @@ def _joined(answers: Sequence[Explained], ended: Sequence[Ended]) -> Relevance:
 
 
 def _mask(network: keras.Model, tap: str, channels: Sequence[int]) -> tf.Tensor:
-    count, chosen = map_of(network, tap).shape[-1], [int(one) for one in channels]
+    count, chosen = tap_of(network, tap).shape[-1], [int(one) for one in channels]
     if not chosen or min(chosen) < 0 or max(chosen) >= count:
         raise ArgumentError("channels", f"must be one or more in 0..{count - 1}, those of {tap!r}, not {chosen}")
     return tf.reduce_max(tf.one_hot(chosen, count), axis=0)

@@ -67,6 +67,8 @@ FUNCTIONS: dict[str, Kind] = {
 # Those that keep 0 at 0, so that no relevance falls on what says nothing.
 ACTIVATIONS = ("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "silu", "swish", "tanh", "softsign")
 
+RULED = "there are rules for convolutions, dense layers, normalization, pooling, sums, concatenations and ReLU's kind"
+
 
 def kind_of(operation: Any) -> Kind:
     """What relevance does at a layer.
@@ -79,7 +81,7 @@ def kind_of(operation: Any) -> Kind:
         found = FUNCTIONS.get(type(operation).__name__)
     if found is None or not _is_plain(operation):
         said = f"there is no rule for its layer {operation.name!r}, {_described(operation)}"
-        raise ArgumentError("network", f"{said}; relevance goes through {', '.join(_names())}")
+        raise ArgumentError("network", f"{said}; {RULED}")
     return found
 
 
@@ -91,7 +93,3 @@ def _is_plain(operation: Any) -> bool:
 def _described(operation: Any) -> str:
     activation = getattr(getattr(operation, "activation", None), "__name__", "")
     return type(operation).__name__ + (f" of {activation}" if activation not in ("", "linear") else "")
-
-
-def _names() -> list[str]:
-    return sorted(one.__name__ for one in KINDS)
