@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from tfdistill.analysis.curves import Curves, agreement
     from tfdistill.analysis.errors import Errors, Predictions, predictions
     from tfdistill.analysis.feature_distance import FeatureDistance, feature_distances
-    from tfdistill.analysis.grad_cam import ActivationMaps, GradCAM, grad_cam
+    from tfdistill.analysis.grad_cam import ActivationMaps, GradCAM
+    from tfdistill.analysis.grad_cam import grad_cam as activation_maps
     from tfdistill.analysis.logits import Logits, top_logit_distance
-    from tfdistill.analysis.lrp import LRP, Relevance, lrp
+    from tfdistill.analysis.lrp import LRP, Relevance
+    from tfdistill.analysis.lrp import lrp as relevance_of
     from tfdistill.analysis.options import Options
     from tfdistill.analysis.projection import Projection, Projections, project
     from tfdistill.analysis.relevance.composites import COMPOSITES, Composite
@@ -79,18 +81,18 @@ __all__ = [
     "Sharpness",
     "Study",
     "Subject",
+    "activation_maps",
     "agreement",
     "confusion_matrix",
     "count_active_neurons",
     "expected_calibration_error",
     "feature_distances",
     "fit_temperature",
-    "grad_cam",
     "linear_cka",
     "loss_under_noise",
-    "lrp",
     "predictions",
     "project",
+    "relevance_of",
     "reliability",
     "spectrum",
     "top_logit_distance",

@@ -36,7 +36,7 @@ class Reliability:
 
     @property
     def edges(self) -> np.ndarray:
-        """Of the bins, [M + 1]."""
+        """The edges of the bins, [M + 1]."""
         return np.linspace(0, 1, len(self.counts) + 1)
 
     @property
@@ -48,12 +48,12 @@ class Reliability:
 
     @property
     def mean_accuracy(self) -> float:
-        """Of all examples, 0..1."""
+        """Taken over all examples, 0..1."""
         return float(np.nansum(self.accuracy * self.counts) / self.counts.sum())
 
     @property
     def mean_confidence(self) -> float:
-        """Of all examples, 0..1."""
+        """Taken over all examples, 0..1."""
         return float(np.nansum(self.confidence * self.counts) / self.counts.sum())
 
 

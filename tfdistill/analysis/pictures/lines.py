@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+# Where a legend hides no line.
+ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "borderaxespad": 0.3}
+
+
 def bands(places: Sequence[float], found: Mapping[str, np.ndarray], along: str, up: str) -> Figure:
     """A line for each network: the mean over draws, and their range as a band.
 
@@ -49,25 +53,26 @@ def over_epochs(lines: Mapping[str, tuple[Sequence[int], np.ndarray]], agreed: S
         lines: epochs and accuracies [epochs, runs], 0..1, by the network's label.
         agreed: rows of "first", "second", "epoch", "equal", "divergence", "divergence_back".
     """
-    figure = canvas.new_figure(canvas.WIDTH if agreed else 4.8, 3.2)
+    figure = canvas.new_figure(canvas.WIDTH if agreed else 4.8, 3.0 + 0.2 * len(lines))
     widths = (1.5, 1, 1) if agreed else (1,)
     panels = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
     for place, (name, (epochs, values)) in enumerate(lines.items()):
         runs = f" ({values.shape[1]} runs)" if values.shape[1] > 1 else ""
-        band(panels[0], epochs, 100 * values, canvas.wrapped(name + runs, 30), canvas.style(place))
+        band(panels[0], epochs, 100 * values, canvas.wrapped(name + runs, 44), canvas.style(place))
     panels[0].set(xlabel="epoch", ylabel="test accuracy in %")
-    panels[0].legend(fontsize=6.5)
+    panels[0].legend(fontsize=6.5, **ABOVE)
     pairs = dict.fromkeys((one["first"], one["second"]) for one in agreed)
     for place, (first, second) in enumerate(pairs):
         own = [one for one in agreed if (one["first"], one["second"]) == (first, second)]
         style, epochs = canvas.style(place), [one["epoch"] for one in own]
         told = {"color": style.colour, "linestyle": style.line}
-        label = canvas.wrapped(f"{first} and {second}", 22)
+        label = canvas.wrapped(f"{first} and {second}", 30)
         panels[1].plot(epochs, [100 * one["equal"] for one in own], marker=style.marker, label=label, **told)
         panels[2].plot(epochs, [one["divergence"] for one in own], marker=style.marker, **told)
         panels[2].plot(epochs, [one["divergence_back"] for one in own], marker=style.marker, mfc="white", **told)
     if agreed:
-        panels[1].set(xlabel="epoch", ylabel="equal answers in %")
-        panels[1].legend(fontsize=6.5)
-        panels[2].set(xlabel="epoch", ylabel="KL of the peers in nats (hollow: the other way)", ylim=(0, None))
+        panels[1].set(xlabel="epoch", ylabel="equal answers in %", ylim=(0, 100))
+        panels[1].legend(fontsize=6.5, **ABOVE)
+        most = max(max(one["divergence"], one["divergence_back"]) for one in agreed)
+        panels[2].set(xlabel="epoch", ylabel="KL in nats (hollow: reversed)", ylim=(0, 1.15 * most + 1e-9))
     return figure
