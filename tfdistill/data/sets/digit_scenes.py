@@ -45,7 +45,7 @@ def load_digit_scenes(train: int = 2_000, test: int = 400, seed: int = 0) -> Loa
     for number, (digits, count) in enumerate(zip(parts, (train, test), strict=True)):
         made = [_scene(digits, (seed, number, place)) for place in range(count)]
         splits.append(Split.in_memory(np.stack([one for one, _ in made]), np.stack([one for _, one in made])))
-    return Loaded(*splits, names)
+    return Loaded(splits[0], splits[1], names)
 
 
 def _scene(digits: Split, entropy: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
