@@ -7,6 +7,7 @@ are TensorFlow operations of static shapes without state.
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 # Of the offsets of centres and of the logarithms of sizes, so that both have a deviation near 1.
@@ -80,3 +81,50 @@ def decoded(offsets: tf.Tensor, default_boxes: tf.Tensor) -> tf.Tensor:
     centre = offsets[..., :2] * CENTRE_VARIANCE * default_boxes[..., 2:] + default_boxes[..., :2]
     growth = tf.minimum(offsets[..., 2:] * SIZE_VARIANCE, LARGEST_GROWTH)
     return corners(tf.concat([centre, tf.exp(growth) * default_boxes[..., 2:]], axis=-1))
+
+
+def detections(
+    offsets: tf.Tensor,
+    class_logits: tf.Tensor,
+    default_boxes: tf.Tensor,
+    *,
+    least_score: float = 0.01,
+    overlap: float = 0.45,
+    most: int = 200,
+) -> dict[str, tf.Tensor]:
+    """The objects that a detector finds: boxes, decoded and cut at the image, without those that say one twice.
+
+    Class by class, a box goes that overlaps a surer one of the class by more than `overlap`.
+
+    Args:
+        offsets: [batch, boxes, 4], see `encoded`.
+        class_logits: [batch, boxes, 1 + classes], of which the first is the background's.
+        default_boxes: centre form, [batch, boxes, 4] or [boxes, 4].
+        least_score: the least probability of a class, above 0.
+        overlap: the largest intersection over union, 0 to 1.
+        most: how many objects of an image are kept, the surest.
+
+    Returns:
+        "boxes": corners, float32 [batch, most, 4]; "scores": float32 [batch, most], the highest first; "classes": int32
+        [batch, most]; "count": int32 [batch]. From there on boxes and scores are 0 and classes -1.
+
+    Source: Liu et al., "SSD: Single Shot MultiBox Detector", ECCV 2016, Section 3.7.
+    """
+    scores = tf.nn.softmax(tf.cast(class_logits, tf.float32))[..., 1:]
+    corners = decoded(tf.cast(offsets, tf.float32), default_boxes)
+    found = tf.image.combined_non_max_suppression(
+        corners[:, :, None, :],
+        scores,
+        max_output_size_per_class=most,
+        max_total_size=most,
+        iou_threshold=overlap,
+        score_threshold=float(np.nextafter(np.float32(least_score), np.float32(0))),  # the operation asks for more
+    )
+    is_there = tf.range(most) < found.valid_detections[:, None]
+    classes = tf.where(is_there, tf.cast(found.nmsed_classes, tf.int32), -1)
+    return {
+        "boxes": found.nmsed_boxes,
+        "scores": found.nmsed_scores,
+        "classes": classes,
+        "count": found.valid_detections,
+    }

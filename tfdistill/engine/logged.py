@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfdistill.engine.updates import Phase, Round
+from tfdistill.tasks import Task
 
 LOSS = "loss"
 """The supervised loss, in the mean over the networks that learn: what callbacks of Keras watch if told nothing else."""
@@ -52,6 +53,22 @@ def moved_in(this_round: Round, networks: Sequence[keras.Model]) -> list[keras.M
 def means(names: Iterable[str], prefix: str = "") -> dict[str, keras.metrics.Mean]:
     """A mean per name; to be called under the strategy's scope."""
     return {name: keras.metrics.Mean(name=prefix + name.replace("/", "_")) for name in names}
+
+
+def meters(names: Iterable[str], prefix: str, task: Task, classes: int) -> dict[str, keras.metrics.Metric]:
+    """What scores each name: a mean for `LOSS`, and for "<owner>/<metric>" the task's meter; scope as for `means`.
+
+    Args:
+        names: of `score_names`, and `LOSS`.
+        prefix: of the meters' names.
+        task: whose metrics they are.
+        classes: how many the networks tell apart.
+    """
+    found: dict[str, keras.metrics.Metric] = {}
+    for name in names:
+        own = prefix + name.replace("/", "_")
+        found[name] = means([name], prefix)[name] if name == LOSS else task.meter(name.split("/")[-1], classes, own)
+    return found
 
 
 class Total(keras.metrics.Metric):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -53,8 +54,8 @@ class Planned(Roles):
         self._table: tuple[Phase, ...] | None = None
         self._plan: tuple[Phase, ...] | None = None
         self.trackers: dict[str, keras.metrics.Mean] = {}
-        self.evaluation_trackers: dict[str, keras.metrics.Mean] = {}
-        self.teacher_trackers: dict[str, keras.metrics.Mean] = {}
+        self.evaluation_trackers: dict[str, keras.metrics.Metric] = {}
+        self.teacher_trackers: dict[str, keras.metrics.Metric] = {}
 
     def phases(self) -> tuple[Phase, ...]:
         """The method's table. Called once, after construction."""
@@ -107,9 +108,10 @@ class Planned(Roles):
             with tf.init_scope(), self._scope():
                 names = logged.training_names(plan, self.networks, self.task.training_metric_names)
                 self.trackers = logged.means(names)
-                self.evaluation_trackers = logged.means(self.metrics_names, "val_")
+                meters = functools.partial(logged.meters, task=self.task, classes=self.classes)
+                self.evaluation_trackers = meters(self.metrics_names, "val_")
                 taught_by = logged.score_names([one.name for one in self.teachers], self.task.metric_names)
-                self.teacher_trackers = logged.means(taught_by, "teacher_")
+                self.teacher_trackers = meters(taught_by, "teacher_")
             self._plan = plan
         return self._plan
 

@@ -88,7 +88,7 @@ class Steps:
         self,
         data: Any,
         outputs_of: Callable[[tf.Tensor], dict[str, Taps]],
-        trackers: Mapping[str, keras.metrics.Mean],
+        trackers: Mapping[str, keras.metrics.Metric],
         totals: Mapping[str, logged.Total] | None = None,
     ) -> tuple[batches.Share, dict[str, Taps]]:
         distiller = self.distiller

@@ -7,6 +7,7 @@ from tfdistill import lazy
 if TYPE_CHECKING:
     from tfdistill.tasks.average_precision import AveragePrecision
     from tfdistill.tasks.classification import Classification
+    from tfdistill.tasks.detection import Detection, detect
     from tfdistill.tasks.labels import complaint, first_wrong, require_classes
     from tfdistill.tasks.task import Task
     from tfdistill.tasks.weights import require_weights
@@ -16,8 +17,10 @@ else:
 __all__ = [
     "AveragePrecision",
     "Classification",
+    "Detection",
     "Task",
     "complaint",
+    "detect",
     "first_wrong",
     "require_classes",
     "require_weights",

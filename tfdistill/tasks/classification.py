@@ -100,6 +100,10 @@ class Classification:
             "cross_entropy": losses.cross_entropy(batch["labels"], logits),
         }
 
+    def meter(self, metric: str, classes: int, name: str) -> keras.metrics.Metric:
+        """The mean over the examples; see `Task`."""
+        return keras.metrics.Mean(name=name)
+
     table_names = ("confusion",)
 
     def tables(self, batch: Batch, taps: Taps) -> dict[str, tf.Tensor]:

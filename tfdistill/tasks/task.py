@@ -107,7 +107,22 @@ class Task(Protocol):
         """What is worth watching on the training batch itself, each `[batch]`."""
 
     def metrics(self, batch: Batch, taps: Taps) -> Mapping[str, tf.Tensor]:
-        """What is scored, each `[batch]`, the supervised loss among it; weights of examples are not in it."""
+        """What is scored, each `[batch]`, the supervised loss among it; weights of examples are not in it.
+
+        A score that is no mean over examples has `[batch, ...]`, whatever its `meter` takes.
+        """
+
+    def meter(self, metric: str, classes: int, name: str) -> keras.metrics.Metric:
+        """What turns a metric's values of all examples of all replicas into its score.
+
+        A mean, for most; where a score is of a whole set of examples and no mean over them, what the metric's values
+        are is between `metrics` and this. It counts no example of `sample_weight` 0.
+
+        Args:
+            metric: one of `metric_names`.
+            classes: how many the networks tell apart.
+            name: of what is made.
+        """
 
     def tables(self, batch: Batch, taps: Taps) -> Mapping[str, tf.Tensor]:
         """What is counted by class, each `[classes, classes]`, to be added up over batches."""
