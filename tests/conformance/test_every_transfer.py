@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from tfdistill.engine.teachers import fingerprint
 from tfdistill.engine.term_checks import check_terms
-from tfdistill.methods import METHODS, Distillation, Mutual, add_transfers
+from tfdistill.engine.updates import PreparationPhase
+from tfdistill.methods import METHODS, Chain, Distillation, Mutual, add_transfers
 from tfdistill.networks.answers import mean_of_logits
 from tfdistill.networks.own_images import reading_own_images
 from tfdistill.optimizers import OptimizerSettings
@@ -186,6 +187,42 @@ def test_transfers_can_be_added_to_every_method_and_do_something_there(method, t
         # Several terms of one transfer begin with its name.
         assert list(dict.fromkeys(owner(term) for term in taken[len(own) :])) == [one.name for one in added]
     assert_missing_labels_unseen(distiller)
+
+
+def everything():
+    """Every transfer, and the kinds that have phases of their own, all in one method as by `--also`."""
+    kinds = {**{name: (name, ARGUMENTS.get(name, {})) for name in TRANSFERS}, **KINDS}
+    return [TRANSFERS[name](name=f"added_{kind}", **arguments) for kind, (name, arguments) in kinds.items()]
+
+
+def three(tiny_network):
+    channels = (4, 5, 6)
+    return [tiny_network(f"n{k}", seed=11 * k, channels=channels[k], preactivations=True) for k in range(3)]
+
+
+MEETINGS = {
+    "three peers": lambda one, two, three: Mutual([one, two, three], everything()),
+    "two teachers": lambda one, two, three: Distillation(one, [two, three], everything()),
+    "a chain of three": lambda one, two, three: Chain([one, two, three], links=[everything()]),
+}
+
+
+@pytest.mark.parametrize("meeting", MEETINGS)
+def test_all_together_do_something_between_three_peers_from_two_teachers_and_along_a_chain(meeting, tiny_network):
+    distiller = MEETINGS[meeting](*three(tiny_network))
+    check_terms(distiller, [{name: one[step] for name, one in examples().items()} for step in range(3)])
+    taught = [
+        update for phase in distiller.plan if not isinstance(phase, PreparationPhase) for update in phase.updates()
+    ]
+    learners = {"three peers": ["n0", "n1", "n2"], "two teachers": ["n0"], "a chain of three": ["n0", "n1", "n2"]}
+    assert [update.name for update in taught] == learners[meeting]
+    for update in taught[1:] if meeting == "a chain of three" else taught:
+        # One that was prepared may have nothing to say later.
+        owners = {owner(term) for term in update.terms if term != "cross_entropy"}
+        assert owners == {f"added_{name}" for name in TRANSFERS}, update.name
+    prepared = [phase.name for phase in distiller.plan if isinstance(phase, PreparationPhase)]
+    once = [f"added_{name}_preparation" for name in ("ft", "ab", "ie_ft", "ie_at", "ie_od", "fitnet_in_two_stages")]
+    assert prepared == once * (2 if meeting == "a chain of three" else 1)
 
 
 def losses_from_here(this_round, batch, taps):
