@@ -201,3 +201,9 @@ def test_bad_input_is_one_line_before_any_work(arguments, words, root, tmp_path,
 def test_an_analysis_is_a_class_of_its_own_by_each_name():
     assert ANALYSES["calibration"] is Calibration
     assert len({one.title for one in ANALYSES.values()}) == len(ANALYSES)
+
+
+@pytest.mark.parametrize("within", ["", "/deeper"])
+def test_results_that_would_lie_in_a_file_are_refused(within, root, capsys):
+    error = refused(["--run=one", "--what=calibration", f"--out={root}/infinite.keras{within}"], capsys)
+    assert "out: must be a folder that can be written" in error

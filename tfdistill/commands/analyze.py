@@ -137,6 +137,7 @@ def check(values: Flags) -> Options:
     if values.dataset:
         data.source_of(values.dataset)
     require_picture("out", "picture.png")
+    command_line.require_folder("out", values.out)
     chosen = {name: values[name].value for name in kinds_of_options()}
     tuples: Any = {name: tuple(one) if isinstance(one, list) else one for name, one in chosen.items()}
     return Options(**tuples)

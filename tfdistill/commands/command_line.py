@@ -76,6 +76,18 @@ def require_file(flag: str, text: str) -> None:
         raise ValueError(f"{flag}: must be a file in a folder that exists, not {shown(text)}")
 
 
+def require_folder(flag: str, text: str) -> None:
+    """Refuses what is no folder, and can be made none.
+
+    Raises:
+        ValueError: names the flag.
+    """
+    folder = Path(text).absolute()
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{flag}: must be a folder that can be written, not {shown(text)}")
+
+
 def define_help(values: Flags) -> None:
     """The flags that every command has."""
     define(values, "help", False, bool, "Print the flags, and exit.", group="Help")
