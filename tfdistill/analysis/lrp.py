@@ -154,7 +154,8 @@ class LRP(HeatMaps):
     paper = "Huang et al., Revisiting Knowledge Distillation (CVPR 2021), Figs. 1 and 3"
 
     def columns(self, study: Study) -> list[Column]:
-        asked, given = study.options.channels, composite_of(study)
+        given = composite_of(study)
+        asked = study.options.channels or (() if study.options.halves else (WHOLE,))
         parted = [one for one in study.subjects if one.halves]
         if set(asked) - {WHOLE} and not parted:
             said = "has channels that inherit and explore, as IE-KD's methods train them; give whole"

@@ -41,12 +41,12 @@ class Options:
         (), "Taps of the networks that are looked at.", Filled("a tap"), unset="the analysis' own", value="TAP,TAP"
     )
     classes: tuple[str, ...] = option(
-        (), "Classes that are looked at, by name or number.", Filled("a class"), unset="the first ones", value="A,B,C"
+        (), "Classes that are looked at, by name or number.", Filled("a class"), unset="the first ones; of heat maps all", value="A,B,C"
     )
     bins: int = option(10, "Bins of a reliability diagram, all of one width.", Number(1, 1_000))
     density_bins: int = option(300, "Bins of a density.", Number(1, 100_000))
     halves: bool = option(
-        True, "Compare the halves of the last feature map too: those that inherit and explore, or the first and second."
+        True, "Look at the halves of the last feature map too: those that inherit and explore, or the first and second."
     )
     sigmas: tuple[float, ...] = option(
         (0.0, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05), "Deviations of the noise on the weights.", Number(0, 1_000)
