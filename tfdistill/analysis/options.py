@@ -41,7 +41,11 @@ class Options:
         (), "Taps of the networks that are looked at.", Filled("a tap"), unset="the analysis' own", value="TAP,TAP"
     )
     classes: tuple[str, ...] = option(
-        (), "Classes that are looked at, by name or number.", Filled("a class"), unset="the first ones; of heat maps all", value="A,B,C"
+        (),
+        "Classes that are looked at, by name or number.",
+        Filled("a class"),
+        unset="the first ones; of heat maps all",
+        value="A,B,C",
     )
     bins: int = option(10, "Bins of a reliability diagram, all of one width.", Number(1, 1_000))
     density_bins: int = option(300, "Bins of a density.", Number(1, 100_000))
