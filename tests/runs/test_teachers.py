@@ -220,7 +220,7 @@ def test_a_teacher_that_a_run_cannot_use_is_refused_in_one_line(root, tmp_path, 
     for flags, said in {
         ("--method=dml", "--networks=resnet8,resnet8", f"--teacher={root}/runs/big"): (
             "teacher: method dml has no use for one; --method=distillation, --method=chain, "
-            "--method=taught has, and any method with "
+            "--method=sim_kd, --method=taught has, and any method with "
         ),
         four: "four.keras: four tells 4 classes apart, digits has 10\n",
         (*four, "--teacher_classes=by_name"): "four.keras: no names of its classes are recorded; give a text file ",
