@@ -163,6 +163,16 @@ def test_a_saved_model_and_a_file_answer_beside_each_other(root, tmp_path):
     assert set(json.loads((tmp_path / "confusion.json").read_text())["matrices"]) == {"A", "B"}
 
 
+def test_a_file_for_images_of_any_size_is_looked_at_in_those_of_the_data(tmp_path):
+    images = keras.Input((None, None, 1), name="images")
+    maps = keras.layers.Conv2D(4, 3, activation="relu")(images)
+    logits = keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(maps))
+    keras.Model(images, logits).save(tmp_path / "free.keras")
+    given = [f"--run={tmp_path}/free.keras", "--dataset=digits", f"--out={tmp_path}/out", "--examples=4"]
+    assert analyze.main([*given, "--what=cka,grad_cam"]) == 0
+    assert np.shape(json.loads((tmp_path / "out" / "grad_cam.json").read_text())["maps"]["free.keras"]) == (4, 8, 8)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -18,6 +18,7 @@ from tfdistill.analysis.options import Options
 from tfdistill.analysis.study import Study, Subject
 from tfdistill.bounds import ArgumentError, nearest
 from tfdistill.commands.evaluating import read_card
+from tfdistill.networks.graphs import of_one_size
 from tfdistill.runs.checkpoints import CheckpointError
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData, evaluation_batch_size
@@ -167,7 +168,8 @@ def subjects_of(text: str, shown: Shown, values: flags.FlagValues, told: list[st
 
 def _fitted(found: Found, dataset: data.Dataset) -> keras.Model:
     try:
-        return fitted(found, dataset)
+        # Analyses take the sizes of maps from their symbolic shapes.
+        return of_one_size(fitted(found, dataset), dataset.image_shape)
     except ValueError as error:
         # Its remedy is a flag of trainings.
         raise ValueError(str(error).partition("; --teacher")[0]) from error

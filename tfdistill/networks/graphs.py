@@ -37,6 +37,22 @@ def flat_graph(model: keras.Model) -> keras.Model:
     return keras.Model(images, _run(model, images, opened), name=model.name)
 
 
+def of_one_size(model: keras.Model, image_shape: Sequence[int]) -> keras.Model:
+    """The same layers for images of one height and width, so that the shapes of all maps are known.
+
+    Args:
+        model: functional, with one input.
+        image_shape: (height, width, channels), which the model reads.
+
+    Returns:
+        the model itself, where its input has a size.
+    """
+    if None not in model.inputs[0].shape[1:]:
+        return model
+    images = keras.Input(tuple(image_shape), dtype=model.inputs[0].dtype, name="images")
+    return flat_graph(keras.Model(images, model(images), name=model.name))
+
+
 def nodes_of(model: keras.Model) -> list[Any]:
     """The calls of operations in a functional model, each with its `operation`, `arguments` and `outputs`."""
     return [node for nodes in _function_of(model)._nodes_by_depth.values() for node in nodes if not node.is_input]

@@ -13,7 +13,7 @@ import keras
 from tfdistill.networks.adapters import network_from, require_single_image_input
 from tfdistill.networks.answers import TwoLogits
 from tfdistill.networks.found_taps import found_taps, logits_of, preactivations
-from tfdistill.networks.graphs import flat_graph, is_functional, outputs_by_layer, sources_of
+from tfdistill.networks.graphs import flat_graph, is_functional, of_one_size, outputs_by_layer, sources_of
 from tfdistill.networks.initialization import ZERO_BIAS, LayerSeeds
 from tfdistill.networks.layers import linear_classifier
 from tfdistill.networks.own_images import reads_whole_numbers
@@ -175,9 +175,7 @@ def learner_of_file(
     if theirs != classes:
         network = _with_new_classifier(network, classes, seed)
         said[0] += f" without its classifier for {theirs} classes; the one for {classes} classes is new"
-    if None in own:
-        images = keras.Input(tuple(image_shape), name="images")
-        network = flat_graph(keras.Model(images, network(images), name=network.name))
+    network = of_one_size(network, image_shape)
     network.starts_from = "; ".join(said)
     return network
 
