@@ -45,7 +45,7 @@ class Case:
     """A bad command line.
 
     Attributes:
-        program: "train", "evaluate", "export", "preview" or "table".
+        program: "train", "evaluate", "analyze", "export", "preview" or "table".
         arguments: what is given to it.
         names: words, one of which a good message has; empty: any message will do.
         quick: refused from the flags alone.
@@ -339,6 +339,21 @@ def of_commands() -> Iterator[Case]:
         *(("evaluate", (*run, f"--batch_size={value}"), ("batch_size",)) for value in (*BROKEN, "0", "10000000000")),
         *(("evaluate", (*run, f"--image_size={value}"), ("image_size",)) for value in (*BROKEN, "10000000000")),
         ("evaluate", (*run, "--download=perhaps"), ("download",)),
+        ("analyze", (), ("run",)),
+        ("analyze", run, ("what",)),
+        ("analyze", (*run, "--what="), ("what",)),
+        ("analyze", (*run, "--what=cak"), ("what",)),
+        ("analyze", ("--run=hole", run[1], "--what=errors"), ("run",)),
+        ("analyze", ("--run=whole,", run[1], "--what=errors"), ("run",)),
+        ("analyze", ("--run=SCRATCH/text.txt", run[1], "--what=errors"), ("run", "dataset")),
+        ("analyze", ("--run=SCRATCH/broken_model", run[1], "--dataset=digits", "--what=errors"), ("run",)),
+        ("analyze", (*run, "--what=errors", "--teacher=SCRATCH/absent"), ("run", "teacher")),
+        ("analyze", (*run, "--what=errors", "--out=SCRATCH/text.txt"), ("out",)),
+        ("analyze", (*run, "--what=projection", "--classes=0,1,x"), ("classes",)),
+        ("analyze", (*run, "--what=cka", "--taps=stage99"), ("taps",)),
+        ("analyze", (*run, "--what=sharpness", "--sigmas=-1"), ("sigmas",)),
+        ("analyze", (*run, "--what=sharpness", "--draws=1"), ("draws",)),
+        *(("analyze", (*run, "--what=errors", f"--examples={value}"), ("examples",)) for value in BROKEN),
         ("export", (), ("run",)),
         ("export", ("--run=hole", "--runs_dir=SCRATCH/runs"), ("run",)),
         ("export", ("--run=whole", "--runs_dir=SCRATCH/absent"), ("runs_dir",)),

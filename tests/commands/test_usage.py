@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from tfdistill.commands import command_line, evaluate, export, preview, table, train
+from tfdistill.commands import analyze, command_line, evaluate, export, preview, table, train
 from tfdistill.commands.usage import usage
 from tfdistill.methods import METHODS
 from tfdistill.optimizers import PROTOCOLS
@@ -15,6 +15,7 @@ from tfdistill.transfers import TRANSFERS
 COMMANDS = {
     "train": train.train_flags,
     "evaluate": evaluate.evaluate_flags,
+    "analyze": analyze.analyze_flags,
     "export": export.export_flags,
     "preview": preview.preview_flags,
     "table": table.table_flags,

@@ -34,11 +34,13 @@ main = importlib.import_module("tfdistill.commands.train").main
 main(["--products=bfloat16", "--runs_dir=nowhere"])
 main(["--runs_dir=nowhere"])
 # Who scores or exports a run computes as it did.
-for name, work in (("evaluate", "evaluating"), ("export", "exporting")):
+for name, work in (("evaluate", "evaluating"), ("analyze", "analyzing"), ("export", "exporting")):
     os.environ.pop("TF_SET_ONEDNN_FPMATH_MODE", None)
     said = lambda *given: print(work, os.environ.get("TF_SET_ONEDNN_FPMATH_MODE"))
     sys.modules[f"tfdistill.commands.{work}"] = types.SimpleNamespace(**{name: said})
-    importlib.import_module(f"tfdistill.commands.{name}").main(["--run=rounded", f"--runs_dir={sys.argv[2]}"])
+    importlib.import_module(f"tfdistill.commands.{name}").main(
+        ["--run=rounded", f"--runs_dir={sys.argv[2]}", *(["--what=cka"] if name == "analyze" else [])]
+    )
 print("nothing of it; oneDNN", os.environ["TF_ENABLE_ONEDNN_OPTS"], {"tensorflow", "keras"} & set(sys.modules))
 """
 TRAIN = [
@@ -59,7 +61,10 @@ TRAIN = [
     (["--schedule=step", "--milestones=3,2"], 2),
     (["--flagfile=nowhere.flags"], 2),
 ]
+WITH_HELP = ("evaluate", "analyze", "export", "preview", "table")
 OTHERS = [
+    ("analyze", ["--run=nobody", "--what=cak"], 2),
+    ("analyze", ["--run=nobody"], 2),
     ("evaluate", [], 2),
     ("evaluate", ["--run=nobody", "--split=tset"], 2),
     ("evaluate", ["--run=nobody", "--export_epoch=first"], 2),
@@ -87,7 +92,7 @@ def finished(tmp_path):
 def test_help_lists_refusals_and_finished_runs_import_neither(finished, tmp_path):
     refused = [*finished, "--batch_size=3"]
     cases = [("tfdistill.commands.train", *case) for case in [*TRAIN, (finished, 0), (refused, 2)]]
-    cases += [(f"tfdistill.commands.{name}", ["--help"], 0) for name in ("evaluate", "export", "preview", "table")]
+    cases += [(f"tfdistill.commands.{name}", ["--help"], 0) for name in WITH_HELP]
     cases += [(f"tfdistill.commands.{name}", *case) for name, *case in OTHERS]
     there = ["--run=done", finished[-1]]
     cases += [("tfdistill.commands.export", [*there, f"--export_{one}=some"], 2) for one in ("epoch", "bad_images")]
@@ -100,6 +105,8 @@ def test_help_lists_refusals_and_finished_runs_import_neither(finished, tmp_path
     command = [sys.executable, "-c", PROGRAM, json.dumps(cases), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == ("bfloat16 BF16\nfloat32 \nevaluating BF16\nexporting BF16\nnothing of it; oneDNN 1 set()\n")
+    assert done.stdout == (
+        "bfloat16 BF16\nfloat32 \nevaluating BF16\nanalyzing BF16\nexporting BF16\nnothing of it; oneDNN 1 set()\n"
+    )
     # The second training found the variable of the first.
     assert done.stderr.count("\n") == 1 and "TF_SET_ONEDNN_FPMATH_MODE=BF16 is set aside" in done.stderr

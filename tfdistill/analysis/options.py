@@ -56,11 +56,11 @@ class Options:
         (0.0, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05), "Deviations of the noise on the weights.", Number(0, 1_000)
     )
     draws: int = option(5, "Noises of each deviation.", Number(5, 10_000))
-    seed: int = option(0, "Seed of the noise.", Number(0, 2**31 - 1))
+    seed: int = option(0, "Seed of the noise.", Number(0, 2**31 - 1), unset="the same noise every time")
     gradient_share: float = option(
         0.95, "Share of the gradients' energy that active neurons hold.", Number(0, 1, above=True)
     )
-    images: int = option(16, "Images in a row of pictures of examples.", Number(1, 256))
+    images: int = option(16, "Images of each network in pictures of examples.", Number(1, 256))
     explain: str = option(
         "label",
         "Class whose logit heat maps explain: label, which is the right one, predicted, or one class for all images.",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tfdistill import data
 from tfdistill.analysis import ANALYSES
 from tfdistill.analysis.options import Options, kinds_of_options
 from tfdistill.bounds import Filled, Number, one_of
-from tfdistill.commands import command_line
+from tfdistill.commands import command_line, starting
 from tfdistill.commands.flag_kinds import Flags, define
 from tfdistill.commands.usage import usage
+from tfdistill.runs.folder import read_config
+from tfdistill.runs.kept_epochs import FLAGS, path_and_epoch
 from tfdistill.standalone.calling import program
 from tfdistill.tables.pictures import require_picture
 
@@ -30,10 +33,23 @@ def main(arguments: Sequence[str]) -> int:
             print(usage(program(COMMAND), values))
             return 0
         options = check(values)
+        compute_products(values)
     # Imported now, because all that is answered above needs no TensorFlow.
     from tfdistill.commands import analyzing
 
     return analyzing.analyze(values, options)
+
+
+def compute_products(values: Flags) -> None:
+    """Has this process compute products as the first run says that is given; call it before TensorFlow is imported.
+
+    Raises:
+        ValueError: the run's flags are damaged, or there are no such products here.
+    """
+    paths = [path_and_epoch(Path(values.runs_dir) / text.partition(":")[0])[0] for text in values.run]
+    own = next((path for path in paths if (path / FLAGS).is_file()), None)
+    if own is not None:
+        starting.compute_products(COMMAND, read_config(own).products)
 
 
 def joined(arguments: Sequence[str]) -> list[str]:
@@ -79,9 +95,9 @@ def analyze_flags() -> Flags:
     text = "Let code in .keras files run, such as that of a Lambda layer."
     define(values, "trust_code", False, bool, text, group=group)
     group = "Analyses"
-    text = "Analyses to make."
     names = tuple(ANALYSES)
-    define(values, "what", (), tuple[str, ...], text, one_of(names), group=group, unset="none", value="|".join(names))
+    text = f"Analyses to make, some of {', '.join(names)}."
+    define(values, "what", (), tuple[str, ...], text, one_of(names), group=group, unset="none", value="NAME,NAME")
     kinds = kinds_of_options()
     for one in dataclasses.fields(Options):
         told = {name: one.metadata[name] for name in ("unset", "value")}
