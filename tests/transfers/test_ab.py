@@ -8,21 +8,7 @@ from tfdistill import losses
 from tfdistill.methods import Distillation
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.runs import checkpoints
-from tfdistill.transfers import AB, courses
-
-
-def lesson_of(transfer, learner, source):
-    (course,) = courses([transfer], [(learner, [source])])
-    return course.lessons[source.name]
-
-
-def call(model, inputs):
-    return model(inputs, training=True)
-
-
-def drawn(network, seed):
-    draw = np.random.default_rng(seed)
-    return {tap: tf.constant(draw.normal(size=(5, *one.shape[1:])), tf.float32) for tap, one in network.output.items()}
+from tfdistill.transfers import AB
 
 
 def test_the_loss_is_that_of_the_authors_code():
@@ -50,7 +36,7 @@ def test_at_0_every_value_counts_as_1_and_on_the_right_side_from_1_on_as_0():
     np.testing.assert_array_equal(losses.boundary_distance(own, source), losses.boundary_distance(own, 9.0 * source**3))
 
 
-def test_the_phases_have_their_terms_and_their_models(tiny_network):
+def test_the_phases_have_their_terms_and_their_models(tiny_network, lesson_of, call, drawn):
     learner = tiny_network("learner", seed=1, preactivations=True)
     source = tiny_network("source", seed=2, channels=6, preactivations=True)
     lesson = lesson_of(AB(weight=0.5, boundary_weight=0.1, temperature=2.0, preparation_epochs=3), learner, source)

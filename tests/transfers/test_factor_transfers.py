@@ -9,18 +9,9 @@ from tfdistill import losses
 from tfdistill.helpers.factors import attention
 from tfdistill.methods import Distillation
 from tfdistill.optimizers import OptimizerSettings
-from tfdistill.transfers import FT, IEAT, IEFT, IEOD, courses
+from tfdistill.transfers import FT, IEAT, IEFT, IEOD
 
 STEPS = 5
-
-
-def lesson_of(transfer, learner, source):
-    (course,) = courses([transfer], [(learner, [source])])
-    return course.lessons[source.name]
-
-
-def call(model, inputs):
-    return model(inputs, training=True)
 
 
 def bent(maps):
@@ -153,7 +144,7 @@ def test_five_steps_of_the_preparations_and_of_the_training(tiny):
     steps.assert_same()
 
 
-def test_the_preparation_moves_the_paraphraser_alone_and_the_training_all_but_it(tiny):
+def test_the_preparation_moves_the_paraphraser_alone_and_the_training_all_but_it(tiny, lesson_of, call):
     student, teacher = pair(tiny)
     distiller = Distillation(student, teacher, [FT(coders="normalized", reconstruction="l2")])
     prepared, training = distiller.plan
@@ -170,7 +161,7 @@ def test_the_preparation_moves_the_paraphraser_alone_and_the_training_all_but_it
     np.testing.assert_allclose(found["reconstruction"], expected, rtol=1e-6)
 
 
-def test_equal_factors_have_no_distance_and_a_multiple_of_one_is_the_same(tiny):
+def test_equal_factors_have_no_distance_and_a_multiple_of_one_is_the_same(tiny, lesson_of, call):
     _, teacher = pair(tiny)
     lesson = lesson_of(FT(), teacher, teacher)
     translator, paraphraser = lesson.helpers[0], lesson.kept[0]
@@ -183,7 +174,7 @@ def test_equal_factors_have_no_distance_and_a_multiple_of_one_is_the_same(tiny):
     np.testing.assert_array_equal(lesson.terms({}, maps, maps, call)["ft"], 0.0)
 
 
-def test_ie_ft_without_exploration_is_ft(tiny):
+def test_ie_ft_without_exploration_is_ft(tiny, lesson_of, call):
     """The same seeds draw the same coders."""
     student, teacher = pair(tiny)
     ft = lesson_of(FT(coders="normalized", weight=50.0), student, teacher)
@@ -205,7 +196,7 @@ VARIANTS = {IEFT: lambda factor: factor, IEAT: attention, IEOD: tf.nn.relu}
 
 
 @pytest.mark.parametrize("made", VARIANTS)
-def test_a_variant_compares_what_it_sees_of_the_factors(made, tiny):
+def test_a_variant_compares_what_it_sees_of_the_factors(made, tiny, lesson_of, call):
     student, teacher = pair(tiny)
     lesson, order = lesson_of(made(), student, teacher), 2 if made is IEOD else 1
     taught = {"features": tf.random.stateless_normal((6, 2, 2, 6), (0, 1))}
@@ -221,7 +212,7 @@ def test_a_variant_compares_what_it_sees_of_the_factors(made, tiny):
 
 
 @pytest.mark.parametrize("made", VARIANTS)
-def test_a_variant_of_equal_factors_is_0_and_its_parts_are_opposites(made, tiny):
+def test_a_variant_of_equal_factors_is_0_and_its_parts_are_opposites(made, tiny, lesson_of, call):
     _, teacher = pair(tiny)
     whole = [lesson_of(made(inheritance_share=share, split="natural"), teacher, teacher) for share in (1.0, 0.0)]
     maps = {"features": tf.random.stateless_normal((6, 2, 2, 6), (0, 1))}
@@ -235,7 +226,7 @@ def test_a_variant_of_equal_factors_is_0_and_its_parts_are_opposites(made, tiny)
         np.testing.assert_array_equal(equal, 0.0)
 
 
-def test_ie_od_as_printed_is_the_euclidean_distance(tiny):
+def test_ie_od_as_printed_is_the_euclidean_distance(tiny, lesson_of, call):
     student, teacher = pair(tiny)
     lesson = lesson_of(IEOD(distance="printed"), student, teacher)
     taught = {"features": tf.random.stateless_normal((6, 2, 2, 6), (0, 1))}
@@ -247,7 +238,7 @@ def test_ie_od_as_printed_is_the_euclidean_distance(tiny):
 
 
 @pytest.mark.parametrize("metric", losses.INHERITANCE_METRICS)
-def test_ie_ft_has_the_metrics_of_table_6a(metric, tiny):
+def test_ie_ft_has_the_metrics_of_table_6a(metric, tiny, lesson_of, call):
     student, teacher = pair(tiny)
     lesson = lesson_of(IEFT(metric=metric), student, teacher)
     taught = {"features": tf.random.stateless_normal((6, 2, 2, 6), (0, 1))}
@@ -270,7 +261,7 @@ def test_the_split_is_drawn_from_the_seed_and_kept_with_every_checkpoint(tiny):
     assert any(split(seed=seed) != split(seed=1) for seed in (2, 3, 4))
 
 
-def test_a_factor_has_a_share_of_the_sources_channels(tiny):
+def test_a_factor_has_a_share_of_the_sources_channels(tiny, lesson_of):
     student, teacher = pair(tiny)
     widths = {
         rate: lesson_of(FT(paraphrase_rate=rate), student, teacher).helpers[0].output.shape[-1]
@@ -295,7 +286,7 @@ def test_what_cannot_be_is_refused_in_one_line(arguments, message):
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
 
 
-def test_networks_that_do_not_fit_are_refused_in_one_line(tiny):
+def test_networks_that_do_not_fit_are_refused_in_one_line(tiny, lesson_of):
     student, teacher = pair(tiny)
     bare = keras.Model(student.input, {"logits": student.output["logits"]}, name="bare")
     with pytest.raises(ValueError, match=r"^networks: bare has no tap 'features'; it has logits$"):

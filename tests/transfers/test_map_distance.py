@@ -5,17 +5,15 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.methods import Distillation
-from tfdistill.transfers import MapDistance, courses
-
-
-def lesson_of(transfer, learner, source):
-    (course,) = courses([transfer], [(learner, [source])])
-    return course.lessons[source.name]
+from tfdistill.transfers import MapDistance
 
 
 @pytest.mark.parametrize(("distance", "order"), [("l1", 1), ("l2", 2)])
 def test_the_term_is_the_mean_distance_of_the_pooled_maps_and_its_gradient_that_of_finite_differences(
-    tiny, distance, order
+    tiny,
+    distance,
+    order,
+    lesson_of,
 ):
     learner, source = tiny.network("learner", pooling=2), tiny.network("source", seed=1)
     lesson = lesson_of(MapDistance(distance=distance, weight=3.0), learner, source)
@@ -40,7 +38,7 @@ def test_the_term_is_the_mean_distance_of_the_pooled_maps_and_its_gradient_that_
         np.testing.assert_allclose(found[place], (expected(high) - expected(low)).sum() / (2 * step), rtol=1e-3)
 
 
-def test_equal_maps_have_nothing_to_teach(tiny):
+def test_equal_maps_have_nothing_to_teach(tiny, lesson_of):
     learner, source = tiny.network("learner"), tiny.network("source")
     maps = {"features": tf.random.stateless_normal((2, 4, 4, 4), (0, 1))}
     np.testing.assert_array_equal(
@@ -58,7 +56,7 @@ def test_a_layer_gives_the_learners_map_the_sources_channels_and_is_moved_along(
     assert (layers[0].variables[0].numpy() != layers[1].variables[0].numpy()).all(), "each draws its own weights"
 
 
-def test_networks_that_do_not_fit_are_refused_in_one_line(tiny):
+def test_networks_that_do_not_fit_are_refused_in_one_line(tiny, lesson_of):
     learner, source = tiny.network("learner"), tiny.network("source")
     bare = tf.keras.Model(learner.input, {"logits": learner.output["logits"]}, name="bare")
     with pytest.raises(ValueError, match=r"^networks: bare has no tap 'features'; it has logits$"):

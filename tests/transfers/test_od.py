@@ -10,7 +10,7 @@ from tfdistill import losses, networks
 from tfdistill.helpers.margins import last_norm, margins
 from tfdistill.methods import Distillation
 from tfdistill.networks.layers import BatchNormalization
-from tfdistill.transfers import OD, courses
+from tfdistill.transfers import OD
 
 # Of the last stage: the end of the residual branch, or what stands before the ReLU that reads the stage.
 LAST = {
@@ -22,20 +22,6 @@ LAST = {
     "densenet_7_4": "final_norm",
     "mobilenet_v2": "group7_block1_project_norm",
 }
-
-
-def lesson_of(transfer, learner, source):
-    (course,) = courses([transfer], [(learner, [source])])
-    return course.lessons[source.name]
-
-
-def call(model, inputs):
-    return model(inputs, training=True)
-
-
-def drawn(network, seed):
-    draw = np.random.default_rng(seed)
-    return {tap: tf.constant(draw.normal(size=(5, *one.shape[1:])), tf.float32) for tap, one in network.output.items()}
 
 
 def norm_of(gamma, beta, **settings):
@@ -117,7 +103,7 @@ def test_the_normalization_of_a_stage_is_found(name):
     assert [one.moving_mean.shape[0] for one in found] == [network.output[tap].shape[-1] for tap in taps]
 
 
-def test_the_term_is_the_weighted_sum_over_stages_by_the_sources_margins_of_now(tiny_network):
+def test_the_term_is_the_weighted_sum_over_stages_by_the_sources_margins_of_now(tiny_network, lesson_of, call, drawn):
     learner = tiny_network("learner", seed=1, preactivations=True)
     source = networks.resnet8(classes=4, image_shape=(8, 8, 3), name="source", seed=2)
     lesson = lesson_of(OD(weight=3.0), learner, source)
@@ -158,7 +144,7 @@ def test_a_folded_teacher_teaches_what_the_teacher_itself_would(tiny_network):
     np.testing.assert_allclose(found["student"]["od"], expected["student"]["od"], rtol=1e-4)
 
 
-def test_a_source_without_normalization_before_its_relu_is_refused_in_one_line(tiny_network):
+def test_a_source_without_normalization_before_its_relu_is_refused_in_one_line(tiny_network, lesson_of):
     learner = tiny_network("learner", seed=1)
     bare = tiny_network("bare", seed=2, batch_norm=False, preactivations=True)
     with pytest.raises(

@@ -8,19 +8,10 @@ import tensorflow as tf
 from tfdistill import losses, networks
 from tfdistill.helpers.review import review
 from tfdistill.networks.initialization import LayerSeeds
-from tfdistill.transfers import ReviewKD, courses
+from tfdistill.transfers import ReviewKD
 
 OWN = [(8, 8, 3), (4, 4, 5), (1, 1, 4)]
 SOURCE = [(4, 4, 2), (8, 8, 6), (1, 1, 7)]
-
-
-def lesson_of(transfer, learner, source):
-    (course,) = courses([transfer], [(learner, [source])])
-    return course.lessons[source.name]
-
-
-def call(model, inputs):
-    return model(inputs, training=True)
 
 
 def drawn(shapes, seed):
@@ -62,7 +53,7 @@ def reviewed(weights, maps, shapes):
     return found[::-1]
 
 
-def test_maps_are_made_from_the_deepest_on(tiny):
+def test_maps_are_made_from_the_deepest_on(tiny, call):
     model, maps = review(OWN, SOURCE, name="review", seeds=LayerSeeds(0)), drawn(OWN, 1)
     weights = tiny.weights_of(model)
     assert weights["level1_conv/kernel"].shape == (1, 1, 3, 4), "the channels of the deepest map"
@@ -74,7 +65,7 @@ def test_maps_are_made_from_the_deepest_on(tiny):
     assert wide.get_layer("level1_conv").filters == 512
 
 
-def test_the_term_is_the_distance_at_all_levels_from_the_sources_maps_before_relu(tiny_network):
+def test_the_term_is_the_distance_at_all_levels_from_the_sources_maps_before_relu(tiny_network, lesson_of, call):
     learner = tiny_network("learner", seed=1)
     source = networks.resnet8(classes=4, image_shape=(8, 8, 3), name="source", seed=2)
     lesson = lesson_of(ReviewKD(), learner, source)
@@ -92,7 +83,7 @@ def test_the_term_is_the_distance_at_all_levels_from_the_sources_maps_before_rel
     assert model.name == "learner_from_source_review_kd_review"
 
 
-def test_of_one_level_nothing_is_fused(tiny):
+def test_of_one_level_nothing_is_fused(tiny, call):
     model, (maps,) = review([(4, 4, 3)], [(4, 4, 2)], name="review", seeds=LayerSeeds(0)), drawn([(4, 4, 3)], 1)
     weights = tiny.weights_of(model)
     own = norm(weights, "level1", maps @ weights["level1_conv/kernel"].numpy()[0, 0])
@@ -101,14 +92,14 @@ def test_of_one_level_nothing_is_fused(tiny):
     np.testing.assert_allclose(found, expected, atol=5e-5)
 
 
-def test_its_weight_grows_over_20_epochs(tiny_network):
+def test_its_weight_grows_over_20_epochs(tiny_network, lesson_of):
     learner, source = tiny_network("learner", seed=1), tiny_network("source", seed=2)
     grown = lesson_of(ReviewKD(weight=5.0), learner, source).weights["review_kd"]
     assert [float(grown(tf.constant(epoch))) for epoch in (0.0, 9.0, 19.0, 100.0)] == [0.25, 2.5, 5.0, 5.0]
     assert lesson_of(ReviewKD(weight=5.0, ramp_epochs=0.0), learner, source).weights["review_kd"] == 5.0
 
 
-def test_networks_that_do_not_fit_are_refused_in_one_line(tiny_network):
+def test_networks_that_do_not_fit_are_refused_in_one_line(tiny_network, lesson_of):
     learner = tiny_network("learner", seed=1)
     taps = {name: one for name, one in learner.output.items() if name != "embedding"}
     bare = keras.Model(learner.input, taps, name="bare")

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.methods import Distillation
-from tfdistill.transfers import AT, CC, RKD, SP, TRANSFERS, VID, FitNet, TapTransfer, courses
+from tfdistill.transfers import AT, CC, RKD, SP, TRANSFERS, VID, FitNet, TapTransfer
 
 # Which taps and with which weight, as the papers or RepDistiller have it.
 DEFAULTS = {
@@ -20,23 +20,6 @@ DEFAULTS = {
     "pkt": ("embedding", 30000.0),
 }
 ON_TAPS = [name for name, made in TRANSFERS.items() if issubclass(made, TapTransfer)]
-
-
-def lesson_of(transfer, learner, source):
-    (course,) = courses([transfer], [(learner, [source])])
-    return course.lessons[source.name]
-
-
-def call(model, inputs):
-    return model(inputs, training=True)
-
-
-def drawn(network, seed, batch=6):
-    """Taps of the network's shapes, without calling it."""
-    draw = np.random.default_rng(seed)
-    return {
-        tap: tf.constant(draw.normal(size=(batch, *one.shape[1:])), tf.float32) for tap, one in network.output.items()
-    }
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +37,7 @@ def test_the_defaults_are_the_papers():
 
 
 @pytest.mark.parametrize("name", ON_TAPS)
-def test_the_term_is_the_sum_of_its_loss_over_the_pairs_of_taps(name, pair):
+def test_the_term_is_the_sum_of_its_loss_over_the_pairs_of_taps(name, pair, lesson_of, call, drawn):
     """Each pair has helpers of its own, with weights of their own."""
     taps = "stage1,stage2" if TRANSFERS[name].by_position else "stage2,embedding:logits"
     transfer = TRANSFERS[name](taps=taps, weight=3.0)
@@ -72,7 +55,7 @@ def test_the_term_is_the_sum_of_its_loss_over_the_pairs_of_taps(name, pair):
     np.testing.assert_allclose(found[name], total, rtol=1e-5)
 
 
-def test_what_is_built_is_for_the_learner_alone_or_for_both(pair):
+def test_what_is_built_is_for_the_learner_alone_or_for_both(pair, lesson_of):
     prefix = "learner_from_source"
     built = {
         name: {helper.name: helper.output for helper in lesson_of(TRANSFERS[name](), *pair).helpers} for name in ON_TAPS
@@ -87,7 +70,7 @@ def test_what_is_built_is_for_the_learner_alone_or_for_both(pair):
     assert built["cc"][f"{prefix}_cc_embedding_of_source"].shape == (None, 128)
 
 
-def test_a_fitnet_whose_regressor_changes_nothing_is_the_squared_error(pair):
+def test_a_fitnet_whose_regressor_changes_nothing_is_the_squared_error(pair, lesson_of, call, drawn):
     learner, _ = pair
     lesson = lesson_of(FitNet(), learner, learner)
     (regressor,) = lesson.helpers
@@ -102,7 +85,7 @@ def test_a_fitnet_whose_regressor_changes_nothing_is_the_squared_error(pair):
     np.testing.assert_allclose(lesson.terms({}, own, source, call)["fitnet"], expected, rtol=1e-5)
 
 
-def test_vid_is_what_repdistillers_code_gives():
+def test_vid_is_what_repdistillers_code_gives(lesson_of, call):
     draw = np.random.default_rng(65)
     kernels = [0.1 * draw.normal(size=(64, 64, 1, 1)).transpose(2, 3, 1, 0) for _ in range(3)]
     maps = tf.keras.Input((8, 8, 64))
@@ -114,7 +97,7 @@ def test_vid_is_what_repdistillers_code_gives():
     np.testing.assert_allclose(np.mean(lesson.terms({}, own, source, call)["vid"]), 0.9100846646019629, rtol=1e-5)
 
 
-def test_cc_is_nothing_for_equal_embeddings_though_its_layers_differ_at_first(pair):
+def test_cc_is_nothing_for_equal_embeddings_though_its_layers_differ_at_first(pair, lesson_of, call, drawn):
     learner, _ = pair
     lesson, taps = lesson_of(CC(units=4), learner, learner), drawn(learner, 1)
     assert (lesson.terms({}, taps, taps, call)["cc"].numpy() > 0).all()
@@ -123,7 +106,7 @@ def test_cc_is_nothing_for_equal_embeddings_though_its_layers_differ_at_first(pa
     np.testing.assert_array_equal(lesson.terms({}, taps, taps, call)["cc"], 0)
 
 
-def test_a_part_of_rkd_without_weight_is_left_out(pair):
+def test_a_part_of_rkd_without_weight_is_left_out(pair, lesson_of, call, drawn):
     sides = [drawn(one, k) for k, one in enumerate(pair)]
     embeddings = [one["embedding"] for one in sides]
     for transfer, loss in (
@@ -150,7 +133,7 @@ def test_what_cannot_be_is_refused_in_one_line(make, message):
 
 
 @pytest.mark.parametrize("name", ON_TAPS)
-def test_networks_that_do_not_have_a_tap_are_refused_in_one_line(name, tiny):
+def test_networks_that_do_not_have_a_tap_are_refused_in_one_line(name, tiny, lesson_of):
     """As a network from a file, of which only the logits were found."""
     learner = tiny.network("learner")
     bare = tf.keras.Model(learner.input, {"logits": learner.output["logits"]}, name="bare")
