@@ -347,7 +347,7 @@ def of_commands() -> Iterator[Case]:
         ("analyze", ("--run=whole,", run[1], "--what=errors"), ("run",)),
         ("analyze", ("--run=SCRATCH/text.txt", run[1], "--what=errors"), ("run", "dataset")),
         ("analyze", ("--run=SCRATCH/broken_model", run[1], "--dataset=digits", "--what=errors"), ("run",)),
-        ("analyze", (*run, "--what=errors", "--teacher=SCRATCH/absent"), ("run", "teacher")),
+        ("analyze", (*run, "--what=errors", "--teacher=SCRATCH/absent"), ("teacher",)),
         ("analyze", (*run, "--what=errors", "--out=SCRATCH/text.txt"), ("out",)),
         ("analyze", (*run, "--what=projection", "--classes=0,1,x"), ("classes",)),
         ("analyze", (*run, "--what=cka", "--taps=stage99"), ("taps",)),

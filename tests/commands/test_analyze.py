@@ -185,6 +185,7 @@ def test_a_file_for_images_of_any_size_is_looked_at_in_those_of_the_data(tmp_pat
         ("--run=one,one --what=calibration", ["run", "two networks", "labels"]),
         ("--run=pair --labels=A --what=calibration", ["labels", "2 networks"]),
         ("--run=one --teacher=pair --what=calibration", ["teacher", "say which"]),
+        ("--run=one --teacher=none --what=calibration", ["teacher: there is no run", "nearest run", "one"]),
         ("--run=one --what=calibration --split=validation", ["split", "no validation part"]),
         ("--run=one --what=calibration --examples=1", ["examples", "2 examples or more", "is 1"]),
         ("--run={root}/infinite.keras --what=calibration", ["dataset", "give --dataset"]),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,18 @@ def study_of(values: flags.FlagValues, options: Options) -> tuple[Study, list[st
     Raises:
         ValueError: a network or the data is not there, or they do not fit; one line names the flag.
     """
-    texts = [placed(text, values.runs_dir) for text in (*values.run, *([values.teacher] if values.teacher else []))]
+    texts = [placed(text, values.runs_dir) for text in values.run]
+    with _naming_the_teacher():
+        teachers = [placed(text, values.runs_dir) for text in (values.teacher,) if text]
+    texts += teachers
     shown = data_of(values, texts)
     split = shown.splits.get(values.split)
     if split is None:
         raise ValueError(f"split: {shown.dataset.name} has no {values.split} part; give {' or '.join(shown.splits)}")
     told: list[str] = []
-    groups = [subjects_of(text, shown, values, told) for text in texts]
+    groups = [subjects_of(text, shown, values, told) for text in texts[: len(values.run)]]
+    with _naming_the_teacher():
+        groups += [subjects_of(text, shown, values, told) for text in teachers]
     if values.teacher and len(groups[-1]) > 1:
         raise ValueError(f"teacher: has several networks; say which: --teacher={values.teacher}:{groups[-1][0].name}")
     subjects = labelled([one for group in groups for one in group], values.labels)
@@ -65,6 +71,15 @@ def study_of(values: flags.FlagValues, options: Options) -> tuple[Study, list[st
         progress=Remaining,
     )
     return study, told
+
+
+@contextlib.contextmanager
+def _naming_the_teacher() -> Iterator[None]:
+    """What is wrong with a network within the block is wrong with --teacher."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise (error.renamed("teacher") if error.argument == "run" else error) from error
 
 
 @dataclass(frozen=True, eq=False)
