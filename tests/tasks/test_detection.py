@@ -131,3 +131,39 @@ def test_what_is_no_detector_is_refused(tiny_network):
         Detection().readied({"labels": tf.zeros([3])}, 2)
     assert not isinstance(Detection().meter("multibox", 2, "loss"), MeanAveragePrecision)
     assert keras.metrics.Mean is type(Detection().meter("multibox", 2, "loss"))
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        (
+            [0, 0, 1, 1, 5, 0],
+            "labels: object 1 of example 2 is of class 5, the 5 classes are 0 to 4, and -1 is padding",
+        ),
+        ([0, 0, 1, 1, 0.5, 0], "labels: object 1 of example 2 is of class 0.5, "),
+        ([0, 0, 1, np.nan, 2, 0], "labels: object 1 of example 2 has corners that are no numbers"),
+        ([0.5, 0, 0.2, 1, 2, 0], "labels: object 1 of example 2 has no area: rows are top, left, bottom, right"),
+    ],
+)
+def test_the_first_row_that_is_no_object_is_named(row, message):
+    labels = np.tile(np.array([[0, 0, 1, 1, 4, 0], [0, 0, 0, np.nan, -1, 0]], "float32"), [3, 1, 1])
+    Detection().require_labels(labels, 5, "example")
+    labels[2, 1] = row
+    with pytest.raises(ValueError) as error:
+        Detection().require_labels(labels, 5, "example")
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=r"numbers \[examples, objects, 6\], not int64 \[3\]"):
+        Detection().require_labels(np.zeros(3, "int64"), 5, "example")
+
+
+def test_a_detector_learns_from_a_teachers_last_map():
+    """Attention transfer between backbones, whose default boxes and heads it does not read."""
+    scenes = load_digit_scenes(train=4, test=1, seed=2)
+    student, teacher = (
+        networks.build(f"ssd96_resnet{depth}", classes=10, image_shape=(96, 96, 1), seed=depth) for depth in (8, 14)
+    )
+    distiller = tfdistill.Distillation(student, teacher, [tfdistill.AT()], task=Detection())
+    distiller.compile(optimizer="sgd", run_eagerly=True)
+    images = scenes.train.images.astype("float32") / 255
+    history = distiller.fit(images, scenes.train.labels, batch_size=4, verbose=0).history
+    assert history["ssd96_resnet8/at"][0] > 0 and history["ssd96_resnet8/multibox"][0] > 0

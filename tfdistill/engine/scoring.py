@@ -15,7 +15,7 @@ from tfdistill.engine import batches, logged, loops
 from tfdistill.engine.stateful import Stateful
 from tfdistill.engine.steps import Steps
 from tfdistill.engine.teacher_agreement import Agreement
-from tfdistill.tasks import require_classes, require_weights
+from tfdistill.tasks import require_weights
 
 
 class Scoring(Stateful):
@@ -140,5 +140,5 @@ class Scoring(Stateful):
     def _require_sound(self, images: Any, labels: Any, weights: Any, place: str = "example") -> None:
         """Refuses arrays that hold what is no number or no class; a data set is looked at while it is read."""
         batches.require_finite_images(images, place)
-        require_classes(labels, self.classes, place)
+        self.task.require_labels(labels, self.classes, place)
         require_weights(weights, images, place)

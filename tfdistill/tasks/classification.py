@@ -13,7 +13,8 @@ from tfdistill.bounds import ArgumentError
 from tfdistill.networks.probabilities import require_logits
 from tfdistill.taps import Batch, Taps, with_labels
 from tfdistill.tasks.confusion import confusion
-from tfdistill.tasks.labels import class_labels
+from tfdistill.tasks.labels import class_labels, require_classes
+from tfdistill.tasks.task import require_same_classes
 from tfdistill.tasks.weights import readied_labelled, readied_weights, weighed
 
 
@@ -55,11 +56,7 @@ class Classification:
 
     def check_alike(self, first: keras.Model, other: keras.Model, role: str, who: str) -> None:
         """Refuses networks that tell different numbers of classes apart; see `Task`."""
-        ours, theirs = self.classes(first), self.classes(other)
-        if ours != theirs:
-            raise ArgumentError(
-                role, f"{first.name} tells {ours} classes apart, {other.name} {theirs}; {who} need the same"
-            )
+        require_same_classes(self, first, other, role, who)
 
     def readied(self, batch: Batch, classes: int) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
         """The batch with labels as losses and metrics take them, and which of them are no class; see `class_labels`.
@@ -78,6 +75,10 @@ class Classification:
             found["labels"] = tf.where(known if wrong is not None else known[:, None], labels, tf.zeros_like(labels))
             wrong = None if wrong is None else wrong & known
         return found, wrong
+
+    def require_labels(self, labels: Any, classes: int, place: str) -> None:
+        """Refuses what is no class; see `Task`."""
+        require_classes(labels, classes, place)
 
     def loss(self, batch: Batch, taps: Taps) -> tf.Tensor:
         """Cross-entropy per example, `[batch]`, of `taps["logits"]` against `batch["labels"]`, times its weight.

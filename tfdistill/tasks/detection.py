@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import keras
 import tensorflow as tf
@@ -13,6 +13,8 @@ from tfdistill.bounds import ArgumentError
 from tfdistill.taps import Batch, Taps, with_labels
 from tfdistill.tasks.average_precision_meter import OBJECT, MeanAveragePrecision
 from tfdistill.tasks.detection_matches import HIT, LEFT_OUT, MISS
+from tfdistill.tasks.objects import require_objects
+from tfdistill.tasks.task import require_same_classes
 from tfdistill.tasks.weights import readied_labelled, readied_weights, weighed
 
 # A detector's answer, and how many numbers an entry has; None for one more than there are classes.
@@ -69,14 +71,12 @@ class Detection:
 
     def check_alike(self, first: keras.Model, other: keras.Model, role: str, who: str) -> None:
         """Refuses detectors of different numbers of classes; their boxes may differ. See `Task`."""
-        ours, theirs = self.classes(first), self.classes(other)
-        if ours != theirs:
-            raise ArgumentError(
-                role, f"{first.name} tells {ours} classes apart, {other.name} {theirs}; {who} need the same"
-            )
+        require_same_classes(self, first, other, role, who)
 
     def readied(self, batch: Batch, classes: int) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
-        """The batch with its labels as float32; see `Task`. Classes are not looked at: readers of data do that.
+        """The batch with its labels as float32; see `Task`.
+
+        What an object is of is not looked at here: `require_labels` does that with arrays, and readers with files.
 
         Raises:
             ValueError: the labels are not [batch, objects, 6].
@@ -86,6 +86,10 @@ class Detection:
             raise ValueError(f"labels: must be the objects of images, [batch, objects, 6], not {labels.shape}")
         readied = readied_labelled(readied_weights({**batch, "labels": tf.cast(labels, tf.float32)}))
         return readied, None
+
+    def require_labels(self, labels: Any, classes: int, place: str) -> None:
+        """Refuses what is no object; see `Task`."""
+        require_objects(labels, classes, place)
 
     def loss(self, batch: Batch, taps: Taps) -> tf.Tensor:
         """`losses.multibox_loss` per example, `[batch]`, times its weight."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
 
+from tfdistill.bounds import ArgumentError
 from tfdistill.taps import Batch, Taps
 
 
@@ -97,6 +98,18 @@ class Task(Protocol):
             classes: how many the networks tell apart.
         """
 
+    def require_labels(self, labels: Any, classes: int, place: str) -> None:
+        """Refuses an array of labels of which one is wrong; what is no array is looked at in its batches.
+
+        Args:
+            labels: of all examples, as they were given.
+            classes: how many the networks tell apart.
+            place: what an entry is, for the message.
+
+        Raises:
+            ValueError: names the first, and its place.
+        """
+
     def loss(self, batch: Batch, taps: Taps) -> tf.Tensor:
         """The supervised loss per example, `[batch]`, of a readied batch and one network's taps.
 
@@ -138,3 +151,16 @@ class Task(Protocol):
 
     def shown(self, metric: str, value: float) -> str:
         """A score as tables have it, such as "93.10%"."""
+
+
+def require_same_classes(task: Task, first: keras.Model, other: keras.Model, role: str, who: str) -> None:
+    """Refuses networks that tell different numbers of classes apart; arguments as of `Task.check_alike`.
+
+    Raises:
+        ArgumentError: names both.
+    """
+    ours, theirs = task.classes(first), task.classes(other)
+    if ours != theirs:
+        raise ArgumentError(
+            role, f"{first.name} tells {ours} classes apart, {other.name} {theirs}; {who} need the same"
+        )
