@@ -156,14 +156,36 @@ def test_the_first_row_that_is_no_object_is_named(row, message):
         Detection().require_labels(np.zeros(3, "int64"), 5, "example")
 
 
-def test_a_detector_learns_from_a_teachers_last_map():
-    """Attention transfer between backbones, whose default boxes and heads it does not read."""
-    scenes = load_digit_scenes(train=4, test=1, seed=2)
-    student, teacher = (
+def detectors():
+    return [
         networks.build(f"ssd96_resnet{depth}", classes=10, image_shape=(96, 96, 1), seed=depth) for depth in (8, 14)
-    )
-    distiller = tfdistill.Distillation(student, teacher, [tfdistill.AT()], task=Detection())
+    ]
+
+
+def fitted(distiller):
+    """What two scenes give, without a graph."""
+    scenes = load_digit_scenes(train=2, test=1, seed=2)
     distiller.compile(optimizer="sgd", run_eagerly=True)
     images = scenes.train.images.astype("float32") / 255
-    history = distiller.fit(images, scenes.train.labels, batch_size=4, verbose=0).history
-    assert history["ssd96_resnet8/at"][0] > 0 and history["ssd96_resnet8/multibox"][0] > 0
+    return distiller.fit(images, scenes.train.labels, batch_size=2, verbose=0).history
+
+
+def test_detectors_learn_from_a_teachers_and_each_others_last_map():
+    """Attention transfer between backbones, whose default boxes and heads it does not read."""
+    student, teacher = detectors()
+    found = fitted(tfdistill.Distillation(student, teacher, [tfdistill.AT()], task=Detection()))
+    assert found["ssd96_resnet8/at"][0] > 0 and found["ssd96_resnet8/multibox"][0] > 0
+    found = fitted(tfdistill.Mutual(detectors(), [tfdistill.AT()], task=Detection()))
+    assert all(found[f"ssd96_resnet{depth}/at"][0] > 0 for depth in (8, 14))
+
+
+def test_what_reads_logits_is_refused_for_detectors_in_one_line():
+    distilling = tfdistill.Distillation(*detectors(), [tfdistill.KD()], task=Detection())
+    for distiller in (distilling, tfdistill.KDCL(detectors(), task=Detection())):
+        message = r"^networks: a term reads 'logits', which ssd96_resnet\d+ does not give; it has stem"
+        with pytest.raises(ArgumentError, match=message):
+            fitted(distiller)
+    with pytest.raises(ValueError, match=r"ssd96_resnet8 has no tap 'logits'; it has stem"):
+        tfdistill.FFL(detectors(), task=Detection())
+    with pytest.raises(ValueError, match="there are no auxiliary heads for 'ssd96_resnet8'"):
+        tfdistill.DCM(detectors(), task=Detection())

@@ -150,7 +150,7 @@ class Steps:
         this_round = passes.rounds[position]
         with passes.recording(position) as tapes:
             taps = distiller.call_all(batch, passes.call_model)
-            terms = this_round.losses(without_labels(batch), taps)
+            terms = this_round.terms(without_labels(batch), taps)
             totals = this_round.totals(terms, distiller.epoch_value())
             means = {
                 update.name: distiller.optimizers.scaled(update, self._mean(totals[update.name], share))

@@ -118,7 +118,7 @@ class _Findings:
             if tried:
                 network = self.distiller.networks[(tried - 1) % len(self.distiller.networks)]
                 batch = {**self.distiller.task.as_predicted(batch, taps[network.name])}
-            terms = self.round.losses(without_labels(batch), taps)
+            terms = self.round.terms(without_labels(batch), taps)
             for update in updates:
                 update.total(terms.get(update.name, {}), tf.constant(0.0))
         if "labelled" in batch:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from tfdistill.bounds import choose
+from tfdistill.bounds import ArgumentError, choose
 from tfdistill.taps import Batch, Taps, Terms
 
 Weight = float | Callable[[tf.Tensor], tf.Tensor]
@@ -84,6 +84,23 @@ class Round:
     def moves(self, model: keras.Model) -> bool:
         """Whether some update of this round moves a variable of `model`."""
         return _moves(self.updates, model)
+
+    def terms(self, batch: Batch, taps: Mapping[str, Taps]) -> Mapping[str, Terms]:
+        """What `losses` gives.
+
+        Raises:
+            ArgumentError: a term reads what some network does not answer with, such as the logits of a detector; one
+                line names both.
+        """
+        try:
+            return self.losses(batch, taps)
+        except KeyError as error:
+            read = error.args[0] if error.args else None
+            without = next((name for name, own in taps.items() if read not in own), None)
+            if not isinstance(read, str) or without is None or read in taps or read in batch:
+                raise
+            said = f"a term reads {read!r}, which {without} does not give; it has {', '.join(taps[without])}"
+            raise ArgumentError("networks", said) from None
 
     def totals(self, terms: Mapping[str, Terms], epoch: tf.Tensor) -> dict[str, tf.Tensor]:
         """By update the weighted sum of its terms, `[batch]`; see `Update.total`.

@@ -27,6 +27,7 @@ from tfdistill.bounds import choose
 from tfdistill.helpers.head_designs import Design, has_designs, head_designs, stage_designs
 from tfdistill.networks.initialization import LayerSeeds
 from tfdistill.networks.layers import classify
+from tfdistill.networks.taps import tap_of
 
 KINDS = ("default", "narrow", "pooled")
 PLACES = ("C2", "C3", "C4")
@@ -117,5 +118,5 @@ def _head(network: keras.Model, design: Design, kind: str, seed: int | None, nam
     tap, seeds = network.output[design.tap], LayerSeeds(seed, design.initialization)
     features = keras.Input(tap.shape[1:], dtype=tap.dtype, name=design.tap)
     x = features if kind == "pooled" else design.body(features, 0.5 if kind == "narrow" else 1.0, seeds)
-    outputs = classify(x, network.output["logits"].shape[-1], seeds=seeds)
+    outputs = classify(x, tap_of(network, "logits").shape[-1], seeds=seeds)
     return keras.Model(features, {"embedding": outputs["embedding"], "logits": outputs["logits"]}, name=name)

@@ -14,7 +14,7 @@ from tfdistill.networks import layers
 from tfdistill.networks.graphs import count_parameters, nodes_of, run_through
 from tfdistill.networks.initialization import PYTORCH, LayerSeeds
 from tfdistill.networks.reasons import reason_of
-from tfdistill.networks.taps import features_of
+from tfdistill.networks.taps import features_of, tap_of
 
 TEACHER, FINGERPRINT, LAYERS = "teacher", "fingerprint", "layers"
 
@@ -176,8 +176,9 @@ def _behind_the_map(teacher: keras.Model) -> keras.Model:
         raise _refused(teacher, f"gives no last map, only {given}; SavedModels and A+B give logits alone")
     if len(maps.shape) != 4 or None in maps.shape[1:]:
         raise _refused(teacher, f"has features {tuple(maps.shape)}, which are no map of a known size")
+    logits = tap_of(teacher, "logits")
     try:
-        behind = keras.Model(maps, teacher.output["logits"])
+        behind = keras.Model(maps, logits)
     except ValueError as error:
         raise _refused(teacher, "computes its logits of more than its last map") from error
     readers = [node.operation for node in nodes_of(behind) if any(one is behind.input for one in node.input_tensors)]

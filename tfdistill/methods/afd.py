@@ -97,7 +97,7 @@ class AFD(LabelsAndTransfers):
         seed: int = 0,
     ) -> None:
         super().__init__(networks, task=task)
-        require_peers(networks)
+        require_peers(networks, task)
         self.feature_settings = _adam(feature_learning_rate, feature_weight_decay, feature_milestones)
         self.feature_groups = choose("adversarial", adversarial, FEATURE_GROUPS)
         self.sources = {learner.name: source.name for learner, source in cycle(networks)}

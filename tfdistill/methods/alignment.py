@@ -58,7 +58,7 @@ class Alignment(LabelsAndTransfers):
         seed: int = 0,
     ) -> None:
         super().__init__(networks, task=task)
-        require_peers(networks)
+        require_peers(networks, task)
         transfers: list[Transfer] = [MapDistance(distance=distance, weight=weight, name="distance")]
         if logit_weight:
             transfers.append(KD(temperature=temperature, weight=logit_weight, name="mutual"))

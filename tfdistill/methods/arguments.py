@@ -18,6 +18,7 @@ from tfdistill.bounds import (
     choose,
 )
 from tfdistill.engine.network_checks import require_networks
+from tfdistill.tasks import Task
 from tfdistill.transfers import KerasLoss, Transfer
 
 __all__ = [
@@ -35,13 +36,17 @@ __all__ = [
 ]
 
 
-def require_peers(networks: Sequence[keras.Model]) -> None:
+def require_peers(networks: Sequence[keras.Model], task: Task | None = None) -> None:
     """Refuses a network alone, which has nobody to learn from, and what is no list of networks.
+
+    Args:
+        networks: as they were given.
+        task: what they are to learn; classification if not given.
 
     Raises:
         ArgumentError: fewer than two networks, or one that `network_checks.require_networks` refuses.
     """
-    require_networks(networks)
+    require_networks(networks, task)
     if len(networks) < 2:
         raise ArgumentError("networks", f"learning from each other takes two or more, not {len(networks)}")
 

@@ -67,7 +67,7 @@ class CLILR(Distiller):
         tap: str = "",
         task: Task | None = None,
     ) -> None:
-        require_peers(networks)
+        require_peers(networks, task)
         shared = share_trunk(networks, tap)
         super().__init__(shared.networks, task=task)
         self.shared = shared

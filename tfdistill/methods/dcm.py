@@ -97,7 +97,7 @@ class DCM(Distiller):
         places = places_of(heads)
         soft = choose("pairs", pairs, PAIRS)
         if soft:
-            require_peers(networks)
+            require_peers(networks, task)
         if pairs == "cross" and not places:
             raise ArgumentError("pairs", "'cross' is between different stages, which takes a head; heads has none")
         self.temperature, self.update = temperature, update

@@ -53,6 +53,6 @@ class DML(LabelsAndTransfers):
         task: Task | None = None,
     ) -> None:
         super().__init__(networks, task=task)
-        require_peers(networks)
+        require_peers(networks, task)
         self.order = update
         self.take([KD(temperature=temperature, weight=weight, name="mutual")], all_pairs(networks))

@@ -52,7 +52,7 @@ class EnsembleKD(OneTarget):
         task: Task | None = None,
     ) -> None:
         super().__init__(networks, task=task)
-        require_peers(networks)
+        require_peers(networks, task)
         self.weight, self.temperature = weight, temperature
 
     def target_logits(self, batch: Batch, taps: Mapping[str, Taps]) -> tf.Tensor:

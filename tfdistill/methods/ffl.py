@@ -18,7 +18,7 @@ from tfdistill.helpers.factors import smaller
 from tfdistill.helpers.shared_trunk import share_trunk
 from tfdistill.methods.arguments import ArgumentError, RampEpochs, Temperature, TermWeight, checked, require_peers
 from tfdistill.networks import initialization, layers
-from tfdistill.networks.taps import features_of
+from tfdistill.networks.taps import features_of, tap_of
 from tfdistill.optimizers import OptimizerSettings
 from tfdistill.taps import Batch, CallModel, Taps, Terms
 from tfdistill.tasks import Task
@@ -85,7 +85,7 @@ class FFL(Distiller):
         task: Task | None = None,
         seed: int = 0,
     ) -> None:
-        require_peers(networks)
+        require_peers(networks, task)
         if tap and not shared_trunk:
             raise ArgumentError("tap", f"{tap!r} is where a shared trunk ends; give shared_trunk too")
         shared = share_trunk(networks, tap) if shared_trunk else None
@@ -93,7 +93,7 @@ class FFL(Distiller):
         self.shared = shared
         self.temperature, self.weight, self.ramp_epochs = temperature, weight, ramp_epochs
         shapes = [features_of(network).shape[1:] for network in self.networks]
-        self.fusion = fusion_module(shapes, self.networks[0].output["logits"].shape[-1], seed=seed)
+        self.fusion = fusion_module(shapes, tap_of(self.networks[0], "logits").shape[-1], seed=seed)
         self.helpers["fusion"] = self.fusion
         self.fused = ensemble_model(self)
 

@@ -81,7 +81,7 @@ class IEDML(LabelsAndTransfers):
         seed: int = 0,
     ) -> None:
         super().__init__(networks, task=task)
-        require_peers(networks)
+        require_peers(networks, task)
         self.order = update
         lessons = Inheritance(
             {

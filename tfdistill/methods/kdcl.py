@@ -68,7 +68,7 @@ class KDCL(OneTarget):
         task: Task | None = None,
     ) -> None:
         super().__init__(networks, task=task)
-        require_peers(networks)
+        require_peers(networks, task)
         self.target = choose("target", target, TARGETS)
         self.weight, self.temperature = weight, temperature
 

@@ -56,7 +56,7 @@ class Mutual(LabelsAndTransfers):
         task: Task | None = None,
         seed: int = 0,
     ) -> None:
-        require_peers(networks)
+        require_peers(networks, task)
         super().__init__(networks, task=task)
         self.label_weight, self.order = label_weight, update
         self.take(require_transfers(transfers) or [KD()], all_pairs(self.networks), seed=seed)

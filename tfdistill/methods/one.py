@@ -78,7 +78,7 @@ class ONE(Distiller):
         task: Task | None = None,
         seed: int = 0,
     ) -> None:
-        require_peers(networks)
+        require_peers(networks, task)
         shared = share_trunk(networks, tap)
         super().__init__(shared.networks, task=task)
         self.shared = shared
