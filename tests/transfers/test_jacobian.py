@@ -82,7 +82,7 @@ def test_several_teachers_count_in_the_mean_and_it_is_their_copies_that_answer(t
     batch["labels"] = tf.constant([0, 1, 2, 3])
 
     def as_in_a_round(model, inputs):
-        return model(inputs, training=model is student)
+        return model(inputs, training=model.name == "student")
 
     each = [terms_of(Jacobian(), student, one, batch["images"], as_in_a_round) for one in teachers]
     found = []

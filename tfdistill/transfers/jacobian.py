@@ -8,6 +8,7 @@ from tfdistill import losses
 from tfdistill.bounds import RampedWeight, TapNames, checked
 from tfdistill.helpers.input_gradients import input_gradients, require_input_gradients
 from tfdistill.helpers.tap_pairs import map_pairs
+from tfdistill.networks.second_order import TwiceDifferentiable
 from tfdistill.taps import Batch, CallModel, Taps, Terms
 from tfdistill.transfers.transfer import Lesson, Pairing, Transfer
 
@@ -28,7 +29,8 @@ class Jacobian(Transfer):
     normalization or a size of its own, its gradient goes through these too. Both networks are called once more for it,
     each in the mode that it has anyway, and the call moves no state: a learner's batch normalization takes the batch's
     statistics, as in the pass that its labels' loss is of, and its gradient includes how an image moves them; dropout
-    draws other masks. A source in bfloat16 gives gradients in float32 that are exact to about three digits.
+    draws other masks. The learner's gradient is differentiated exactly, but for Keras' layer and group normalization,
+    see `networks.second_order`. A source in bfloat16 gives gradients in float32 that are exact to two or three digits.
 
     A step has about 9 multiply-adds where KD has 3 for those of a forward pass of the learner, and 2 of the source's
     where KD has 1: it takes 2 to 3 times as long. It keeps three times KD's maps of the learner for the backward pass.
@@ -73,6 +75,7 @@ class Jacobian(Transfer):
         learner, model = pairing.learner, pairing.source
         for network in (learner, model):
             require_input_gradients(network)
+        differentiated = TwiceDifferentiable(learner)
         weights, activations = {self.name: self.weight}, f"{self.name}_activations"
         pairs = map_pairs(self.taps, learner, model) if self.activation_weight else ()
         if pairs:
@@ -80,7 +83,7 @@ class Jacobian(Transfer):
 
         def terms(batch: Batch, own: Taps, source: Taps, call: CallModel) -> Terms:
             taps, classes, taught = input_gradients(model, batch["images"], call)
-            _, _, gradients = input_gradients(learner, batch["images"], call, classes)
+            _, _, gradients = input_gradients(differentiated, batch["images"], call, classes)
             # What an update moves is no target for it, and nobody else can see to that: the source is called here.
             found = {self.name: losses.jacobian_distance(gradients, tf.stop_gradient(taught))}
             if pairs:
