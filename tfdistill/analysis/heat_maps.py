@@ -116,9 +116,10 @@ class HeatMaps(Analysis):
             found = [one.find(batch.images, classes_of(study, batch.labels)) for one in columns]
             alike.add([one.maps for one in found])
             kept = max(0, drawn - sum(len(one) for one in shown))
-            shown.append(batch.images[:kept])
+            # Copies, as a view would keep the whole batch in memory.
+            shown.append(batch.images[:kept].copy())
             for column, one in zip(columns, found, strict=True):
-                parts[column.title].append(replace(one, maps=one.maps[:kept]))
+                parts[column.title].append(replace(one, maps=one.maps[:kept].copy()))
         whole = {title: _joined(some) for title, some in parts.items()}
         pictured = Pictured(
             _pixels(np.concatenate(shown), study), np.concatenate(labels)[:drawn], whole, study.class_names
