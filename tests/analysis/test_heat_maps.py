@@ -57,10 +57,12 @@ def test_relevance_has_a_column_for_each_half_and_accounts_for_every_logit(study
 
 
 def test_grad_cam_has_a_column_for_each_tap_and_a_picture_without_the_image(study):
-    chosen = with_options(study, taps=("stage1", "features"), classes=("plum",), explain="predicted")
+    options = with_options(study, taps=("stage1", "features"), classes=("plum",), explain="predicted")
+    chosen = dataclasses.replace(options, teacher="other")
     GradCAM().check(chosen)
     found = GradCAM().find(chosen)
     assert [row["example"] for row in found.rows] == [2, 5] * 4
+    assert "correlation of maps with those of other, stage1, mean over images" in found.lines
     assert all(row["class"] == row["predicted"] and row["label"] == "plum" for row in found.rows)
     assert list(found.numbers["maps"]) == ["one, stage1", "one, features", "other, stage1", "other, features"]
     with publishable():

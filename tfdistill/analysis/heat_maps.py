@@ -130,7 +130,7 @@ class HeatMaps(Analysis):
             "alike": {"columns": [one.title for one in columns], "correlation": alike.correlation},
             "maps": {title: one.maps for title, one in whole.items()},
         }
-        lines = [*self.lines(whole), *_alike_lines([one.title for one in columns], alike, study)]
+        lines = [*self.lines(whole), *_alike_lines(columns, alike, study)]
         return Findings(numbers, rows, lambda: self.draw(pictured), lines)
 
 
@@ -233,11 +233,14 @@ def _rows(
             }
 
 
-def _alike_lines(titles: Sequence[str], alike: Alikeness, study: Study) -> list[str]:
+def _alike_lines(columns: Sequence[Column], alike: Alikeness, study: Study) -> list[str]:
     """How much the maps of each column are like those of the first, or of the teacher."""
-    if len(titles) < 2:
+    if len(columns) < 2:
         return []
-    named = [place for place, title in enumerate(titles) if study.teacher and title.startswith(study.teacher)]
-    first = named[0] if named else 0
-    rows = [[title, f"{value:.3f}"] for title, value in zip(titles, alike.correlation[first], strict=True)]
-    return ["", f"correlation of maps with those of {titles[first]}, mean over images", *aligned(rows, right=[1])]
+    first = next((place for place, one in enumerate(columns) if one.network == study.teacher), 0)
+    rows = [[one.title, f"{value:.3f}"] for one, value in zip(columns, alike.correlation[first], strict=True)]
+    return [
+        "",
+        f"correlation of maps with those of {columns[first].title}, mean over images",
+        *aligned(rows, right=[1]),
+    ]
