@@ -170,6 +170,17 @@ def fitted(distiller):
     return distiller.fit(images, scenes.train.labels, batch_size=2, verbose=0).history
 
 
+def test_an_object_of_no_class_in_a_data_set_is_one_line():
+    scenes = load_digit_scenes(train=4, test=1, seed=2)
+    labels = scenes.train.labels.copy()
+    labels[3, 0, 4] = 10
+    data = tf.data.Dataset.from_tensor_slices((scenes.train.images.astype("float32"), labels)).batch(2)
+    distiller = tfdistill.Supervised(detectors()[:1], task=Detection())
+    distiller.compile(optimizer="sgd", run_eagerly=True)
+    with pytest.raises(ValueError, match=r"^labels: 10 at .*example 1.* is no class, the 10 classes are 0 to 9"):
+        distiller.fit(data, verbose=0)
+
+
 def test_detectors_learn_from_a_teachers_and_each_others_last_map():
     """Attention transfer between backbones, whose default boxes and heads it does not read."""
     student, teacher = detectors()

@@ -37,7 +37,7 @@ class Steps:
         given = self.given(data)
         batch, wrong = distiller.task.readied(given, distiller.classes)
         if wrong is not None:
-            distiller.guard.labels.note(given["labels"], wrong)
+            distiller.guard.labels.note(distiller.task.to_name(given["labels"], distiller.classes), wrong)
         share = batches.share_of(batch, distiller.distribute_strategy.num_replicas_in_sync)
         compute = self._compiled_round if self._xla else functools.partial(self._round, self._passes(rounds))
         # What is scored on the training batch, unlike a term, is no mean over examples without a label.
@@ -97,7 +97,7 @@ class Steps:
         batch = batches.labelled_as_weight(batch)
         if wrong is not None:
             counted = wrong if "weight" not in batch else wrong & (batch["weight"] != 0)
-            distiller.guard.scored_labels.note(given["labels"], counted)
+            distiller.guard.scored_labels.note(distiller.task.to_name(given["labels"], distiller.classes), counted)
         share = batches.share_of(batch, distiller.distribute_strategy.num_replicas_in_sync, summed=False)
         weight = share.values(share.batch["weight"]) if "weight" in batch else None
         scored = outputs_of(share.batch["images"])

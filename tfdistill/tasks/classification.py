@@ -76,6 +76,10 @@ class Classification:
             wrong = None if wrong is None else wrong & known
         return found, wrong
 
+    def to_name(self, labels: tf.Tensor, classes: int) -> tf.Tensor:
+        """The labels themselves; see `Task`."""
+        return labels
+
     def require_labels(self, labels: Any, classes: int, place: str) -> None:
         """Refuses what is no class; see `Task`."""
         require_classes(labels, classes, place)

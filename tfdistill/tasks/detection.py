@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfdistill import boxes, losses
 from tfdistill.bounds import ArgumentError
+from tfdistill.losses.detection import CLASS
 from tfdistill.taps import Batch, Taps, with_labels
 from tfdistill.tasks.average_precision_meter import OBJECT, MeanAveragePrecision
 from tfdistill.tasks.detection_matches import HIT, LEFT_OUT, MISS
@@ -74,9 +75,9 @@ class Detection:
         require_same_classes(self, first, other, role, who)
 
     def readied(self, batch: Batch, classes: int) -> tuple[dict[str, tf.Tensor], tf.Tensor | None]:
-        """The batch with its labels as float32; see `Task`.
+        """The batch with its labels as float32, and in which images an object is of no class; see `Task`.
 
-        What an object is of is not looked at here: `require_labels` does that with arrays, and readers with files.
+        Such an object becomes padding, so that every device computes the same.
 
         Raises:
             ValueError: the labels are not [batch, objects, 6].
@@ -84,8 +85,16 @@ class Detection:
         labels = tf.convert_to_tensor(batch["labels"])
         if labels.shape.rank != 3 or labels.shape[-1] != 6:
             raise ValueError(f"labels: must be the objects of images, [batch, objects, 6], not {labels.shape}")
-        readied = readied_labelled(readied_weights({**batch, "labels": tf.cast(labels, tf.float32)}))
-        return readied, None
+        labels = tf.cast(labels, tf.float32)
+        wrong = _is_wrong(labels, classes)
+        labels = tf.where(wrong[..., None], tf.constant([0.0, 0.0, 0.0, 0.0, -1.0, 0.0]), labels)
+        return readied_labelled(readied_weights({**batch, "labels": labels})), tf.reduce_any(wrong, axis=-1)
+
+    def to_name(self, labels: tf.Tensor, classes: int) -> tf.Tensor:
+        """The class of the first object of each image that is of none; see `Task`."""
+        labels = tf.cast(labels, tf.float32)
+        first = tf.argmax(tf.cast(_is_wrong(labels, classes), tf.int32), axis=-1)
+        return tf.gather(labels[..., CLASS], first, batch_dims=1)
 
     def require_labels(self, labels: Any, classes: int, place: str) -> None:
         """Refuses what is no object; see `Task`."""
@@ -176,6 +185,12 @@ def counted(labels: tf.Tensor, found: Mapping[str, tf.Tensor], threshold: float 
     objects = tf.fill(tf.shape(labelled), OBJECT), labelled, ~is_difficult
     rows = [tf.stack([tf.cast(one, tf.float32) for one in columns], axis=-1) for columns in (detections, objects)]
     return tf.concat(rows, axis=1)
+
+
+def _is_wrong(labels: tf.Tensor, classes: int) -> tf.Tensor:
+    """Which objects are neither of a class nor padding, bool [batch, objects]."""
+    label = labels[..., CLASS]
+    return ~((label >= -1) & (label < classes) & (label == tf.floor(label)))
 
 
 def _multibox(labels: tf.Tensor, taps: Taps) -> tf.Tensor:

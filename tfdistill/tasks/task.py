@@ -98,6 +98,14 @@ class Task(Protocol):
             classes: how many the networks tell apart.
         """
 
+    def to_name(self, labels: tf.Tensor, classes: int) -> tf.Tensor:
+        """The number by which a message names each label of a batch that `readied` finds wrong, `[batch]`.
+
+        Args:
+            labels: as they were given to `readied`.
+            classes: how many the networks tell apart.
+        """
+
     def require_labels(self, labels: Any, classes: int, place: str) -> None:
         """Refuses an array of labels of which one is wrong; what is no array is looked at in its batches.
 
