@@ -22,7 +22,8 @@ class CC(TapTransfer):
     another of the source's. The learner's update moves both layers, whose weights the optimizer's decay alone bounds
     from below and above: two layers that give the same for all images would be a solution too.
 
-    It is a statistic of the batch. With several replicas each relates the examples of its own share.
+    It is a statistic of the batch. With several replicas each relates the examples of its own share. It keeps a few
+    tensors `[batch, units]`, 128 KiB each at a batch of 256.
 
     >>> student, teacher = (tfdistill.networks.resnet8(classes=10, name=name) for name in ("student", "teacher"))
     >>> distiller = tfdistill.Distillation(student, teacher, [tfdistill.CC()])

@@ -16,7 +16,8 @@ class PKT(TapTransfer):
     neighbour by the learner's features: `(1 + cos) / 2`, divided by the sum over j. q is the same by the source's.
 
     It is a statistic of the batch, and its value depends on the batch size. With several replicas each relates the
-    examples of its own share. It builds nothing, and the networks may differ in all but the number of examples.
+    examples of its own share. It builds nothing, and the networks may differ in all but the number of examples. It
+    keeps at most six matrices `[batch, batch]` for each tap, 256 KiB each at a batch of 256.
 
     >>> student, teacher = (tfdistill.networks.resnet8(classes=10, name=name) for name in ("student", "teacher"))
     >>> distiller = tfdistill.Distillation(student, teacher, [tfdistill.PKT()])

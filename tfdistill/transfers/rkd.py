@@ -14,7 +14,8 @@ class RKD(TapTransfer):
 
     `weight · (δ · distances + α · angles)`. Distances are compared in units of the batch's mean distance, of all pairs;
     angles by their cosines, of all triples; both by an error that is squared where it is below 1 and grows evenly
-    above. How large the features are does not count. `losses.angle_potential` says what it keeps in memory.
+    above. How large the features are does not count. Of the angles about six tensors of 16 MiB at most are kept at a
+    time, whatever the batch; the distances take a few matrices `[batch, batch]`, 256 KiB each at a batch of 256.
 
     It is a statistic of the batch, and its value depends on the batch size. With several replicas each relates the
     examples of its own share. It builds nothing, and the networks may differ in all but the number of examples.

@@ -16,7 +16,8 @@ class SP(TapTransfer):
     example by example, each row divided by its L2 norm; H has the source's.
 
     It is a statistic of the batch, and its value depends on the batch size. With several replicas each relates the
-    examples of its own share. It builds nothing, and the networks may differ in all but the number of examples.
+    examples of its own share. It builds nothing, and the networks may differ in all but the number of examples. It
+    keeps at most six matrices `[batch, batch]` for each tap, 256 KiB each at a batch of 256.
 
     >>> student, teacher = (tfdistill.networks.resnet8(classes=10, name=name) for name in ("student", "teacher"))
     >>> distiller = tfdistill.Distillation(student, teacher, [tfdistill.SP()])
