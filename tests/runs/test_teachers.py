@@ -129,7 +129,8 @@ def test_a_keras_model_or_file_comes_with_the_taps_that_are_found(tmp_path, tiny
     network = tiny_network("own", seed=1)
     bare = keras.Model(network.input, network.output["logits"], name="bare")
     assert teacher(network) is network
-    assert set(teacher(bare).output) == {"stage1", "stage2", "features", "embedding", "logits"}
+    stages = {"stage1", "stage2", "stage1_preactivation", "stage2_preactivation"}
+    assert set(teacher(bare).output) == {*stages, "features", "embedding", "logits"}
     assert teacher(bare).variables[0] is network.variables[0]
     bare.save(tmp_path / "bare.keras")
     loaded = tfdistill.teacher(tmp_path / "bare.keras", name="loaded")
