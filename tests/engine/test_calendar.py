@@ -64,6 +64,13 @@ def test_a_preparation_has_a_cosine_and_no_milestones():
     assert settings_in(phase, 30, WARM) == OptimizerSettings(schedule="cosine", warmup_epochs=3)
 
 
+def test_a_warm_up_that_fills_a_phase_is_refused_by_its_name():
+    with pytest.raises(ValueError) as error:
+        settings_in(PreparationPhase((), 3, "ft_preparation"), 3, OptimizerSettings(schedule="cosine", warmup_epochs=3))
+    said = "warmup_epochs: 3 leave nothing of the 3 of phase 'ft_preparation' to the cosine; give fewer"
+    assert str(error.value) == said
+
+
 @pytest.mark.parametrize(
     ("phases", "epochs", "message"),
     [

@@ -82,8 +82,16 @@ def settings_in(phase: Phase, length: int, settings: OptimizerSettings) -> Optim
         phase: whose update it is.
         length: epochs of the phase.
         settings: of the update's group.
+
+    Raises:
+        ArgumentError: a warm-up that fills the phase.
     """
     own = settings.over(length)
+    if own.warmup_epochs >= length:
+        raise ArgumentError(
+            "warmup_epochs",
+            f"{own.warmup_epochs:g} leave nothing of the {length} of phase {phase.name!r} to the cosine; give fewer",
+        )
     return own.without_drops() if isinstance(phase, PreparationPhase) else own
 
 
