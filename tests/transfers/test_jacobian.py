@@ -38,9 +38,10 @@ def test_of_linear_networks_it_is_the_distance_of_their_weights_directions():
     draw = np.random.default_rng(0)
     own, other = draw.normal(size=(2, 12, 4))
     images = draw.normal(size=(6, 2, 2, 3))
-    found = terms_of(
-        Jacobian(activation_weight=0.0), linear("own", own), linear("other", other), tf.constant(images, tf.float32)
-    )
+    networks = linear("own", own), linear("other", other)
+    found = terms_of(Jacobian(activation_weight=0.0), *networks, tf.constant(images, tf.float32))
+    with pytest.raises(ValueError, match=r"^networks: own has no stages; .* jacobian the activation_weight 0, which "):
+        lesson_of(Jacobian(), *networks)
     chosen = (images.reshape(6, 12) @ other).argmax(1)
     assert len(set(chosen)) > 1
     own, other = (one.T[chosen] / np.linalg.norm(one.T[chosen], axis=1, keepdims=True) for one in (own, other))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfdistill import losses
-from tfdistill.bounds import RampedWeight, TapNames, checked
+from tfdistill.bounds import ArgumentError, RampedWeight, TapNames, checked
 from tfdistill.helpers.input_gradients import input_gradients, require_input_gradients
-from tfdistill.helpers.tap_pairs import map_pairs
+from tfdistill.helpers.tap_pairs import TapPair, map_pairs
 from tfdistill.networks.second_order import TwiceDifferentiable
 from tfdistill.taps import Batch, CallModel, Taps, Terms
 from tfdistill.transfers.transfer import Lesson, Pairing, Transfer
@@ -77,7 +77,7 @@ class Jacobian(Transfer):
             require_input_gradients(network)
         differentiated = TwiceDifferentiable(learner)
         weights, activations = {self.name: self.weight}, f"{self.name}_activations"
-        pairs = map_pairs(self.taps, learner, model) if self.activation_weight else ()
+        pairs = self._pairs(pairing) if self.activation_weight else ()
         if pairs:
             weights[activations] = self.activation_weight
 
@@ -93,3 +93,12 @@ class Jacobian(Transfer):
             return found
 
         return Lesson(weights, terms)
+
+    def _pairs(self, pairing: Pairing) -> tuple[TapPair, ...]:
+        try:
+            return map_pairs(self.taps, pairing.learner, pairing.source)
+        except ArgumentError as error:
+            if error.argument != "networks":
+                raise
+            said = f"{error.said}; or give {self.name} the activation_weight 0, which leaves maps out"
+            raise ArgumentError("networks", said) from error
