@@ -57,7 +57,7 @@ def _cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 class FeatureDistance(Analysis):
-    """Distances of feature maps between every two networks, or between each and the teacher."""
+    """Distances of feature maps between every two networks of a run, or between each network and the teacher."""
 
     title = "Distances of feature maps"
     paper = "Chung et al., Feature-map-level Online Adversarial Knowledge Distillation (ICML 2020), Table 7"
@@ -92,7 +92,7 @@ class FeatureDistance(Analysis):
 
 
 def pairs_of(study: Study, what: str) -> list[tuple[Subject, Subject]]:
-    """Each network with the teacher, or every two networks where there is none.
+    """Each network with the teacher; where there is none, every two networks of one run, and of any run otherwise.
 
     Raises:
         ArgumentError: there is one network alone.
@@ -100,7 +100,10 @@ def pairs_of(study: Study, what: str) -> list[tuple[Subject, Subject]]:
     if len(study.subjects) < 2:
         raise ArgumentError("run", f"{what} is one between two networks; give another network, or a --teacher")
     *others, last = study.subjects
-    return [(one, last) for one in others] if study.teacher else list(itertools.combinations(study.subjects, 2))
+    if study.teacher:
+        return [(one, last) for one in others]
+    pairs = list(itertools.combinations(study.subjects, 2))
+    return [(one, other) for one, other in pairs if one.run and one.run == other.run] or pairs
 
 
 def _lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -73,6 +73,8 @@ def over_epochs(lines: Mapping[str, tuple[Sequence[int], np.ndarray]], agreed: S
     if agreed:
         panels[1].set(xlabel="epoch", ylabel="equal answers in %", ylim=(0, 100))
         panels[1].legend(fontsize=6.5, **ABOVE)
+        for axes in panels[1:]:
+            axes.set_xlim(panels[0].get_xlim())
         most = max(max(one["divergence"], one["divergence_back"]) for one in agreed)
         panels[2].set(xlabel="epoch", ylabel="KL in nats (hollow: reversed)", ylim=(0, 1.15 * most + 1e-9))
     return figure
