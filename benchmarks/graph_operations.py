@@ -1,8 +1,9 @@
 """How many multiply-adds a traced function takes: those of its products and convolutions, read off its graph.
 
 Where `operations.py` says what must be computed, this says what a graph asks for, gradients, helpers and what a loss
-multiplies included. What nothing reads is left out, as TensorFlow leaves it out. Sums, activations and normalizations
-have no product and count as nothing.
+multiplies included. What nothing reads is left out, as TensorFlow leaves it out, and of two branches the one counts
+that has fewer, as where the other one is taken in a first step alone. Sums, activations and normalizations have no
+product and count as nothing.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def _of(op: tf.Operation, graph: tf.Graph) -> int:
         if once and (longest is None or longest < 0):
             raise ValueError(f"{op.name} multiplies in a loop of unknown length")
         return once * int(longest) if once else 0
+    if op.type in ("If", "StatelessIf"):
+        return min(multiply_adds(_called(op, f"{branch}_branch", graph)) for branch in ("then", "else"))
     if op.type in ("PartitionedCall", "StatefulPartitionedCall"):
         return multiply_adds(_called(op, "f", graph))
     return 0

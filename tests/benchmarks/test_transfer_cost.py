@@ -51,13 +51,15 @@ def test_products_are_those_worked_by_hand_and_each_gradient_is_as_much_again(op
     assert operations.multiply_adds(graph_of(slopes, *shapes)) == 3 * count
 
 
-def test_a_loop_counts_as_often_as_it_runs_and_what_nobody_reads_not_at_all(operations):
+def test_a_loop_counts_as_often_as_it_runs_a_branch_if_it_is_the_shorter_and_what_nobody_reads_not_at_all(operations):
     def function(x):
         tf.matmul(x, x)
         inner = tf.function(lambda row: tf.linalg.matvec(x, row))
         return tf.map_fn(inner, x)
 
     assert operations.multiply_adds(graph_of(function, (4, 4))) == 4 * 16
+    either = graph_of(lambda x: tf.cond(x[0, 0] > 0.0, lambda: x @ x @ x, lambda: x @ x), (4, 4))
+    assert operations.multiply_adds(either) == 64
     endless = graph_of(lambda x: tf.while_loop(lambda y: tf.reduce_sum(y) < 9.0, lambda y: (y @ y,), [x]), (4, 4))
     with pytest.raises(ValueError, match="multiplies in a loop of unknown length"):
         operations.multiply_adds(endless)
@@ -92,3 +94,11 @@ def test_a_row_has_medians_of_ratios_and_says_what_is_slow(cost, operations):
     each = {"kd": {"multiply_adds": 1e9, "mebibytes": 3.0}, "fitnet": {"multiply_adds": 2e9, "mebibytes": 1234.4}}
     row = cost.row("fitnet", distiller, times, each)
     assert row == ["`fitnet`", "1,088", "64", "2.00 G", "2.00", "60 ms", "3.00", "**1.50**", "1,234 MiB"]
+
+
+def test_the_page_has_a_place_for_the_costs_and_names_none_that_is_not_there(cost):
+    page = cost.PAGE.read_text(encoding="utf-8")
+    assert cost.BEGINS in page and cost.ENDS in page
+    costs = page.partition(cost.BEGINS)[2].partition(cost.ENDS)[0]
+    named = [line.split("|")[1].strip(" `") for line in costs.splitlines() if line.startswith("| `")]
+    assert set(named) <= set(cost.cases()) and len(set(named)) == len(named)
