@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # A larger matrix has no figures in its cells.
-MOST_WRITTEN = 16
+MOST_WRITTEN = 20
 # More classes are numbered.
 MOST_NAMED = 30
 
