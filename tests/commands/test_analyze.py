@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tfdistill.analysis import ANALYSES
 from tfdistill.analysis.calibration import Calibration
-from tfdistill.commands import analyze
+from tfdistill.commands import analyze, command_line, studies
 from tfdistill.engine.state import network_state
 from tfdistill.runs import checkpoints, kept_epochs
 from tfdistill.runs.config import RunConfig
@@ -155,6 +155,47 @@ def test_every_analysis_of_a_pair_writes_its_picture_and_numbers(root, tmp_path,
     counts = found["active_neurons"]["active_neurons"]
     assert list(counts)[:3] == [labels[0], f"{labels[0]}, inheritance", f"{labels[0]}, exploration"]
     assert 1 <= counts[labels[0]] <= 4 and counts[f"{labels[0]}, inheritance"] <= 2
+
+
+def test_flags_that_add_up_do_so_however_they_are_written():
+    given = [
+        "--run",
+        "one",
+        "--what=cka",
+        "--run=two",
+        "-run",
+        "three",
+        "--sigmas=0",
+        "--sigmas",
+        "0.1",
+        "--images",
+        "4",
+    ]
+    assert analyze.joined(given) == ["--run=one,two,three", "--what=cka", "--sigmas=0,0.1", "--images", "4"]
+
+
+def test_networks_of_one_epoch_agree_with_each_other_alone(root, tmp_path):
+    given = [f"--runs_dir={root}", f"--out={tmp_path}", "--examples=4", "--what=curves"]
+    assert analyze.main(["--run=pair@1,pair:resnet8", *given]) == 0
+    found = json.loads((tmp_path / "curves.json").read_text())["agreement"]
+    assert [(one["first"], one["second"], one["epoch"]) for one in found] == [("pair@1:resnet8", "pair@1:resnet14", 1)]
+
+
+def test_images_of_another_size_are_of_the_folder_and_split_of_the_training(monkeypatch):
+    trained = RunConfig(dataset="image_folder", data_dir="photos", image_size=32, split=(0.8, 0.1, 0.1))
+    read = []
+
+    def remember(config):
+        read.append(config)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("tfdistill.commands.studies.config_at", lambda text: trained)
+    monkeypatch.setattr("tfdistill.commands.studies.RunData.read", remember)
+    values = analyze.analyze_flags()
+    command_line.parse(values, ["--image_size=64"])
+    with pytest.raises(ValueError, match="enough"):
+        studies.data_of(values, ["run"])
+    assert [(one.data_dir, one.image_size, one.split) for one in read] == [("photos", 64, trained.split)]
 
 
 def test_a_saved_model_and_a_file_answer_beside_each_other(root, tmp_path):

@@ -98,23 +98,24 @@ class Curves(Analysis):
         return found
 
     def _pairs(self, study: Study) -> list[tuple[Subject, Subject]]:
-        """Every two networks of one run."""
+        """Every two networks of one run, as one epoch has them."""
         pairs = itertools.combinations(study.subjects, 2)
-        found = [(one, other) for one, other in pairs if one.run and one.run == other.run]
+        found = [(one, other) for one, other in pairs if one.run and (one.run, one.epoch) == (other.run, other.epoch)]
         if found and not all(set(one.kept) & set(other.kept) for one, other in found):
             study.note("A run that keeps no epochs (--keep_epochs) has its agreement at the end alone.")
         return found
 
     def _agreement(self, study: Study, first: Subject, second: Subject) -> list[dict[str, Any]]:
-        """The agreement of two networks at the epochs that their run has kept, and at its end."""
+        """The agreement of two networks at the epochs that their run has kept, and at its end; or at their own."""
+        if first.epoch is not None:
+            return [self._row(study, first.epoch, first, second)]
         last = max((int(row["epoch"]) for row in first.history), default=0)
         epochs = sorted({*first.kept} & {*second.kept} - {last})
         moments = [(epoch, self._as_of(first, epoch), self._as_of(second, epoch)) for epoch in epochs]
-        found = []
-        for epoch, one, other in [*moments, (last, first, second)]:
-            means = mean_agreement(study, one, other)
-            found.append({"first": first.label, "second": second.label, "epoch": epoch, **means})
-        return found
+        return [self._row(study, *moment) for moment in [*moments, (last, first, second)]]
+
+    def _row(self, study: Study, epoch: int, first: Subject, second: Subject) -> dict[str, Any]:
+        return {"first": first.label, "second": second.label, "epoch": epoch, **mean_agreement(study, first, second)}
 
     def _as_of(self, subject: Subject, epoch: int) -> Subject:
         return dataclasses.replace(subject, network=subject.kept[epoch]())

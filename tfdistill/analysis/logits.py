@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 EMBEDDING = "embedding"
 SUM, ABSOLUTE, DISTANCE, NORM, LEAD = "sum", "absolute_sum", "distance", "norm", "lead"
 
-
 QUANTILES = ("0.05", "0.25", "0.5", "0.75", "0.95")
 
 
@@ -110,9 +109,7 @@ def _summaries(found: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
             label: {
                 "mean": values.mean(),
                 "deviation": values.std(),
-                "quantiles": {
-                    share: np.quantile(values, float(share)) for share in ("0.05", "0.25", "0.5", "0.75", "0.95")
-                },
+                "quantiles": {share: np.quantile(values, float(share)) for share in QUANTILES},
             }
             for label, values in by.items()
         }

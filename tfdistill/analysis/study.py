@@ -49,6 +49,7 @@ class Subject:
         history: a row for each epoch of its training, as text, see a run's epochs.csv.
         name: what the columns of `history` call it.
         run: the name of its run; empty where it is of none.
+        epoch: the epoch that the run has kept and the network is of; None for the last one.
         halves: the channels of "features" that inherit and those that explore, where its training has parted them.
         kept: what loads the network as an epoch of its run has kept it, by the epoch.
     """
@@ -60,6 +61,7 @@ class Subject:
     history: Sequence[Mapping[str, str]] = ()
     name: str = ""
     run: str = ""
+    epoch: int | None = None
     halves: Mapping[str, Sequence[int]] = field(default_factory=dict)
     kept: Mapping[int, Callable[[], keras.Model]] = field(default_factory=dict)
 

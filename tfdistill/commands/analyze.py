@@ -21,7 +21,7 @@ from tfdistill.tables.pictures import require_picture
 
 COMMAND = "analyze"
 # Flags that add up: who gives one twice means both.
-ADDED = ("run", "what", "labels", "taps", "classes")
+ADDED = ("run", "what", "labels", "taps", "classes", "sigmas", "channels")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,12 +53,18 @@ def compute_products(values: Flags) -> None:
 
 
 def joined(arguments: Sequence[str]) -> list[str]:
-    """The arguments with `--run=a --run=b` as `--run=a,b`, and so for the other flags that add up."""
+    """The arguments with `--run=a --run=b` as `--run=a,b`, and so for the other flags that add up.
+
+    `--run a` is `--run=a`.
+    """
     found: dict[str, int] = {}
     kept: list[str] = []
-    for argument in arguments:
+    rest = iter(arguments)
+    for argument in rest:
         name, equals, value = argument.partition("=")
         flag = name.lstrip("-")
+        if name.startswith("-") and not equals and flag in ADDED and (own := next(rest, None)) is not None:
+            equals, value, argument = "=", own, f"{name}={own}"
         if name.startswith("-") and equals and flag in found:
             kept[found[flag]] += f",{value}"
             continue

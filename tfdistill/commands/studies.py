@@ -124,8 +124,9 @@ def data_of(values: flags.FlagValues, texts: Sequence[str]) -> Shown:
     name = values.dataset or (config.dataset if config else "")
     if not name:
         raise ValueError(f"dataset: {texts[0]} does not say what it was trained on; give --dataset")
-    if config and name == config.dataset and not values.image_size:
-        moved = dataclasses.replace(config, data_dir=values.data_dir or config.data_dir, download=values.download)
+    if config and name == config.dataset:
+        own_or_said = {one: values[one].value or getattr(config, one) for one in ("data_dir", "image_size")}
+        moved = dataclasses.replace(config, **own_or_said, download=values.download)
         own = RunData.read(moved)
         dataset = dataclasses.replace(own.dataset, normalization=own.normalization)
         return Shown(dataset, {"train": own.train, **own.monitors}, own)
@@ -199,7 +200,7 @@ def _of_run(path: Path, epoch: int | None, names: Sequence[str], shown: Shown) -
         splits = {"train": own.train, **own.monitors}
     file, halves = path / "epochs.csv", inherited_channels(RunFolder(path), names, epoch)
     history = list(csv.DictReader(file.read_text("utf-8").splitlines())) if file.is_file() else []
-    known = {"splits": splits, "history": history, "run": path.name}
+    known = {"splits": splits, "history": history, "run": path.name, "epoch": epoch}
     return {name: {**known, "halves": halves.get(name, {})} for name in names}
 
 
