@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfdistill.analysis.curves import SEED
 from tfdistill.tables.pictures import canvas
 
 if TYPE_CHECKING:
@@ -61,15 +62,18 @@ def over_epochs(lines: Mapping[str, tuple[Sequence[int], np.ndarray]], agreed: S
         band(panels[0], epochs, 100 * values, canvas.wrapped(name + runs, 44), canvas.style(place))
     panels[0].set(xlabel="epoch", ylabel="test accuracy in %")
     panels[0].legend(fontsize=6.5, **ABOVE)
-    pairs = dict.fromkeys((one["first"], one["second"]) for one in agreed)
-    for place, (first, second) in enumerate(pairs):
-        own = [one for one in agreed if (one["first"], one["second"]) == (first, second)]
-        style, epochs = canvas.style(place), [one["epoch"] for one in own]
-        told = {"color": style.colour, "linestyle": style.line}
-        label = canvas.wrapped(f"{first} and {second}", 30)
-        panels[1].plot(epochs, [100 * one["equal"] for one in own], marker=style.marker, label=label, **told)
-        panels[2].plot(epochs, [one["divergence"] for one in own], marker=style.marker, **told)
-        panels[2].plot(epochs, [one["divergence_back"] for one in own], marker=style.marker, mfc="white", **told)
+    pairs: dict[str, dict[tuple[str, str], list[Mapping[str, Any]]]] = {}
+    for one in agreed:
+        pair = one["first"], one["second"]
+        pairs.setdefault(_named(*pair), {}).setdefault(pair, []).append(one)
+    for place, (name, seeds) in enumerate(pairs.items()):
+        for number, own in enumerate(seeds.values()):
+            style, epochs = canvas.style(place), [one["epoch"] for one in own]
+            told: dict[str, Any] = {"color": style.colour, "linestyle": style.line, "marker": style.marker}
+            label = canvas.wrapped(name, 30) if number == 0 else None
+            panels[1].plot(epochs, [100 * one["equal"] for one in own], label=label, **told)
+            panels[2].plot(epochs, [one["divergence"] for one in own], **told)
+            panels[2].plot(epochs, [one["divergence_back"] for one in own], mfc="white", **told)
     if agreed:
         panels[1].set(xlabel="epoch", ylabel="equal answers in %", ylim=(0, 100))
         panels[1].legend(fontsize=6.5, **ABOVE)
@@ -78,3 +82,10 @@ def over_epochs(lines: Mapping[str, tuple[Sequence[int], np.ndarray]], agreed: S
         most = max(max(one["divergence"], one["divergence_back"]) for one in agreed)
         panels[2].set(xlabel="epoch", ylabel="KL in nats (hollow: reversed)", ylim=(0, 1.15 * most + 1e-9))
     return figure
+
+
+def _named(first: str, second: str) -> str:
+    """What two networks are called together, those of several seeds alike."""
+    one, other = (SEED.sub("", label) for label in (first, second))
+    run, colon, _ = one.rpartition(":")
+    return run if colon and other.startswith(f"{run}:") else f"{one} and {other}"
