@@ -139,7 +139,7 @@ def test_every_analysis_of_a_pair_writes_its_picture_and_numbers(root, tmp_path,
     assert np.allclose(np.diag(found["cka"]["cka"]), 1) and "features" in found["cka"]["taps"]
     assert set(found["logits"]["quantities"]["distance"]) == set(labels[:2])
     widths = np.diff(found["logits"]["densities"]["sum"]["edges"])
-    assert np.sum(widths * found["logits"]["densities"]["sum"]["one"]) == pytest.approx(1)
+    assert np.sum(widths * found["logits"]["densities"]["sum"]["networks"]["one"]) == pytest.approx(1)
     assert found["projection"]["classes"] == ["0", "1", "2"]
     assert all(sum(one.values()) == 30 for one in found["errors"]["outcomes"].values())
     assert (tmp_path / "errors_lost.png").exists()
@@ -174,11 +174,16 @@ def test_flags_that_add_up_do_so_however_they_are_written():
     assert analyze.joined(given) == ["--run=one,two,three", "--what=cka", "--sigmas=0,0.1", "--images", "4"]
 
 
-def test_networks_of_one_epoch_agree_with_each_other_alone(root, tmp_path):
-    given = [f"--runs_dir={root}", f"--out={tmp_path}", "--examples=4", "--what=curves"]
+def test_networks_of_one_epoch_agree_with_each_other_alone_whatever_they_are_called(root, tmp_path):
+    given = [f"--runs_dir={root}", f"--out={tmp_path}", "--examples=4", "--what=curves,logits", "--labels=edges,b,c"]
     assert analyze.main(["--run=pair@1,pair:resnet8", *given]) == 0
-    found = json.loads((tmp_path / "curves.json").read_text())["agreement"]
-    assert [(one["first"], one["second"], one["epoch"]) for one in found] == [("pair@1:resnet8", "pair@1:resnet14", 1)]
+    agreed = json.loads((tmp_path / "curves.json").read_text())["agreement"]
+    assert [(one["first"], one["second"], one["epoch"]) for one in agreed] == [("edges", "b", 1)]
+    assert set(json.loads((tmp_path / "logits.json").read_text())["densities"]["sum"]["networks"]) == {
+        "edges",
+        "b",
+        "c",
+    }
 
 
 def test_images_of_another_size_are_of_the_folder_and_split_of_the_training(monkeypatch):
@@ -233,6 +238,7 @@ def test_a_file_for_images_of_any_size_is_looked_at_in_those_of_the_data(tmp_pat
         ("--run=one --what=calibration --dataset=digit", ["dataset", "nearest: digits"]),
         ("--run=one --what=feature_distance", ["run", "two networks"]),
         ("--run=pair --what=feature_distance --taps=stage9", ["taps", "stage9", "has features, embedding, logits"]),
+        ("--run=pair --what=feature_distance --taps=features,features", ["taps", "has features twice"]),
         ("--run=one --what=projection --classes=0,1,ten", ["classes", "ten"]),
         ("--run=one --what=projection --classes=0,1", ["classes", "3 classes, not 2"]),
         ("--run=one --what=projection --classes=1,1,2", ["classes", "twice"]),

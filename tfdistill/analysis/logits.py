@@ -100,7 +100,7 @@ def _densities(by: Mapping[str, np.ndarray], bins: int) -> dict[str, Any]:
     # A quantity that does not vary would have bins of no width.
     limits = (low, high) if high > low else (low - 0.5, high + 0.5)
     edges = np.linspace(*limits, bins + 1)
-    return {"edges": edges, **{label: density(values, limits, bins) for label, values in by.items()}}
+    return {"edges": edges, "networks": {label: density(values, limits, bins) for label, values in by.items()}}
 
 
 def _summaries(found: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
@@ -117,12 +117,11 @@ def _summaries(found: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
     }
 
 
-def _rows(densities: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:
+def _rows(densities: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {"quantity": name, "network": label, "from": low, "to": high, "density": value}
         for name, by in densities.items()
-        for label, values in by.items()
-        if label != "edges"
+        for label, values in by["networks"].items()
         for low, high, value in zip(by["edges"][:-1], by["edges"][1:], values, strict=True)
     ]
 
@@ -137,7 +136,7 @@ def _lines(found: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
     return aligned(rows, right=range(1, len(names) + 1))
 
 
-def _draw(densities: Mapping[str, Mapping[str, np.ndarray]], examples: int) -> dict[str, Figure]:
+def _draw(densities: Mapping[str, Mapping[str, Any]], examples: int) -> dict[str, Figure]:
     from tfdistill.analysis.pictures.densities import densities_of
 
     return {"": densities_of(densities, examples)}

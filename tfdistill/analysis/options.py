@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from tfdistill.analysis.relevance.composites import COMPOSITES
-from tfdistill.bounds import Bounds, Filled, Number, check, one_of
+from tfdistill.bounds import ArgumentError, Bounds, Filled, Number, check, one_of
 
 # Of the last map: all channels, those that inherit, and those that explore.
 HALVES = ("whole", "inheritance", "exploration")
@@ -72,10 +72,13 @@ class Options:
         "Channels of the last map whose relevance is drawn.",
         one_of(HALVES),
         unset="all of these that the network has",
-        value="|".join(HALVES),
+        value=",".join(HALVES),
     )
     composite: str = option(
-        "epsilon_gamma_bounded", "Rules of relevance, by the name of their composite.", one_of(COMPOSITES)
+        "epsilon_gamma_bounded",
+        f"Rules of relevance, by the name of their composite: {', '.join(COMPOSITES)}.",
+        one_of(COMPOSITES),
+        value="NAME",
     )
     lower: float | None = option(
         None, "Share of the convolutions that has the gamma rule.", Number(0, 1), unset="the composite's"
@@ -91,7 +94,11 @@ class Options:
     def __post_init__(self) -> None:
         kinds = kinds_of_options()
         for one in dataclasses.fields(self):
-            check(one.name, getattr(self, one.name), kinds[one.name], one.metadata["bounds"])
+            given = getattr(self, one.name)
+            check(one.name, given, kinds[one.name], one.metadata["bounds"])
+            # What is asked for twice would be counted twice.
+            if isinstance(given, tuple) and (twice := [value for value in given if given.count(value) > 1]):
+                raise ArgumentError(one.name, f"has {twice[0]} twice; give each once")
 
 
 def kinds_of_options() -> Mapping[str, Any]:

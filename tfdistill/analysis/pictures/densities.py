@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,24 +32,24 @@ def merged(found: np.ndarray, examples: int) -> np.ndarray:
     return found.reshape(-1, factor).mean(axis=1)
 
 
-def densities_of(found: Mapping[str, Mapping[str, np.ndarray]], examples: int) -> Figure:
+def densities_of(found: Mapping[str, Mapping[str, Any]], examples: int) -> Figure:
     """The picture.
 
     Args:
-        found: for each quantity the "edges" of the bins, [B + 1], and each network's density, [B].
+        found: for each quantity the "edges" of the bins, [B + 1], and of the "networks" each density, [B], by label.
         examples: how many each is of.
     """
     names = [name for name in AXES if name in found]
-    labels = list(dict.fromkeys(label for by in found.values() for label in by if label != "edges"))
+    labels = list(dict.fromkeys(label for by in found.values() for label in by["networks"]))
     styles = {label: canvas.style(place) for place, label in enumerate(labels)}
     rows = -(-len(names) // 2)
     figure = canvas.new_figure(canvas.WIDTH, 2.1 * rows + 0.4)
     places = list(figure.subplots(rows, 2, squeeze=False).flat)
     for axes, name in zip(places, names, strict=False):
-        edges = found[name]["edges"]
-        for label in (one for one in labels if one in found[name]):
+        edges, own = found[name]["edges"], found[name]["networks"]
+        for label in (one for one in labels if one in own):
             style = styles[label]
-            drawn = merged(found[name][label], examples)
+            drawn = merged(own[label], examples)
             limits = np.linspace(edges[0], edges[-1], len(drawn) + 1)
             axes.stairs(drawn, limits, color=style.colour, linestyle=style.line, linewidth=1.1, label=label)
         axes.set_xlabel(AXES[name])
