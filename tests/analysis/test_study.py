@@ -54,3 +54,13 @@ def test_examples_are_taken_evenly_and_what_is_no_number_is_named(tiny_network):
     raw.require_sound_answers()
     with pytest.raises(ValueError, match="huge answers example 12 with logits that are NaN or infinite"):
         ANALYSES["errors"]().find(raw)
+
+
+def test_curves_say_whose_accuracies_are_of_validation_examples(tiny_network):
+    network, history = tiny_network("one", seed=1), [{"epoch": "1", "val_one/accuracy": "0.5"}]
+    known = {"history": history, "name": "one"}
+    subjects = [Subject("a", network, splits={"test": SPLIT}, **known)]
+    subjects += [Subject("b", network, splits={"validation": SPLIT, "test": SPLIT}, **known)]
+    study = Study(subjects, {"test": SPLIT}, ("a", "b", "c", "d"), NORMALIZATIONS["symmetric"])
+    assert set(ANALYSES["curves"]().find(study).numbers["curves"]) == {"a", "b"}
+    assert study.notes == ["The accuracies of b are of validation examples, which each epoch is scored on."]

@@ -66,6 +66,10 @@ class Curves(Analysis):
     def find(self, study: Study) -> Findings:
         if absent := [one.label for one in study.subjects if not curve(one)]:
             study.note(f"{', '.join(absent)} without a record of epochs: no curve is drawn.")
+        if judged := [one.label for one in study.subjects if "validation" in one.splits]:
+            study.note(
+                f"The accuracies of {', '.join(judged)} are of validation examples, which each epoch is scored on."
+            )
         lines = {name: _matrix([curve(one) for one in group]) for name, group in self._groups(study).items()}
         agreed = [row for pair in self._pairs(study) for row in self._agreement(study, *pair)]
         numbers = {

@@ -60,7 +60,7 @@ def over_epochs(lines: Mapping[str, tuple[Sequence[int], np.ndarray]], agreed: S
     for place, (name, (epochs, values)) in enumerate(lines.items()):
         runs = f" ({values.shape[1]} runs)" if values.shape[1] > 1 else ""
         band(panels[0], epochs, 100 * values, canvas.wrapped(name + runs, 44), canvas.style(place))
-    panels[0].set(xlabel="epoch", ylabel="test accuracy in %")
+    panels[0].set(xlabel="epoch", ylabel="accuracy on held-out examples in %")
     panels[0].legend(fontsize=6.5, **ABOVE)
     pairs: dict[str, dict[tuple[str, str], list[Mapping[str, Any]]]] = {}
     for one in agreed:
