@@ -20,11 +20,12 @@ import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import tfdistill.startup  # before TensorFlow
 
+import keras
 import numpy as np
 import tensorflow as tf
 from cost import batch_of, parameters, ready, step_seconds
@@ -144,20 +145,26 @@ def in_own_process(case: str) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def numbers(models: Iterable[keras.Model]) -> int:
+    """How many numbers the variables of models have."""
+    return int(sum(np.prod(variable.shape) for model in models for variable in model.variables))
+
+
 def row(
     case: str, distiller: Distiller, times: Mapping[str, Sequence[float]], found: Mapping[str, Mapping[str, float]]
 ) -> list[str]:
     """The cells of a transfer; its ratio is the median of the turns' own."""
     moved = [model for update in distiller.plan[-1].updates() for model in update.models]
-    trained = parameters(moved) - parameters(distiller.networks)
-    held = sum(np.prod(variable.shape) for helper in distiller.helpers.values() for variable in helper.variables)
+    # A method that rebuilds the student has what it adds in the network itself.
+    trained = parameters(moved) - parameters(distiller.given_networks)
+    held = numbers([*distiller.networks, *distiller.helpers.values()]) - numbers(distiller.given_networks)
     predicted = found[case]["multiply_adds"] / found[REFERENCE]["multiply_adds"]
     ratio = statistics.median(own / other for own, other in zip(times[case], times[REFERENCE], strict=True))
     beyond = f"{ratio / predicted:.2f}"
     return [
         f"`{case}`",
         f"{trained:,}",
-        f"{int(held) - trained:,}",
+        f"{held - trained:,}",
         f"{found[case]['multiply_adds'] / 1e9:,.2f} G",
         f"{predicted:.2f}",
         f"{statistics.median(times[case]) * 1e3:,.0f} ms",

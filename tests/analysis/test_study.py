@@ -64,3 +64,19 @@ def test_curves_say_whose_accuracies_are_of_validation_examples(tiny_network):
     study = Study(subjects, {"test": SPLIT}, ("a", "b", "c", "d"), NORMALIZATIONS["symmetric"])
     assert set(ANALYSES["curves"]().find(study).numbers["curves"]) == {"a", "b"}
     assert study.notes == ["The accuracies of b are of validation examples, which each epoch is scored on."]
+
+
+def test_sharpness_is_of_training_examples_and_says_which_weights_stay(tiny_network):
+    network = tiny_network("one", seed=1)
+    subjects, parts = [Subject("one", network)], {"test": SPLIT}
+    for splits, refused in (({}, True), ({"train": SPLIT}, False)):
+        study = Study(subjects, parts | splits, ("a", "b", "c", "d"), NORMALIZATIONS["symmetric"])
+        if refused:
+            with pytest.raises(ValueError, match=r"^split: the data has no part 'train'"):
+                ANALYSES["sharpness"]().check(study)
+        else:
+            ANALYSES["sharpness"]().check(study)
+            assert study.notes == []
+    network.layers[-1].trainable = False
+    ANALYSES["sharpness"]().check(study)
+    assert study.notes == ["one has weights that its training does not move; no noise is put on them."]

@@ -76,9 +76,9 @@ def test_a_warm_up_that_fills_a_phase_is_refused_by_its_name():
     [
         (CHAIN, 8, "epochs: 8 cannot be shared out equally over 3 links; take a multiple of that"),
         (CHAIN, 0, "epochs: 0 cannot be shared out equally over 3 links; take a multiple of that"),
-        (CHAIN, 3, "epochs: the 1 of a link are too few for phase 'two'; train longer"),
-        (PREPARED, 2, "epochs: 2 are too few for phase 'training'; train longer"),
-        (PREPARED, 1, "epochs: 1 are too few for phase 'training'; train longer"),
+        (CHAIN, 3, "epochs: the 1 of a link are too few for phase 'two', as what comes before takes 1; train longer"),
+        (PREPARED, 2, "epochs: 2 are too few for phase 'training', as what comes before takes 2; train longer"),
+        (PREPARED, 1, "epochs: 1 are too few for phase 'training', as what comes before takes 2; train longer"),
         (plan(("a", 3, 0), ("b", None, 1)), 4, "epochs: the 2 of a link are too few for phase 'a'; train longer"),
     ],
 )

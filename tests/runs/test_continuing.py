@@ -35,6 +35,20 @@ def test_a_schedule_that_knows_the_length_says_why_it_stays(changes, why):
     assert why in refusal(config.to_dict(), longer(config))
 
 
+@pytest.mark.parametrize(("epochs", "said"), [(0, " from 3,6,9 to 6,12,18"), (4, "")])
+def test_where_milestones_would_move_is_said_but_behind_a_preparation(epochs, said):
+    preparation = {"fitnet.preparation_epochs": epochs}
+    config = dataclasses.replace(
+        TEN,
+        schedule="step",
+        method="dml",
+        networks=("resnet8", "resnet8"),
+        also=("fitnet",),
+        hyperparameters=preparation,
+    )
+    assert f"the milestones would move{said}, and" in refusal(config.to_dict(), longer(config))
+
+
 def test_helpers_whose_rates_would_move_keep_a_run_as_long_as_it_is():
     def recipe(networks, *, stretch):
         helpers = OptimizerSettings(schedule="step", milestones=(40 * stretch,))

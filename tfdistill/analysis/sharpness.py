@@ -88,6 +88,12 @@ class Sharpness(Analysis):
             subject.require_gradients("sharpness, which moves its weights,")
             if not subject.network.trainable_variables:
                 raise ArgumentError("run", f"{subject.label} has no trainable weights, and noise is put on these")
+            if study.part(subject, "train") is None:
+                raise ArgumentError(
+                    "split", f"the data has no part 'train', whose loss sharpness is, for {subject.label}"
+                )
+            if any(len(one.shape) > 1 for one in subject.network.non_trainable_variables):
+                study.note(f"{subject.label} has weights that its training does not move; no noise is put on them.")
         if any(sigma < 0 for sigma in study.options.sigmas) or not study.options.sigmas:
             raise ArgumentError("sigmas", "must be deviations of 0 or more, such as 0,0.01,0.02")
 

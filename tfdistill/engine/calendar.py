@@ -57,7 +57,8 @@ class Calendar:
                 held = len(links) > 1 or (epochs and epoch > first)
                 if held and (length < 1 or epoch + length > ends):
                     whole = f"the {ends - first} of a link" if len(links) > 1 else f"{epochs}"
-                    raise ArgumentError("epochs", f"{whole} are too few for phase {phase.name!r}; train longer")
+                    taken = f", as what comes before takes {epoch - first}" if epoch > first else ""
+                    raise ArgumentError("epochs", f"{whole} are too few for phase {phase.name!r}{taken}; train longer")
                 begins.append(epoch)
                 lengths.append(max(1, length))
                 link_begins.append(first)

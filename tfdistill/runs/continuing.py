@@ -70,7 +70,8 @@ def _why_not_so_long(old: Mapping[str, Any], config: RunConfig, recipe: Recipe |
 
 def _from_to(one: OptimizerSettings, other: OptimizerSettings, config: RunConfig) -> str:
     """From which epochs to which; nothing where a preparation, which is not known here, moves both."""
-    if any(name.endswith("preparation_epochs") for name in config.known_hyperparameters()):
+    known, given = config.known_hyperparameters(), config.hyperparameters
+    if any(name.endswith("preparation_epochs") and given.get(name, known[name].default) for name in known):
         return ""
     where = [",".join(f"{milestone:g}" for milestone in settings.milestones) for settings in (one, other)]
     return f" from {' to '.join(where)}"

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill import losses
-from tfdistill.bounds import ArgumentError, Number, RampedWeight, Temperature, checked
+from tfdistill.bounds import ArgumentError, Number, RampedWeight, checked
 from tfdistill.helpers.connectors import linear_embedding
 from tfdistill.helpers.memory_bank import NORM_EPSILON, MemoryBank
 from tfdistill.networks.taps import tap_of
@@ -57,7 +57,8 @@ class CRD(Transfer):
         self,
         *,
         negatives: Annotated[int, Number(1, 10_000_000)] = 16_384,
-        temperature: Temperature = 0.07,
+        # Below, the likelihoods of many pairs add up to more than float32 has room for.
+        temperature: Annotated[float, Number(0.02, 1_000)] = 0.07,
         momentum: Annotated[float, Number(0, 1, below=True)] = 0.5,
         units: Annotated[int, Number(1, 65_536)] = 128,
         weight: RampedWeight = 0.8,
