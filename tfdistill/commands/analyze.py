@@ -10,8 +10,9 @@ from typing import Any
 from tfdistill import data
 from tfdistill.analysis import ANALYSES
 from tfdistill.analysis.options import Options, kinds_of_options
-from tfdistill.bounds import Filled, Number, one_of
+from tfdistill.bounds import Filled, one_of
 from tfdistill.commands import command_line, starting
+from tfdistill.commands.data_flags import define_data
 from tfdistill.commands.flag_kinds import Flags, define
 from tfdistill.commands.usage import usage
 from tfdistill.runs.folder import read_config
@@ -117,28 +118,16 @@ def analyze_flags() -> Flags:
             group=group,
             **told,
         )
-    _define_data(values)
+    define_data(
+        values,
+        dataset="the one that the first network was trained on",
+        image_size="those of the training",
+        batch="Examples that are computed at once, fewer above 224 pixels if the flag is not given.",
+    )
     text = "Folder of the results: NAME.png, NAME.json, NAME.csv of each analysis, and logs/ for TensorBoard."
     define(values, "out", "analysis", str, text, Filled("a folder"), group="Output")
     command_line.define_help(values)
     return values
-
-
-def _define_data(values: Flags) -> None:
-    group = "Data"
-    text = "Data set; train --list names them."
-    unset = "the one that the first network was trained on"
-    define(values, "dataset", "", str, text, group=group, unset=unset, value="NAME")
-    unset = "where the data of the training lay, if that is the data set"
-    define(values, "data_dir", "", str, "Folder of the data.", group=group, unset=unset, value="FOLDER")
-    text = "Part of the data set, as it comes or as --split or --validation_share of the training have made it."
-    define(values, "split", "test", str, text, one_of(("test", "validation", "train")), group=group)
-    text = "Height and width, in pixels, that images of many sizes are brought to."
-    define(values, "image_size", 0, int, text, Number(0, 16_384), group=group, unset="those of the training")
-    text = "Let TensorFlow Datasets download a data set that is not there."
-    define(values, "download", True, bool, text, group=group)
-    text = "Examples that are computed at once, fewer above 224 pixels if the flag is not given."
-    define(values, "batch_size", 256, int, text, Number(1, 1_000_000), group=group)
 
 
 def check(values: Flags) -> Options:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfdistill import data
-from tfdistill.bounds import Filled, Number, one_of, shown
+from tfdistill.bounds import Filled, shown
 from tfdistill.commands import command_line, starting
+from tfdistill.commands.data_flags import define_data
 from tfdistill.commands.flag_kinds import Flags, define
 from tfdistill.commands.usage import usage
 from tfdistill.runs.fields import EPOCHS
@@ -49,19 +50,12 @@ def evaluate_flags() -> Flags:
     define(values, "export_epoch", None, str | None, text, EPOCHS, group=group, unset="the run's own")
     text = "Score this SavedModel instead of a run: the folder of a version, or a folder that holds versions."
     define(values, "saved_model", "", str, text, group=group, unset="none", value="FOLDER")
-    group = "Data"
-    text = "Data set; train --list names them."
-    define(values, "dataset", "", str, text, group=group, unset="the one of the training", value="NAME")
-    unset = "where the data of the training lay, if that is the data set"
-    define(values, "data_dir", "", str, "Folder of the data.", group=group, unset=unset, value="FOLDER")
-    text = "Part of the data set, as it comes or as --split or --validation_share of the training have made it."
-    define(values, "split", "test", str, text, one_of(("test", "validation", "train")), group=group)
-    text = "Height and width, in pixels, that images of many sizes are brought to."
-    define(values, "image_size", 0, int, text, Number(0, 16_384), group=group, unset="those of the network")
-    text = "Let TensorFlow Datasets download a data set that is not there."
-    define(values, "download", True, bool, text, group=group)
-    text = "Examples per batch, fewer above 224 pixels if the flag is not given. The scores do not depend on it."
-    define(values, "batch_size", 256, int, text, Number(1, 1_000_000), group=group)
+    define_data(
+        values,
+        dataset="the one of the training",
+        image_size="those of the network",
+        batch="Examples per batch, fewer above 224 pixels if the flag is not given. The scores do not depend on it.",
+    )
     group = "Output"
     text = "Write the scores to this file too, class by class as well."
     define(values, "json", "", str, text, group=group, unset="none", value="FILE")

@@ -37,7 +37,7 @@ def taps_read(distiller: Distiller, batch: Mapping[str, tf.TensorSpec]) -> dict[
             distiller.phase_index = index
             seen = {**distiller.call_networks(ready["images"], distiller.call_model), **watched}
             for one in phase.rounds:
-                one.losses(ready, seen)
+                one.terms(ready, seen)
 
     phase_index = distiller.phase_index
     try:
