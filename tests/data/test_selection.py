@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tfdistill.data import Split, hold_out, take_subset
+from tfdistill.data.selection import parted_by
 
 
 def split_of(*counts: int) -> Split:
@@ -55,6 +56,31 @@ def test_hold_out_of_a_share_that_divides_no_class():
     train, validation = hold_out(split_of(7, 7, 7), 0.25, seed=0)
     assert (len(train), len(validation)) == (16, 5)
     assert np.ptp(np.bincount(validation.labels)) <= 1
+
+
+def objects_of(*classes: tuple[int, ...]) -> Split:
+    """Images with objects of these classes, in rows among which is padding."""
+    labels = np.zeros([len(classes), 4, 6], np.float32)
+    labels[..., 4] = -1
+    for rows, own in zip(labels, classes, strict=True):
+        rows[1 : 1 + len(own), 4] = own
+    return Split.in_memory(np.zeros((len(classes), 2, 2, 1), np.uint8), labels)
+
+
+def test_an_image_with_objects_counts_for_the_rarest_of_their_classes():
+    assert parted_by(objects_of((0, 1), (1, 1), (0,), (), (1, 2, 0), (0,)).labels).tolist() == [1, 1, 0, -1, 2, 0]
+    assert parted_by(objects_of((), ()).labels).tolist() == [-1, -1]
+
+
+def test_parts_and_subsets_of_images_with_objects_have_the_mix_of_the_whole():
+    split = objects_of(*([(0,)] * 60 + [(0, 1, 0)] * 30 + [(1, 2, 0)] * 10 + [()] * 20))
+    train, validation = hold_out(split, 0.2, seed=4)
+    chosen = [take_subset(split, examples, seed=3) for examples in (12, 24, 120)]
+    for part, share in ((validation, 0.2), (train, 0.8), (chosen[0], 0.1), (chosen[1], 0.2)):
+        found = [int((parted_by(part.labels) == one).sum()) for one in (-1, 0, 1, 2)]
+        np.testing.assert_allclose(found, np.array([20, 60, 30, 10]) * share, atol=1)
+        assert_is_part_of(part, split)
+    assert set(chosen[0].index) < set(chosen[1].index) and len(set(chosen[2].index)) == 120
 
 
 def test_hold_out_then_subset_keeps_the_original_index():

@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.data import DATASETS, NORMALIZATIONS, DataUnavailable, load, take_subset
+from tfdistill.data import DATASETS, NORMALIZATIONS, BoxAugmentation, DataUnavailable, load, take_subset
 
 CLASS_NAMES = ["cat", "dog", "eel"]
 
 
 def test_the_table_is_complete():
-    assert list(DATASETS) == ["cifar10", "cifar100", "digits", "image_folder", "imagenet2012"]
-    for source in DATASETS.values():
+    classes = ["cifar10", "cifar100", "digits", "image_folder", "imagenet2012"]
+    boxes = ["digit_scenes", "voc_folder", "coco_json"]
+    assert sorted(DATASETS) == sorted(classes + boxes)
+    for name, source in DATASETS.items():
+        assert source.task == ("detection" if name in boxes else "classification")
+        assert isinstance(source.augmentation, BoxAugmentation) == (name in boxes)
         assert source.normalization in NORMALIZATIONS
         assert source.summary and "\n" not in source.summary
 
@@ -32,6 +36,16 @@ def test_digits():
         np.testing.assert_allclose(
             np.bincount(split.labels) / share, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180], atol=5
         )
+
+
+def test_digit_scenes_are_for_detection():
+    dataset = load("digit_scenes")
+    assert (dataset.task, load("digits").task) == ("detection", "classification")
+    assert (dataset.image_shape, dataset.class_names) == ((96, 96, 1), tuple("0123456789"))
+    assert (dataset.train.labels.shape, dataset.test.labels.shape) == ((2000, 5, 6), (400, 5, 6))
+    assert not dataset.augmentation.mirror, "a mirrored digit is another sign"
+    pixels = dataset.train.images / 255
+    np.testing.assert_allclose([pixels.mean(), pixels.std()], np.ravel([*vars(dataset.normalization).values()]), 1e-6)
 
 
 def test_digits_splits_never_change():
@@ -205,6 +219,11 @@ def test_the_real_cifar100():
         ({"name": "tfds:../mnist"}, "dataset: 'tfds:../mnist' is unknown"),
         ({"name": "digits", "reading": "crop"}, "reading: the images of digits are 8x8; leave it out"),
         ({"name": "digits", "image_size": 32}, "image_size of digits is 8, got 32; leave it out"),
+        ({"name": "digit_scenes", "image_size": 300}, "image_size of digit_scenes is 96, got 300; leave it out"),
+        ({"name": "voc_folder"}, "data_dir: voc_folder needs one, Annotations/"),
+        ({"name": "coco_json", "data_dir": "."}, "image_size: coco_json needs one, .*: 300 for .* ssd300_.*, 96 for"),
+        ({"name": "voc_folder", "data_dir": ".", "image_size": 96, "reading": "crop"}, "reading: the images of voc_f"),
+        ({"name": "coco_json", "data_dir": ".", "split": (0.8, 0.2)}, "split: is for --dataset=image_folder; coco_js"),
     ],
 )
 def test_bad_arguments_are_named_in_one_line(settings, message):

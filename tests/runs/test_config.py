@@ -17,6 +17,25 @@ from tfdistill.transfers import TRANSFERS
 
 
 @pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        *(("augmentation", ("standard", name), f"{name} ") for name in ("randaugment", "cutout", "cutmix", "mixup")),
+        ("balance", "loss", "is for one class per image, and digit_scenes has boxes; leave it out"),
+        ("balance", "sampling", "is for one class per image"),
+        ("label_smoothing", 0.1, "is for one class per image"),
+        ("label_noise", 0.1, "is for one class per image"),
+        ("split", (0.8, 0.2), "is for --dataset=image_folder; digit_scenes has its own parts"),
+    ],
+)
+def test_flags_of_one_class_per_image_do_not_go_with_boxes(field, value, said):
+    RunConfig(dataset="digits" if field != "split" else "image_folder", **{field: value})
+    with pytest.raises(ValueError) as error:
+        RunConfig(dataset="digit_scenes", **{field: value})
+    assert str(error.value).startswith(f"{field}: {said}") and "\n" not in str(error.value)
+    assert RunConfig(dataset="digit_scenes", augmentation=("none",)).augmentation == ("none",)
+
+
+@pytest.mark.parametrize(
     ("field", "value", "hint"),
     [
         ("method", "supervisd", "nearest: supervised"),

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from tfdistill import data
+from tfdistill.data.sets import load_digit_scenes
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData, evaluation_batch_size
+from tfdistill.tasks import Classification, Detection
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,30 @@ def test_noise_in_a_single_class_is_refused(digits):
         RunData(RunConfig(label_noise=0.4), alone).train  # noqa: B018 - refuses by being made
     with pytest.raises(ValueError, match=r"^label_smoothing: .* has 1$"):
         RunData(RunConfig(label_smoothing=0.1), alone).require_augmentable()
+
+
+def test_images_with_boxes_are_parted_mixed_with_unlabelled_ones_and_for_detection(digits):
+    scenes = load_digit_scenes(train=40, test=1).train
+    dataset = dataclasses.replace(
+        digits,
+        image_shape=scenes.image_shape,
+        train=scenes,
+        test=scenes,
+        task="detection",
+        augmentation=data.BoxAugmentation(),
+    )
+    flags = {"validation_share": 0.25, "train_examples": 12, "batch_size": 4, "method": "mutual"}
+    config = RunConfig(dataset="digit_scenes", unlabelled_rest=True, unlabelled_batch_size=3, **flags)
+    found = RunData(config, dataset)
+    assert isinstance(found.task, Detection) and isinstance(RunData(config, digits).task, Classification)
+    assert (len(found.train), len(found.monitors["validation"]), len(found.unlabelled.split)) == (12, 10, 18)
+    np.testing.assert_array_equal(found.train.labels, scenes.labels[found.train.index])
+    (batch,) = found.training_batches(steps=1).as_numpy_iterator()
+    assert batch["labels"].shape == (7, 5, 6) and batch["labelled"].tolist() == [1, 1, 1, 1, 0, 0, 0]
+    assert (batch["labels"][:4, :, 4] >= 0).any() and (batch["labels"][4:] == [0, 0, 0, 0, -1, 0]).all()
+    assert set(batch["index"][4:]) <= set(found.unlabelled.split.index)
+    with pytest.raises(ValueError, match="an image with boxes has no one class"):
+        found.train.classes_by_index  # noqa: B018 - refuses by being made
 
 
 def test_images_too_small_to_mirror_are_refused_before_a_run_begins(digits):

@@ -7,18 +7,24 @@ from tfdistill import lazy
 if TYPE_CHECKING:
     from tfdistill.data.balance import BALANCES, Balance, class_weights
     from tfdistill.data.checking import describe_unreadable
-    from tfdistill.data.dataset import Dataset, DataUnavailable, Split
+    from tfdistill.data.dataset import TASKS, Dataset, DataUnavailable, Split, TaskName
     from tfdistill.data.pipeline import Along, evaluation_batches, training_batches, view_batches
     from tfdistill.data.ready import ReadyData, load_data
     from tfdistill.data.selection import hold_out, take_subset
     from tfdistill.data.sets.unlabelled_folder import load_unlabelled_folder
     from tfdistill.data.sources import DATASETS, TFDS_PATTERN, TFDS_SUMMARY, load, require_split, source_of
-    from tfdistill.data.transforms.augmentation import AUGMENTATIONS, NORMALIZATIONS, Augmentation, Normalization
+    from tfdistill.data.transforms.augmentation import (
+        AUGMENTATIONS,
+        NORMALIZATIONS,
+        Augmentation,
+        BoxAugmentation,
+        Normalization,
+    )
     from tfdistill.data.transforms.labels import corrupt_labels, smooth_labels
     from tfdistill.data.transforms.mixing import Cutout, Mixing
     from tfdistill.data.transforms.randaugment import RandAugment
     from tfdistill.data.transforms.readings import MAX_PIXELS, READINGS, Reading
-    from tfdistill.data.unlabelled import Unlabelled, with_unlabelled
+    from tfdistill.data.unlabelled import Unlabelled, with_unlabelled, without_labels
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 
@@ -29,11 +35,13 @@ __all__ = [
     "MAX_PIXELS",
     "NORMALIZATIONS",
     "READINGS",
+    "TASKS",
     "TFDS_PATTERN",
     "TFDS_SUMMARY",
     "Along",
     "Augmentation",
     "Balance",
+    "BoxAugmentation",
     "Cutout",
     "DataUnavailable",
     "Dataset",
@@ -43,6 +51,7 @@ __all__ = [
     "Reading",
     "ReadyData",
     "Split",
+    "TaskName",
     "Unlabelled",
     "class_weights",
     "corrupt_labels",
@@ -59,4 +68,5 @@ __all__ = [
     "training_batches",
     "view_batches",
     "with_unlabelled",
+    "without_labels",
 ]

@@ -9,8 +9,8 @@ import tensorflow as tf
 from tfdistill.data.dataset import Split
 from tfdistill.data.reading import Batch, make_reader
 from tfdistill.data.rows import DrawnFor
-from tfdistill.data.transforms.augmentation import Augmentation, Normalization
-from tfdistill.data.transforms.box_views import BoxAugmentation, seen_labels, seen_pixels, windows
+from tfdistill.data.transforms.augmentation import Augmentation, BoxAugmentation, Normalization
+from tfdistill.data.transforms.box_views import seen_labels, seen_pixels, windows
 from tfdistill.data.transforms.mixing import Cutout, cut_out
 from tfdistill.data.transforms.photometric import distorted
 from tfdistill.data.transforms.randaugment import RandAugment, rand_augment
@@ -40,11 +40,13 @@ def make_augmented_reader(
         int64 [B]}.
 
     Raises:
-        ValueError: the images are too small for the augmentation, or it would move pixels away from their boxes.
+        ValueError: the images are too small for the augmentation, or it would part pixels from their boxes.
     """
     has_boxes = split.labels.ndim == 3
     if has_boxes and (isinstance(augmentation, Augmentation) or randaugment is not None):
         raise ValueError("augmentation: labels are boxes, which move along by BoxAugmentation alone")
+    if has_boxes and cutout is not None:
+        raise ValueError("augmentation: labels are boxes, and a cut-out would hide objects whose boxes stay")
     if isinstance(augmentation, BoxAugmentation) and not has_boxes:
         raise ValueError("augmentation: BoxAugmentation is for labels that are boxes")
     if augmentation is not None:

@@ -7,12 +7,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from tfdistill.data.transforms.augmentation import Augmentation, Normalization
+from tfdistill.data.transforms.augmentation import Augmentation, BoxAugmentation, Normalization
 from tfdistill.data.transforms.readings import Reading
+
+TaskName = Literal["classification", "detection"]
+"""What labels are for: a class of each image, or the objects in it."""
+TASKS: tuple[TaskName, ...] = get_args(TaskName)
 
 
 class DataUnavailable(ValueError):
@@ -120,7 +124,13 @@ class Split:
 
     @property
     def classes_by_index(self) -> np.ndarray:
-        """The class of each example at its place in the original split, int32; -1 at a place that is not here."""
+        """The class of each example at its place in the original split, int32; -1 at a place that is not here.
+
+        Raises:
+            ValueError: the labels are objects.
+        """
+        if self.labels.ndim != 1:
+            raise ValueError("an image with boxes has no one class, by which it could be told from others")
         found = np.full(int(self.index.max(initial=-1)) + 1, -1, np.int32)
         found[self.index] = self.labels
         return found
@@ -170,7 +180,7 @@ class Loaded(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification dataset, and how its images are prepared unless told otherwise.
+    """Images with a class or objects each, and how they are prepared unless told otherwise.
 
     Args:
         name: its name in `DATASETS`.
@@ -179,9 +189,10 @@ class Dataset:
         train: the training split.
         test: the test split.
         normalization: its default normalisation.
-        augmentation: its default augmentation of training images.
+        augmentation: its default augmentation of training images; where labels are objects, one that moves their boxes.
         validation: the validation split, where the data has one; else a share of `train` may be held out.
         marks: of data that was parted by a seed: for each part, by name, a hash of the names of its examples.
+        task: what its labels are for.
     """
 
     name: str
@@ -190,6 +201,7 @@ class Dataset:
     train: Split
     test: Split
     normalization: Normalization
-    augmentation: Augmentation
+    augmentation: Augmentation | BoxAugmentation
     validation: Split | None = None
     marks: Mapping[str, str] = field(default_factory=dict)
+    task: TaskName = "classification"

@@ -12,8 +12,7 @@ from tfdistill.data.dataset import Split
 from tfdistill.data.order import balanced, shuffled
 from tfdistill.data.reading import make_reader
 from tfdistill.data.rows import Places, rows_of_part
-from tfdistill.data.transforms.augmentation import Augmentation, Normalization
-from tfdistill.data.transforms.box_views import BoxAugmentation
+from tfdistill.data.transforms.augmentation import Augmentation, BoxAugmentation, Normalization
 from tfdistill.data.transforms.labels import check_smoothing, smooth_labels
 from tfdistill.data.transforms.mixing import Cutout, Mixing, mix
 from tfdistill.data.transforms.randaugment import RandAugment

@@ -14,7 +14,8 @@ def take_subset(split: Split, examples: int, seed: int) -> Split:
     """Takes a subset with equally many examples of every class.
 
     Counts of two classes differ by at most one, unless a class has too few examples; then it gives all it has
-    and the others make up for it. With one seed, a smaller subset is contained in every larger one.
+    and the others make up for it. Where labels are objects, the subset has the mix of the split, see `hold_out`. With
+    one seed, a smaller subset is contained in every larger one.
 
     Args:
         split: where the examples come from.
@@ -29,13 +30,18 @@ def take_subset(split: Split, examples: int, seed: int) -> Split:
     """
     if not 1 <= examples <= len(split):
         raise ValueError(f"examples must be in 1..{len(split)}, the size of the split, got {examples}")
-    ties, ranks, _ = _shuffled_ranks(split.labels, seed)
-    order = np.lexsort((ties, ranks))
+    if split.labels.ndim == 1:
+        ties, ranks, _ = _shuffled_ranks(split.labels, seed)
+        order = np.lexsort((ties, ranks))
+    else:
+        order = _stratified_order(parted_by(split.labels), seed)
     return split.take(np.sort(order[:examples]))
 
 
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
     """Parts a split into training and validation examples, with the same mix of classes in both.
+
+    Where labels are objects, an image counts for the rarest class that it shows, see `parted_by`.
 
     Args:
         split: what to part.
@@ -51,8 +57,25 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
     held = round(share * len(split))
     if not 0 < share < 1 or not 0 < held < len(split):
         raise ValueError(f"validation share must be above 0 and below 1 and leave examples in both parts, got {share}")
-    order = _stratified_order(split.labels, seed)
+    order = _stratified_order(parted_by(split.labels), seed)
     return split.take(np.sort(order[held:])), split.take(np.sort(order[:held]))
+
+
+def parted_by(labels: np.ndarray) -> np.ndarray:
+    """A class of each example, by which it is parted: its own, or the rarest among its objects, int32 [N].
+
+    The rarest is that which the fewest images show; an image without objects has -1. So the classes that a part could
+    lack are shared out evenly.
+
+    Args:
+        labels: integers [N], or objects, float [N, objects, 6].
+    """
+    if labels.ndim == 1:
+        return labels
+    classes = labels[..., 4].astype(np.int32)
+    shown = [np.unique(row[row >= 0]) for row in classes]
+    counts = np.bincount(np.concatenate([*shown, np.empty(0, np.int32)]), minlength=1)
+    return np.array([row[np.argmin(counts[row])] if len(row) else -1 for row in shown], np.int32)
 
 
 def check_shares(shares: Sequence[float]) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tfdistill.bounds import nearest
 from tfdistill.data import sets
-from tfdistill.data.dataset import Dataset, Loaded, Split
+from tfdistill.data.dataset import Dataset, Loaded, Split, TaskName
 from tfdistill.data.selection import check_shares
-from tfdistill.data.transforms.augmentation import NORMALIZATIONS, Augmentation
+from tfdistill.data.transforms.augmentation import NORMALIZATIONS, Augmentation, BoxAugmentation
 from tfdistill.data.transforms.readings import MAX_PIXELS, ReadingName
 
 
@@ -38,18 +38,24 @@ class Source:
         image_size: height and width of its images in pixels; None where the user chooses.
         normalization: name of its default in `NORMALIZATIONS`.
         augmentation: its default for training images, unless they are read as random crops.
+        task: what its labels are for. Images with boxes are squeezed whole, whatever their size.
     """
 
     summary: str
     loader: Callable[[Request], Loaded | tuple[Split, Split, tuple[str, ...]]]
     image_size: int | None
     normalization: str
-    augmentation: Augmentation
+    augmentation: Augmentation | BoxAugmentation
+    task: TaskName = "classification"
 
 
 PAD_4 = Augmentation(pad=4, mode="reflect", flip=True)
 # Where the reading shifts and scales already, the mirror is left to do.
 MIRROR = Augmentation(pad=0, mode="reflect", flip=True)
+
+# Digits lie in scenes where a window shows them whole and at their sizes, and a mirrored digit is another sign.
+SCENES = BoxAugmentation(zoom_out=1.5, crop=False, mirror=False, photometric=False)
+BOXES = BoxAugmentation()
 
 DATASETS = {
     "cifar10": Source(
@@ -73,6 +79,14 @@ DATASETS = {
         normalization="digits",
         augmentation=Augmentation(pad=1, mode="zero", flip=False),
     ),
+    "digit_scenes": Source(
+        summary="scenes with boxes, made of scikit-learn's digits: 2,000 + 400 grey images of 96x96, no download",
+        loader=lambda asked: sets.load_digit_scenes(),
+        image_size=96,
+        normalization="digit_scenes",
+        augmentation=SCENES,
+        task="detection",
+    ),
     "image_folder": Source(
         summary="your images: train/<class>/*.jpg and test/<class>/*.jpg in data_dir, or <class>/*.jpg and --split",
         loader=lambda asked: sets.load_image_folder(
@@ -93,7 +107,36 @@ DATASETS = {
         normalization="imagenet",
         augmentation=PAD_4,
     ),
+    "voc_folder": Source(
+        summary="your images with boxes: Annotations/*.xml, JPEGImages/ and ImageSets/Main/*.txt in data_dir",
+        loader=lambda asked: sets.load_voc_folder(*_folder_of_boxes("voc_folder", asked)),
+        image_size=None,
+        normalization="imagenet",
+        augmentation=BOXES,
+        task="detection",
+    ),
+    "coco_json": Source(
+        summary="your images with boxes: train.json, test.json and folders of images in data_dir",
+        loader=lambda asked: sets.load_coco_json(*_folder_of_boxes("coco_json", asked)),
+        image_size=None,
+        normalization="imagenet",
+        augmentation=BOXES,
+        task="detection",
+    ),
 }
+
+
+def _folder_of_boxes(name: str, asked: Request) -> tuple[Path, int, int]:
+    """Folder, size and most pixels of images with boxes."""
+    if asked.data_dir is None:
+        raise ValueError(f"data_dir: {name} needs one, {DATASETS[name].summary.partition(': ')[2]}")
+    if asked.image_size is None or asked.image_size < 1:
+        raise ValueError(
+            f"image_size: {name} needs one, to which its images are brought: 300 for the networks ssd300_..., 96 for "
+            "ssd96_..."
+        )
+    return asked.data_dir, asked.image_size, asked.max_pixels
+
 
 TFDS_PATTERN = "tfds:<name>"
 TFDS_SUMMARY = "any set of TensorFlow Datasets with images and a class label, also tfds:<name>/<config>"
@@ -142,14 +185,14 @@ def load(
     Args:
         name: a key of `DATASETS`, or "tfds:" and a name of TensorFlow Datasets.
         data_dir: where the data lies: for data from TensorFlow Datasets the folder of its copies (default:
-            TFDS_DATA_DIR, then the library's own), for "image_folder" the folder with train/ and test/; "digits"
-            needs none.
+            TFDS_DATA_DIR, then the library's own), for "image_folder" the folder with train/ and test/, for images with
+            boxes what `load_voc_folder` and `load_coco_json` say; "digits" and "digit_scenes" need none.
         image_size: height and width in pixels that images of many sizes are brought to; the datasets whose images
             have one size have no other.
         download: whether absent data may be downloaded.
         reading: how images are brought to `image_size`: "resize" squeezes them whole, "crop" trains on random crops
             and evaluates the centre, "resize_crop" does so with the whole image squeezed to a somewhat larger size,
-            "auto" is "crop" above 64 pixels and else "resize".
+            "auto" is "crop" above 64 pixels and else "resize". Images with boxes are squeezed.
         max_pixels: height times width of an encoded image, at most; what has more is left out, and counted in a
             warning; 0 for no limit.
         split: for "image_folder" whose classes have no folders above them: the shares of training, perhaps validation,
@@ -170,6 +213,8 @@ def load(
         raise ValueError(f"max_pixels must be 1 or more, or 0 for no limit, got {max_pixels}")
     if source.image_size and reading not in ("auto", "resize"):
         raise ValueError(f"reading: the images of {name} are {source.image_size}x{source.image_size}; leave it out")
+    if source.task == "detection" and reading not in ("auto", "resize"):
+        raise ValueError(f"reading: the images of {name} are squeezed whole, with their boxes; leave it out")
     require_split(name, split)
     loaded = Loaded(
         *source.loader(
@@ -193,6 +238,7 @@ def load(
         augmentation=MIRROR if cropped else source.augmentation,
         validation=loaded.validation,
         marks=loaded.marks,
+        task=source.task,
     )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.dataset import Split
 
 # In the place of a label that there is none for; no class, so that whoever reads it is told so.
 NO_LABEL = -1
+# Where an object's class stands in its row.
+CLASS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +30,14 @@ class Unlabelled:
     mark: str = ""
 
 
+def without_labels(labels: np.ndarray) -> np.ndarray:
+    """As many labels that say nothing: class 0, or no objects."""
+    nothing = np.zeros_like(labels)
+    if labels.ndim == 3:
+        nothing[..., CLASS] = NO_LABEL
+    return nothing
+
+
 def with_unlabelled(labelled: tf.data.Dataset, unlabelled: tf.data.Dataset, *, shares: int = 1) -> tf.data.Dataset:
     """Batches of `labelled`, each with the one of `unlabelled` that comes as many-th beside it.
 
@@ -40,19 +51,14 @@ def with_unlabelled(labelled: tf.data.Dataset, unlabelled: tf.data.Dataset, *, s
 
     Returns:
         `labelled`'s batches with the images and `index` of both. `"labelled"`, float32 [B + M], is 1 for a labelled
-        example and 0 for another, whose label is `NO_LABEL` (or a distribution of zeros) and whose weight, where there
-        are weights, is 0.
+        example and 0 for another, whose label is `NO_LABEL` (or a distribution of zeros, or no object) and whose
+        weight, where there are weights, is 0.
     """
 
     def join(own: dict[str, tf.Tensor], other: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         count = other["images"].shape[0]
         labels = own["labels"]
-        missing = {
-            "labels": tf.fill([count], tf.constant(NO_LABEL, labels.dtype))
-            if labels.shape.rank == 1
-            else tf.zeros([count, labels.shape[1]], labels.dtype),
-            "weight": tf.zeros([count]),
-        }
+        missing = {"labels": _no_labels(labels, count), "weight": tf.zeros([count])}
         found = {name: _side_by_side(value, missing.get(name, other.get(name)), shares) for name, value in own.items()}
         ones = tf.ones([own["images"].shape[0]])
         return {**found, "labelled": _side_by_side(ones, missing["weight"], shares)}
@@ -60,6 +66,15 @@ def with_unlabelled(labelled: tf.data.Dataset, unlabelled: tf.data.Dataset, *, s
     join = tf.autograph.experimental.do_not_convert(join)
     both = tf.data.Dataset.zip(labelled, unlabelled)
     return both.map(join, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def _no_labels(labels: tf.Tensor, count: int) -> tf.Tensor:
+    if labels.shape.rank == 1:
+        return tf.fill([count], tf.constant(NO_LABEL, labels.dtype))
+    nothing = tf.zeros([count, *labels.shape[1:]], labels.dtype)
+    if labels.shape.rank == 2:
+        return nothing
+    return nothing + NO_LABEL * tf.one_hot(CLASS, labels.shape[-1], dtype=labels.dtype)
 
 
 def _side_by_side(first: tf.Tensor, second: tf.Tensor, shares: int) -> tf.Tensor:

@@ -17,6 +17,7 @@ from tfdistill.devices.names import TEACHER_PRECISIONS
 from tfdistill.methods import METHODS
 from tfdistill.networks.specification import Specification, require_network, specified
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings, Protocol
+from tfdistill.runs.box_flags import require_flags_for_boxes
 from tfdistill.runs.fields import DataFlags, DeviceFlags, NetworkFlags, RunFlags, TrainingFlags
 from tfdistill.runs.hyperparameters import (
     Hyperparameter,
@@ -59,6 +60,7 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
             choose("protocol", self.protocol, PROTOCOLS)
         _check_split(self)
         _check_augmentation(self)
+        require_flags_for_boxes(self)
         _check_unlabelled(self)
         if self.label_noise_seed is not None and not self.label_noise:
             raise ValueError("label_noise_seed: is for --label_noise; leave it out")

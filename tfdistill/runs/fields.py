@@ -211,7 +211,7 @@ class DataFlags:
     )
     data_dir: str = flag(
         "",
-        "Folder of the data: one of TensorFlow Datasets, or the root of an image folder.",
+        "Folder of the data: one of TensorFlow Datasets, or that of your own images.",
         unset="TFDS_DATA_DIR, or the folder that TensorFlow Datasets uses by itself",
         value="FOLDER",
         changes_training=False,
@@ -229,7 +229,7 @@ class DataFlags:
         "auto",
         "How images are brought to that size. resize squeezes the whole image. crop trains on random crops and scores "
         "the centre. resize_crop squeezes the whole image to size x 256/224, trains on a random part of that and "
-        "scores the centre. auto is crop above 64 pixels, else resize.",
+        "scores the centre. auto is crop above 64 pixels, else resize. Images with boxes are squeezed.",
         one_of(READINGS),
     )
     max_pixels: int = flag(
@@ -256,7 +256,12 @@ class DataFlags:
     split_seed: int | None = flag(
         None, "Seed of --split: runs of one split seed have the same test images.", SEED, unset="--seed"
     )
-    train_examples: int = flag(0, "Number of training examples, balanced over the classes.", COUNT, unset="all of them")
+    train_examples: int = flag(
+        0,
+        "Number of training examples, balanced over the classes; of images with boxes a part with the same mix.",
+        COUNT,
+        unset="all of them",
+    )
     unlabelled_dir: str = flag(
         "",
         "Folder of images without labels, at any depth, that join the training batches. On these images the networks "

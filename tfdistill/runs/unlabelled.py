@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-
 from tfdistill import data
 from tfdistill.devices.workers import Workers
 from tfdistill.runs.config import RunConfig
@@ -26,7 +24,7 @@ def unlabelled_of(config: RunConfig, dataset: data.Dataset, rest: data.Split) ->
         return data.load_unlabelled_folder(config.unlabelled_dir, dataset, config.max_pixels)
     if not len(rest):
         raise ValueError("unlabelled_rest: --train_examples takes every training example, and leaves none")
-    return data.Unlabelled(dataclasses.replace(rest, labels=np.zeros_like(rest.labels)))
+    return data.Unlabelled(dataclasses.replace(rest, labels=data.without_labels(rest.labels)))
 
 
 def require_batches(found: data.Unlabelled, batch_size: int, replicas: int) -> None:

@@ -10,17 +10,17 @@ from tfdistill import boxes
 from tfdistill.data.dataset import Split
 from tfdistill.data.pipeline import training_batches
 from tfdistill.data.rows import Rows
-from tfdistill.data.transforms.augmentation import Augmentation, Normalization
+from tfdistill.data.transforms.augmentation import Augmentation, BoxAugmentation, Normalization
 from tfdistill.data.transforms.box_views import (
     LEAST_OVERLAPS,
     SMALLEST_SIDE,
     TRIES,
-    BoxAugmentation,
     _crops,
     seen_labels,
     seen_pixels,
     windows,
 )
+from tfdistill.data.transforms.mixing import Cutout
 from tfdistill.data.transforms.photometric import distorted
 
 SIZE, IMAGES = 48, 64
@@ -141,6 +141,8 @@ def test_what_moves_pixels_without_boxes_is_refused(scenes):
     common = {"batch_size": 8, "seed": 3, "normalization": Normalization((0.5,), (0.5,))}
     with pytest.raises(ValueError, match=r"^augmentation: labels are boxes, which move along by BoxAugmentation alone"):
         training_batches(split, augmentation=Augmentation(4, "zero", True), **common)
+    with pytest.raises(ValueError, match=r"^augmentation: labels are boxes, and a cut-out would hide objects"):
+        training_batches(split, augmentation=None, cutout=Cutout(), **common)
     with pytest.raises(ValueError, match=r"^labels: mixing, label_smoothing and balance are for one class per image"):
         training_batches(split, augmentation=None, label_smoothing=0.1, classes=3, **common)
     classes = Split.in_memory(scenes[0], np.zeros(IMAGES, int))

@@ -12,7 +12,7 @@ from tfdistill.data.dataset import Dataset, Split
 from tfdistill.data.reading import into_memory
 from tfdistill.data.sets.image_files import SUCH_AS, images_below, mark_of
 from tfdistill.data.transforms.readings import MAX_PIXELS, Reading
-from tfdistill.data.unlabelled import Unlabelled
+from tfdistill.data.unlabelled import Unlabelled, without_labels
 
 
 def load_unlabelled_folder(folder: Path | str, like: Dataset, max_pixels: int = MAX_PIXELS) -> Unlabelled:
@@ -42,7 +42,9 @@ def load_unlabelled_folder(folder: Path | str, like: Dataset, max_pixels: int = 
     if not paths:
         raise ValueError(f"unlabelled_dir: {folder} has no images, such as {SUCH_AS}")
     reading = like.train.reading or Reading("resize", max_pixels=max_pixels)
-    found = Split.of_files(paths, np.zeros(len(paths), np.int32), like.image_shape, reading)
+    # Of the kind of the labelled data's, so that the images go through the same augmentation.
+    labels = without_labels(np.repeat(like.train.labels[:1], len(paths), axis=0))
+    found = Split.of_files(paths, labels, like.image_shape, reading)
     split = without_unreadable(found, str(folder), others)
     if not len(split):
         raise ValueError(f"unlabelled_dir: {folder} has no image that can be read")

@@ -8,7 +8,7 @@ PAD_MODES = ("reflect", "zero")
 
 # What training images may go through, in this order.
 AUGMENTATIONS = {
-    "standard": "pad, crop and flip, or a random crop, as is usual for the data set",
+    "standard": "pad, crop and flip, or a random crop, as is usual for the data set; boxes move with their images",
     "randaugment": "operations drawn for each image: --randaugment_operations, --randaugment_magnitude",
     "cutout": "a square of each image blanked: --cutout_size",
     "cutmix": "a rectangle of each image from another, labels mixed by area: --cutmix_alpha",
@@ -76,6 +76,33 @@ class Augmentation:
             raise ValueError(f"pad must be below the image's {height}x{width} pixels to reflect, got {self.pad}")
 
 
+@dataclass(frozen=True)
+class BoxAugmentation:
+    """What training images with boxes go through.
+
+    Args:
+        zoom_out: how many times wider and higher than the image its surroundings are at most, 1 or more; half of the
+            images are zoomed out of. 1 for none.
+        crop: whether images are cropped.
+        mirror: whether half of the images are mirrored left-right.
+        photometric: whether brightness, contrast, saturation and hue change, see `photometric.distorted`.
+
+    Source: Liu et al., "SSD: Single Shot MultiBox Detector", ECCV 2016, Sections 2.2 and 3.6.
+    """
+
+    zoom_out: float = 4.0
+    crop: bool = True
+    mirror: bool = True
+    photometric: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.zoom_out < 100:
+            raise ValueError(f"zoom_out must be in 1..100 (100 excluded), got {self.zoom_out}")
+
+    def require_size(self, height: int, width: int) -> None:
+        """Images of any size will do."""
+
+
 def _of_255(*values: float) -> tuple[float, ...]:
     return tuple(value / 255 for value in values)
 
@@ -93,6 +120,8 @@ NORMALIZATIONS = {
     "imagenet": Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     # Mean and standard deviation over all pixels of the digits training split.
     "digits": Normalization((0.3058024445,), (0.3760534895,)),
+    # The same of the digit scenes.
+    "digit_scenes": Normalization((0.1340868136,), (0.1591798749,)),
     # Pixels stay in 0..1.
     "none": Normalization((0.0,), (1.0,)),
     # Pixels in -1..1, as many of Keras' networks want them.

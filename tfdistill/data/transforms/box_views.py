@@ -6,12 +6,11 @@ pixels are sampled once, whatever it is made of.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import tensorflow as tf
 
 from tfdistill import boxes
 from tfdistill.data.rows import DrawnFor, integers
+from tfdistill.data.transforms.augmentation import BoxAugmentation
 
 # Draws are integers below this; divided by it they are exact in float32.
 RESOLUTION = 2**24
@@ -22,33 +21,6 @@ LEAST_OVERLAPS = (None, 0.1, 0.3, 0.5, 0.7, 0.9, 0.0)
 # Sides of crops in shares of the image, and of their height over their width.
 SMALLEST_SIDE, NARROWEST = 0.3, 0.5
 CLASS = 4
-
-
-@dataclass(frozen=True)
-class BoxAugmentation:
-    """What training images with boxes go through.
-
-    Args:
-        zoom_out: how many times wider and higher than the image its surroundings are at most, 1 or more; half of the
-            images are zoomed out of. 1 for none.
-        crop: whether images are cropped.
-        mirror: whether half of the images are mirrored left-right.
-        photometric: whether brightness, contrast, saturation and hue change, see `photometric.distorted`.
-
-    Source: Liu et al., "SSD: Single Shot MultiBox Detector", ECCV 2016, Sections 2.2 and 3.6.
-    """
-
-    zoom_out: float = 4.0
-    crop: bool = True
-    mirror: bool = True
-    photometric: bool = True
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.zoom_out < 100:
-            raise ValueError(f"zoom_out must be in 1..100 (100 excluded), got {self.zoom_out}")
-
-    def require_size(self, height: int, width: int) -> None:
-        """Images of any size will do."""
 
 
 def windows(
