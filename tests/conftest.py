@@ -114,6 +114,11 @@ def plain_decoding(monkeypatch):
         resized = tf.image.resize(image, image_shape[:2], antialias=True)
         return tf.ensure_shape(tf.saturate_cast(tf.round(resized), tf.uint8), image_shape)
 
+    def squeezed_and_size(content: tf.Tensor, image_shape: tuple[int, int, int], max_pixels: int) -> tuple:
+        size = tf.shape(tf.io.decode_image(content, channels=image_shape[2], expand_animations=False))[:2]
+        return squeezed(content, image_shape, None), size
+
     monkeypatch.setattr(encoded, "evaluated", squeezed)
     monkeypatch.setattr(verify, "evaluated", squeezed)
+    monkeypatch.setattr(encoded, "whole_and_size", squeezed_and_size)
     monkeypatch.setattr(encoded, "_fault", lambda content, reading: tf.constant("is damaged"))

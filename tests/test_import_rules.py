@@ -50,6 +50,7 @@ RULES: dict[str, set[str] | None] = {
         "transfers",
     },
     "export": {
+        "boxes",
         "devices.replicas",
         "networks",
         "data.transforms.decoding",

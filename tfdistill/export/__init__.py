@@ -7,6 +7,7 @@ from tfdistill import lazy
 if TYPE_CHECKING:
     from tfdistill.export.asides import remove_remains
     from tfdistill.export.checks import check_export
+    from tfdistill.export.detections import Detections
     from tfdistill.export.exporter import export_network
     from tfdistill.export.folders import ExportError
     from tfdistill.export.models_config import repair_models_config, write_models_config
@@ -15,6 +16,7 @@ else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 
 __all__ = [
+    "Detections",
     "ExportError",
     "check_export",
     "export_network",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import tensorflow as tf
 
-from tfdistill.data.transforms.decoding import evaluated
+from tfdistill.data.transforms.decoding import evaluated, whole_and_size
 from tfdistill.data.transforms.headers import UNKNOWN, format_of, image_size_of_header
 from tfdistill.data.transforms.readings import READINGS, Reading, reading_of
 
@@ -72,22 +73,52 @@ def read_batch(encoded: tf.Tensor, image_shape: Shape, reading: Reading) -> tupl
         uint8 [batch, height, width, channels], black where an image cannot be read, and bool [batch], true where it
         can.
     """
+    black = (tf.zeros(image_shape, tf.uint8),)
+    (images,), valid = _readable(encoded, lambda content: (evaluated(content, image_shape, reading),), black)
+    return tf.ensure_shape(images, [None, *image_shape]), valid
+
+
+def read_batch_and_sizes(
+    encoded: tf.Tensor, image_shape: Shape, reading: Reading
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The same for a reading that squeezes whole images, and the size that each one had.
+
+    Args:
+        encoded: as of `read_batch`.
+        image_shape: as of `read_batch`.
+        reading: of style "resize".
+
+    Returns:
+        images and what is valid, as of `read_batch`, and between them int32 [batch, 2], height and width in pixels of
+        the upright image; (1, 1) where one cannot be read.
+    """
+    black = (tf.zeros(image_shape, tf.uint8), tf.ones([2], tf.int32))
+    (images, sizes), valid = _readable(
+        encoded, lambda content: whole_and_size(content, image_shape, reading.max_pixels), black
+    )
+    return tf.ensure_shape(images, [None, *image_shape]), tf.ensure_shape(sizes, [None, 2]), valid
+
+
+def _readable(
+    encoded: tf.Tensor, read_one: Callable[[tf.Tensor], tuple[tf.Tensor, ...]], otherwise: tuple[tf.Tensor, ...]
+) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """What `read_one` makes of each image, `otherwise` where it fails, and where it does not, bool [batch]."""
 
     # AutoGraph finds nothing to rewrite, and takes seconds to look.
     @tf.autograph.experimental.do_not_convert
-    def read(position: tf.Tensor, content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return position, evaluated(content, image_shape, reading)
+    def read(position: tf.Tensor, content: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return position, *read_one(content)
 
     count = tf.shape(encoded)[0]
-    images = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded)).map(read, num_parallel_calls=PARALLEL)
-    # The one way to outlive an error within a graph: the dataset leaves out what raises. A black image at the end
-    # stands for all that is missing, and keeps the result from being empty.
-    black = tf.data.Dataset.from_tensors((count, tf.zeros(image_shape, tf.uint8)))
-    readable = images.ignore_errors().concatenate(black).batch(tf.cast(count, tf.int64) + 1)
-    positions, pixels = readable.get_single_element()
+    found = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded)).map(read, num_parallel_calls=PARALLEL)
+    # The one way to outlive an error within a graph: the dataset leaves out what raises. What stands for all that is
+    # missing comes at the end, and keeps the result from being empty.
+    last_of_all = tf.data.Dataset.from_tensors((count, *otherwise))
+    readable = found.ignore_errors().concatenate(last_of_all).batch(tf.cast(count, tf.int64) + 1)
+    positions, *values = readable.get_single_element()
     last = tf.shape(positions)[0] - 1
     places = tf.tensor_scatter_nd_update(tf.fill([count + 1], last), positions[:, None], tf.range(last + 1))[:count]
-    return tf.ensure_shape(tf.gather(pixels, places), [None, *image_shape]), places < last
+    return [tf.gather(one, places) for one in values], places < last
 
 
 def refuse_bad(encoded: tf.Tensor, valid: tf.Tensor, reading: Reading) -> tf.Operation:

@@ -15,22 +15,24 @@ import tensorflow as tf  # noqa: E402
 
 
 def main(saved_model: str, request_file: str, answer_file: str) -> None:
-    """Runs both signatures on the request's images and writes what they return."""
+    """Runs all signatures on the request's images and writes what they return."""
     signatures = tf.saved_model.load(saved_model).signatures
     with np.load(request_file, allow_pickle=False) as request:
         images, ends, content = request["images"], request["ends"], request["content"].tobytes()
     starts = [0, *ends[:-1]]
     encoded = [content[start:end] for start, end in zip(starts, ends, strict=True)]
-    answers = {
-        "raw": signatures["serving_default"](images=tf.constant(images, tf.float32)),
-        "encoded": signatures["encoded_images"](encoded=tf.constant(encoded, tf.string)),
-    }
+    inputs = {"images": tf.constant(images, tf.float32), "encoded": tf.constant(encoded, tf.string)}
+    answers: dict[str, dict[str, tf.Tensor]] = {"images": {}, "encoded": {}}
+    for signature in signatures.values():
+        ((name, _),) = signature.structured_input_signature[1].items()
+        answers[name].update(signature(**{name: inputs[name]}))
     loaded = [name for name in sys.modules if name.split(".")[0] in ("keras", "tfdistill") and sys.modules[name]]
     if loaded:
         raise RuntimeError(f"scoring imported {loaded}")
     np.savez(
         answer_file,
-        **{f"{kind}_{name}": value.numpy() for kind, values in answers.items() for name, value in values.items()},
+        **{f"raw_{name}": value.numpy() for name, value in answers["images"].items()},
+        **{f"encoded_{name}": value.numpy() for name, value in answers["encoded"].items()},
     )
 
 

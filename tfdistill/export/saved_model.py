@@ -1,7 +1,8 @@
-"""The SavedModel itself: one network with its preprocessing, behind two signatures."""
+"""The SavedModel itself: one network with its preprocessing, behind its signatures."""
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Sequence
 
@@ -10,36 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.transforms.readings import Reading
-from tfdistill.export.encoded import BadImages, chosen_reading, read_batch, refuse_bad
+from tfdistill.export.answers import Answer
+from tfdistill.export.encoded import BadImages, refuse_bad
+from tfdistill.export.kinds import answer_of, image_shape_of
 from tfdistill.networks.graphs import layers_of
 
 RAW_SIGNATURE = "serving_default"
 ENCODED_SIGNATURE = "encoded_images"
 LABELS_FILE = "labels.txt"
-
-
-def network_shapes(network: keras.Model) -> tuple[tuple[int, int, int], int]:
-    """Returns the image shape (height, width, channels) that a network takes and the number of its classes.
-
-    Raises:
-        ValueError: the network does not take one batch of images of a fixed size, or has no logits of shape
-            [batch, classes].
-    """
-    if not isinstance(network, keras.Model) or hasattr(network, "networks"):
-        raise ValueError(f"network must be one keras.Model, such as distiller.networks[0]; it is {network!r:.80}")
-    shape = getattr(network, "input_shape", None)
-    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
-        raise ValueError(f"network must take one input [None, height, width, channels]; it takes {shape}")
-    if shape[3] not in (1, 3, 4):
-        raise ValueError(f"network must take images of 1, 3 or 4 channels, to decode them; it takes {shape[3]}")
-    outputs = network.output
-    if not isinstance(outputs, dict) or "logits" not in outputs:
-        names = sorted(outputs) if isinstance(outputs, dict) else type(outputs).__name__
-        raise ValueError(f"network must return a dict with 'logits'; it returns {names}")
-    logits = outputs["logits"].shape
-    if len(logits) != 2 or logits[1] is None:
-        raise ValueError(f"network must return logits of shape [None, classes]; theirs is {tuple(logits)}")
-    return tuple(shape[1:]), int(logits[1])
 
 
 def precision(network: keras.Model) -> str:
@@ -74,39 +53,40 @@ class ServingModule(tf.Module):
         labels_file: pathlib.Path,
         reading: Reading | str = "auto",
         bad_images: BadImages = "fail",
+        answer: Answer | None = None,
     ) -> None:
         super().__init__(name="serving")
-        image_shape, _ = network_shapes(network)
+        image_shape = image_shape_of(network)
+        answer = answer or answer_of(network)
+        self.taps_signature = answer.taps_signature
         self.network_variables = [weight.value for weight in network.weights]
         self.labels = tf.saved_model.Asset(str(labels_file))
         # Constants of the signatures, not variables: the SavedModel's variables are the network's alone.
         scale, shift = normalisation(mean, std)
 
-        def score(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        def answer_taps(images: tf.Tensor) -> dict[str, tf.Tensor]:
             count = tf.shape(images)[0]
             # Of an empty batch oneDNN's convolutions give the shape of their input instead of their output's
             # (TensorFlow 2.21), so the network never sees one: it gets a black image, and its scores are cut off.
             images = tf.pad(images, [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0], [0, 0]])
             outputs = network(images * scale + shift, training=False)
-            logits = tf.cast(outputs["logits"], tf.float32)[:count]
-            return {
-                "logits": logits,
-                "probabilities": tf.nn.softmax(logits),
-                "classes": tf.argmax(logits, axis=-1, output_type=tf.int64),
-            }
+            return {tap: tf.cast(outputs[tap], tf.float32)[:count] for tap in answer.taps}
 
-        chosen = chosen_reading(reading, image_shape)
+        chosen = answer.reading(reading, image_shape)
 
         def score_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-            images, valid = read_batch(encoded, image_shape, chosen)
-            # Calls the function below, so that the network is traced and stored once for both signatures.
+            read = answer.read(encoded, image_shape, chosen)
+            # Calls the function below, so that the network is traced and stored once for all signatures.
             if bad_images == "mark":
-                return _marked(self.score(tf.cast(images, tf.float32)), valid)
-            with tf.control_dependencies([refuse_bad(encoded, valid, chosen)]):
-                return self.score(tf.cast(images, tf.float32))
+                outputs = answer.of_files(self.score(tf.cast(read.images, tf.float32)), read)
+                return {**answer.unread(outputs, read.valid), "valid": read.valid}
+            with tf.control_dependencies([refuse_bad(encoded, read.valid, chosen)]):
+                return answer.of_files(self.score(tf.cast(read.images, tf.float32)), read)
 
         images_spec = tf.TensorSpec([None, *image_shape], tf.float32, name="images")
-        self.score = tf.function(score, input_signature=[images_spec], jit_compile=False, autograph=False)
+        of_images = functools.partial(tf.function, input_signature=[images_spec], jit_compile=False, autograph=False)
+        self.answer_taps = of_images(answer_taps) if answer.taps_signature else answer_taps
+        self.score = of_images(lambda images: answer.outputs(self.answer_taps(images), image_shape))
         encoded_spec = tf.TensorSpec([None], tf.string, name="encoded")
         self.score_encoded = tf.function(
             score_encoded, input_signature=[encoded_spec], jit_compile=False, autograph=False
@@ -114,16 +94,10 @@ class ServingModule(tf.Module):
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Returns the concrete function of each signature by the signature's name."""
-        return {
-            RAW_SIGNATURE: self.score.get_concrete_function(),
-            ENCODED_SIGNATURE: self.score_encoded.get_concrete_function(),
-        }
-
-
-def _marked(outputs: dict[str, tf.Tensor], valid: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The outputs with an image that could not be read at zeros and class -1, which no name belongs to."""
-    zeroed = {name: tf.where(valid[:, None], outputs[name], 0.0) for name in ("logits", "probabilities")}
-    return {**zeroed, "classes": tf.where(valid, outputs["classes"], -1), "valid": valid}
+        functions = {RAW_SIGNATURE: self.score, ENCODED_SIGNATURE: self.score_encoded}
+        if self.taps_signature:
+            functions[self.taps_signature] = self.answer_taps
+        return {name: function.get_concrete_function() for name, function in functions.items()}
 
 
 def describe_signatures(module: ServingModule) -> dict[str, dict[str, dict[str, dict[str, object]]]]:

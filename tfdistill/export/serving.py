@@ -11,10 +11,11 @@ from typing import Any
 import keras
 
 from tfdistill.data.transforms.readings import Reading
-from tfdistill.export.encoded import BadImages, Shape, check_bad_images, chosen_reading, described_reading
-from tfdistill.export.saved_model import network_shapes, precision
+from tfdistill.export.answers import Answer
+from tfdistill.export.encoded import BadImages, check_bad_images, described_reading
+from tfdistill.export.kinds import answer_of
+from tfdistill.export.saved_model import image_shape_of, precision
 from tfdistill.networks.graphs import trainable_parameters
-from tfdistill.networks.probabilities import require_logits
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,10 @@ class Serving:
     Args:
         mean: one value per channel, or one for all, on the scale 0..1.
         std: likewise, positive.
-        class_names: one line each, in the order of the logits.
+        class_names: one line each, in the order of the classes.
         reading: how image files are brought to the network's size, or the name of a style.
         bad_images: what becomes of a batch with an image that cannot be read.
+        answer: what is answered; what goes with the network's taps if not given.
     """
 
     mean: Sequence[float]
@@ -34,43 +36,48 @@ class Serving:
     class_names: Sequence[str]
     reading: Reading | str = "auto"
     bad_images: BadImages = "fail"
+    answer: Answer | None = None
 
     def arguments(self) -> dict[str, Any]:
         """Each field by its name."""
         return dict(vars(self))
 
-    def reading_at(self, image_shape: Shape) -> Reading:
-        """The reading, chosen by the images' size where it is "auto".
+    def answer_for(self, network: keras.Model) -> Answer:
+        """The answer, or the one that goes with the network's taps.
 
-        Args:
-            image_shape: (height, width, channels) that the network takes.
+        Raises:
+            ValueError: the network takes no images of one size.
         """
-        return chosen_reading(self.reading, image_shape)
+        return self.answer or answer_of(network)
+
+    def reading_for(self, network: keras.Model) -> Reading:
+        """The reading, chosen by what the network takes and answers where it is "auto"."""
+        return self.answer_for(network).reading(self.reading, image_shape_of(network))
 
     def require_fitting(self, network: keras.Model) -> None:
         """Refuses a network that cannot be served, and what does not fit it.
 
-        A network whose logits are probabilities already would be served with a softmax of a softmax.
-
         Raises:
             ValueError: names the argument.
         """
-        image_shape, classes = network_shapes(network)
-        require_logits(network.inputs[0], network.output["logits"], "network")
-        _check_normalization(self.mean, self.std, channels=image_shape[2])
+        answer = self.answer_for(network)
+        channels, classes = image_shape_of(network)[2], answer.classes(network)
+        answer.require_values(network)
+        _check_normalization(self.mean, self.std, channels=channels)
         _check_class_names(self.class_names, classes)
-        self.reading_at(image_shape)
+        self.reading_for(network)
         check_bad_images(self.bad_images)
 
     def facts(self, network: keras.Model, name: str) -> dict[str, object]:
         """What the export itself says in a network's card, before anything is written."""
-        image_shape, classes = network_shapes(network)
+        image_shape, answer = image_shape_of(network), self.answer_for(network)
         return {
             "network": name,
-            "classes": classes,
+            "classes": answer.classes(network),
             "class_names": list(self.class_names),
             "input_shape": list(image_shape),
-            "reading": described_reading(self.reading_at(image_shape), image_shape, self.bad_images),
+            **answer.facts(),
+            "reading": described_reading(self.reading_for(network), image_shape, self.bad_images),
             "normalization": {name: [float(one) for one in getattr(self, name)] for name in ("mean", "std")},
             "parameters": trainable_parameters([network]),
             "precision": precision(network),
@@ -87,7 +94,7 @@ def _check_normalization(mean: Sequence[float], std: Sequence[float], *, channel
 
 def _check_class_names(class_names: Sequence[str], classes: int) -> None:
     if isinstance(class_names, str) or len(class_names) != classes:
-        raise ValueError(f"class_names must be {classes} strings, one for each logit; got {len(class_names)}")
+        raise ValueError(f"class_names must be {classes} strings, one for each class; got {len(class_names)}")
     for name in class_names:
         # Surrogates (Cs) stand for bytes that are no UTF-8, such as those of a folder's name in Latin-1.
         if not isinstance(name, str) or not name.strip() or any(_unwritable(letter) for letter in name):

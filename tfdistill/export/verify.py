@@ -15,7 +15,9 @@ import tensorflow as tf
 
 from tfdistill.data.transforms.decoding import evaluated
 from tfdistill.data.transforms.readings import Reading
+from tfdistill.export.answers import Answer
 from tfdistill.export.folders import ExportError
+from tfdistill.export.kinds import answer_of
 from tfdistill.export.samples import sample_files, sample_images
 from tfdistill.export.saved_model import normalisation, precision
 
@@ -31,17 +33,17 @@ def tolerance(network: keras.Model) -> float:
     return FLOAT32_TOLERANCE if precision(network) == "float32" else LOW_PRECISION_TOLERANCE
 
 
-def live_answers(
-    network: keras.Model, images: np.ndarray, mean: Sequence[float], std: Sequence[float]
+def live_taps(
+    network: keras.Model, images: np.ndarray, mean: Sequence[float], std: Sequence[float], taps: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Scores raw images [batch, height, width, channels] by the live network, normalised here by NumPy.
+    """Taps of the live network for raw images [batch, height, width, channels], normalised here by NumPy, in float32.
 
     The network runs on the CPU, like the fresh process: kernels of other devices round otherwise.
     """
     scale, shift = normalisation(mean, std)
     with tf.device("CPU:0"):
-        logits = tf.cast(network(tf.constant(images * scale + shift), training=False)["logits"], tf.float32)
-        return {"logits": logits.numpy(), "probabilities": tf.nn.softmax(logits).numpy()}
+        outputs = network(tf.constant(images * scale + shift), training=False)
+        return {tap: tf.cast(outputs[tap], tf.float32).numpy() for tap in taps}
 
 
 def evaluated_images(files: Sequence[bytes], image_shape: tuple[int, int, int], reading: Reading) -> np.ndarray:
@@ -98,41 +100,45 @@ def verify(
     std: Sequence[float],
     reading: Reading,
     samples: Sequence[bytes] = (),
+    answer: Answer | None = None,
 ) -> dict[str, float]:
-    """Compares a SavedModel, both its signatures, with the live network.
+    """Compares a SavedModel, all its signatures, with the live network.
 
-    The raw signature gets fixed random images; the other one gets image files of several kinds, and those given, which
-    this process reads as evaluation does.
+    Signatures of raw images get fixed random ones; that of encoded ones gets image files of several kinds, and those
+    given, which this process reads as evaluation does.
 
     Returns:
-        {"tolerance", "logits", "probabilities", "files"}: the tolerance, the largest differences found, each relative
-        to max(1, |value|), and how many image files were compared.
+        {"tolerance", ..., "files"}: the tolerance; the largest difference found of each kind of values (for a
+        classifier "logits" and "probabilities"), see `Answer.compared`; and how many image files were compared.
 
     Raises:
-        ExportError: the fresh process failed, a difference is not below the tolerance, or logits are not
-            finite.
+        ExportError: the fresh process failed, a difference is not below the tolerance, or taps are not finite.
     """
+    answer = answer or answer_of(network)
     image_shape = tuple(network.input_shape[1:])
     images, files = sample_images(image_shape), [*sample_files(image_shape), *samples]
-    read = {"raw": images, "encoded": evaluated_images(files, image_shape, reading)}
+    read = {
+        "raw": (images, np.tile(image_shape[:2], [len(images), 1])),
+        "encoded": (evaluated_images(files, image_shape, reading), answer.sizes(files, image_shape, reading)),
+    }
     answers = fresh_answers(saved_model, images, files)
     limit = tolerance(network)
-    found = {"logits": 0.0, "probabilities": 0.0}
-    for kind, pixels in read.items():
-        for name, expected in live_answers(network, pixels, mean, std).items():
-            if not np.isfinite(expected).all():
+    found: dict[str, float] = {}
+    for kind, (pixels, sizes) in read.items():
+        taps = live_taps(network, pixels, mean, std, answer.taps)
+        for name, value in taps.items():
+            if not np.isfinite(value).all():
                 raise ExportError(f"the network's {name} are not finite")
-            difference = _difference(answers[f"{kind}_{name}"], expected)
-            found[name] = max(found[name], difference)
+        outputs = {name.removeprefix(f"{kind}_"): one for name, one in answers.items() if name.startswith(f"{kind}_")}
+        compared = answer.compared(taps, outputs, sizes, limit)
+        for name, difference in compared.differences.items():
+            found[name] = max(found.get(name, 0.0), difference)
             if not difference < limit:
                 raise ExportError(
                     f"the SavedModel's {name} ({kind} images) differ from the network's by {difference:.3g}, "
                     f"over {limit:g}"
                 )
-        if not np.array_equal(answers[f"{kind}_classes"], answers[f"{kind}_logits"].argmax(axis=-1)):
-            raise ExportError(f"the SavedModel's classes ({kind} images) are not those of its highest logits")
+        if compared.fault:
+            subject, text = compared.fault
+            raise ExportError(f"the SavedModel's {subject} ({kind} images) {text}")
     return {"tolerance": limit, **found, "files": len(files)}
-
-
-def _difference(actual: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.max(np.abs(actual - expected) / np.maximum(1.0, np.abs(expected))))

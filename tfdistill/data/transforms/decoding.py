@@ -47,6 +47,7 @@ __all__ = [
     "random_part",
     "try_decoding",
     "whole",
+    "whole_and_size",
 ]
 
 # Longer sides are cut to so many times the shorter one before the centre of an image is enlarged.
@@ -112,7 +113,15 @@ def evaluated(contents: tf.Tensor, image_shape: tuple[int, int, int], reading: R
 
 def whole(contents: tf.Tensor, image_shape: tuple[int, int, int], max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     """The whole image, squeezed to uint8 `image_shape`."""
-    return _resized(decode(contents, image_shape[-1], max_pixels), image_shape)
+    return whole_and_size(contents, image_shape, max_pixels)[0]
+
+
+def whole_and_size(
+    contents: tf.Tensor, image_shape: tuple[int, int, int], max_pixels: int = MAX_PIXELS
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same, and the height and width in pixels that the upright image had before, int32 [2]."""
+    image = decode(contents, image_shape[-1], max_pixels)
+    return _resized(image, image_shape), tf.shape(image)[:2]
 
 
 def centre(

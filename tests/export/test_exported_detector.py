@@ -1,0 +1,147 @@
+"""The exported detector: one export, made once; its answers are worked out by hand."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdistill.export import Detections, export_network, samples
+
+HEIGHT, WIDTH = 12, 20
+NAMES = ["red", "green"]
+SERVED = {"mean": (0.5,), "std": (0.25,), "class_names": NAMES}
+
+
+class Corners(keras.layers.Layer):
+    """The four quarters of the image, in centre form, as default boxes."""
+
+    def call(self, inputs):
+        quarters = [[y, x, 0.5, 0.5] for y in (0.25, 0.75) for x in (0.25, 0.75)]
+        return tf.broadcast_to(tf.constant(quarters), [tf.shape(inputs)[0], 4, 4])
+
+
+def detector() -> keras.Model:
+    """Says of each quarter how red and how green it is; every box is four fifths of its quarter's height."""
+    images = keras.Input((HEIGHT, WIDTH, 3))
+    quarters = keras.layers.AveragePooling2D((HEIGHT // 2, WIDTH // 2))(images)
+    logits, offsets = keras.layers.Conv2D(3, 1), keras.layers.Conv2D(4, 1)
+    taps = {
+        "class_logits": keras.layers.Reshape((4, 3))(logits(quarters)),
+        "offsets": keras.layers.Reshape((4, 4))(offsets(quarters)),
+    }
+    taps["default_boxes"] = Corners()(taps["offsets"])
+    network = keras.Model(images, taps, name="quarters")
+    # Pixels are -2 to 2. The background is sure where nothing is; a colour of 2 gives e^12 to e^0.
+    logits.set_weights([np.float32([[[[0, 6, 0], [0, 0, 6], [0, 0, 0]]]]), np.float32([0, 0, 0])])
+    offsets.set_weights([np.float32([[[[0, 0, 0, 0]] * 3]]), np.float32([0, 0, np.log(0.8) / 0.2, 0])])
+    return network
+
+
+@pytest.fixture(scope="module")
+def network() -> keras.Model:
+    return detector()
+
+
+@pytest.fixture(scope="module")
+def exported(network, tmp_path_factory) -> pathlib.Path:
+    return export_network(network, tmp_path_factory.mktemp("exports") / "run" / "quarters", **SERVED)
+
+
+@pytest.fixture(scope="module")
+def signatures(exported):
+    loaded = tf.saved_model.load(str(exported))
+    yield loaded.signatures
+    del loaded
+
+
+def painted(height: int, width: int) -> np.ndarray:
+    """Red at the top left, green at the bottom right, black elsewhere."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[: height // 2, : width // 2, 0] = 255
+    image[height // 2 :, width // 2 :, 1] = 255
+    return image
+
+
+def objects(outputs, image: int) -> dict[str, list[float]]:
+    """The boxes of one image by class, and that nothing stands behind them."""
+    count = int(outputs["count"][image])
+    assert not outputs["boxes"][image, count:].numpy().any() and not outputs["scores"][image, count:].numpy().any()
+    assert set(outputs["classes"][image, count:].numpy()) <= {-1}
+    np.testing.assert_allclose(outputs["scores"][image, :count], 1.0, atol=1e-4)
+    labels = outputs["classes"][image, :count].numpy()
+    return {NAMES[label]: box.numpy().tolist() for label, box in zip(labels, outputs["boxes"][image], strict=False)}
+
+
+def by_hand(height: float, width: float) -> dict[str, list[float]]:
+    """Of a quarter's height four fifths, around its centre."""
+    return {
+        "red": pytest.approx([0.05 * height, 0, 0.45 * height, 0.5 * width], abs=1e-3),
+        "green": pytest.approx([0.55 * height, 0.5 * width, 0.95 * height, width], abs=1e-3),
+    }
+
+
+def test_boxes_are_in_pixels_of_the_raw_image(signatures):
+    batch = np.stack([painted(HEIGHT, WIDTH), np.zeros((HEIGHT, WIDTH, 3), np.uint8), painted(HEIGHT, WIDTH)])
+    found = signatures["serving_default"](images=tf.constant(batch, tf.float32))
+    assert found["count"].numpy().tolist() == [2, 0, 2], "and nothing in a black image"
+    assert objects(found, 0) == objects(found, 2) == by_hand(HEIGHT, WIDTH)
+    assert objects(found, 1) == {}
+
+
+def test_boxes_are_in_pixels_of_the_file_upright_and_before_it_is_resized(signatures):
+    odd = tf.io.encode_png(painted(62, 34)).numpy()
+    lying = samples.oriented(tf.io.encode_jpeg(painted(48, 80), quality=100).numpy(), samples.TURNED)
+    black = tf.io.encode_png(np.zeros((7, 301, 3), np.uint8)).numpy()
+    found = signatures["encoded_images"](encoded=tf.constant([odd, black, lying]))
+    assert objects(found, 0) == by_hand(62, 34) and objects(found, 1) == {}
+    # Turned by a quarter the image is 80 high, and what was at the top left is at the top right.
+    turned = objects(found, 2)
+    assert turned["red"] == pytest.approx([0.05 * 80, 24, 0.45 * 80, 48], abs=0.5)
+    assert turned["green"] == pytest.approx([0.55 * 80, 0, 0.95 * 80, 24], abs=0.5)
+
+
+def test_every_output_has_a_free_first_dimension_and_takes_batches_of_none_and_one(signatures):
+    shapes = {"boxes": [None, 200, 4], "scores": [None, 200], "classes": [None, 200], "count": [None]}
+    for name, given in (
+        ("serving_default", {"images": tf.zeros([1, HEIGHT, WIDTH, 3])}),
+        ("encoded_images", {"encoded": tf.io.encode_png(painted(9, 5))[None]}),
+    ):
+        outputs = signatures[name].structured_outputs
+        assert {output: spec.shape.as_list() for output, spec in outputs.items()} == shapes
+        assert (outputs["boxes"].dtype, outputs["classes"].dtype) == (tf.float32, tf.int64)
+        ((key, image),) = given.items()
+        for size in (0, 1, 3):
+            found = signatures[name](**{key: tf.repeat(image, size, axis=0)})
+            assert {output: value.shape[0] for output, value in found.items()} == dict.fromkeys(shapes, size)
+
+
+def test_raw_answers_are_the_networks_own(signatures, network):
+    images = samples.sample_images((HEIGHT, WIDTH, 3))
+    found = signatures["raw_answers"](images=tf.constant(images))
+    expected = network((images / 255 - 0.5) / 0.25)
+    assert set(found) == set(Detections.taps)
+    for tap, value in found.items():
+        np.testing.assert_allclose(value, expected[tap], atol=1e-5)
+    assert signatures["raw_answers"](images=tf.zeros([0, HEIGHT, WIDTH, 3]))["offsets"].shape == (0, 4, 4)
+
+
+def test_the_card_says_what_a_box_is_and_how_objects_are_chosen(exported):
+    card = json.loads((exported / "model_card.json").read_text())
+    assert card["classes"] == 2 and card["reading"]["style"] == "resize"
+    said = dict(card["detections"])
+    assert "top, left, bottom, right in pixels" in said.pop("boxes")
+    assert said == {"least_score": 0.01, "overlap": 0.45, "most": 200}
+    proof = card["verification"]
+    names = {"tolerance", "files", "boxes", "scores", *Detections.taps}
+    assert set(proof) == names and proof["files"] >= 6
+    assert max(value for name, value in proof.items() if name not in ("tolerance", "files")) < proof["tolerance"]
+    assert set(card["signatures"]) == {"serving_default", "encoded_images", "raw_answers"}
+    assert (exported / "assets" / "labels.txt").read_text().splitlines() == NAMES
+    (record, other) = tf.data.TFRecordDataset(str(exported / "assets.extra" / "tf_serving_warmup_requests"))
+    assert b"serving_default" in record.numpy() and b"encoded_images" in other.numpy()
+    assert '"/models/quarters"' in (exported.parents[1] / "models.config").read_text()
