@@ -32,7 +32,7 @@ RULES: dict[str, set[str] | None] = {
     "data": {"bounds", "boxes"},
     "optimizers": {"bounds"},
     "networks": {"bounds", "keras_settings"},
-    "tasks": {"bounds", "boxes", "losses", "networks", "taps"},
+    "tasks": {"bounds", "boxes", "losses", "networks", "standalone.drawing", "taps"},
     "devices": {"bounds", "networks", "startup"},
     "engine": {"bounds", "devices", "keras_settings", "networks", "optimizers", "columns", "taps", "tasks", "topology"},
     "helpers": {"bounds", "networks", "taps"},

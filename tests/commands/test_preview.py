@@ -10,6 +10,7 @@ from tfdistill import data
 from tfdistill.commands import picture, preview
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
+from tfdistill.standalone import drawing
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,15 @@ def test_captions():
     assert picture.caption(np.array(1), names) == ["bird"]
     assert picture.caption(np.array([0.3, 0.0, 0.7]), names) == ["cat 70%", "airplane 30%"]
     assert picture.caption(np.array([0.0, 1.0, 0.0]), names) == ["bird 100%"]
+    objects = np.array([[0, 0, 1, 1, 2, 0], [0, 0, 1, 1, 0, 1], [0, 0, 0, 0, -1, 1]])
+    assert picture.caption(objects, names) == ["2 objects, 1 difficult"]
+    assert picture.caption(objects[:1], names) == ["1 object"] and picture.caption(objects[2:], names) == ["0 objects"]
+
+
+def test_images_without_labels_come_last_and_have_no_boxes():
+    images = np.full([2, 96, 96, 1], 90, np.uint8)
+    drawn = picture.with_boxes(images, np.array([[[0.1, 0.1, 0.9, 0.9, 0, 0]]], np.float32), ["cat"])
+    assert drawn.shape == (2, 288, 288, 3) and (drawn[1] == 90).all() and (drawn[0] != 90).any()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -67,6 +77,22 @@ def test_the_command_writes_the_picture(tmp_path, capsys):
     assert f"{out}: 10 images of digits from training step 2" in printed and "standard,cutmix" in printed
     with Image.open(out) as image:
         assert image.format == "PNG" and image.size[0] == 8 * (picture.TILE + picture.MARGIN) + picture.MARGIN
+
+
+def test_the_command_draws_the_objects_of_scenes(tmp_path, capsys):
+    out = tmp_path / "scenes.png"
+    flags = ["--dataset=digit_scenes", "--count=5", "--batch_size=5", "--augmentation=none"]
+    assert preview.main([*flags, f"--out={out}"]) == 0
+    assert "5 images of digit_scenes" in capsys.readouterr().out
+    sheet = np.asarray(Image.open(out).convert("RGB"))
+    tile = (288 + picture.LINE + picture.MARGIN, 288 + picture.MARGIN)
+    assert sheet.shape == (2 * tile[0] + picture.MARGIN, 4 * tile[1] + picture.MARGIN, 3)
+    config = RunConfig(dataset="digit_scenes", batch_size=5, augmentation=("none",))
+    images, labels = picture.seen(RunData.read(config), step=0, count=5)
+    drawn = drawing.draw_objects(images[4], labels[4], "0123456789")
+    place = picture.MARGIN + tile[0]
+    np.testing.assert_array_equal(sheet[place : place + 288, picture.MARGIN : picture.MARGIN + 288], drawn)
+    assert (sheet[place + 288 : place + 304, : tile[1]] < 128).any(), "how many objects there are"
 
 
 @pytest.mark.parametrize(

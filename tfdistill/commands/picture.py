@@ -12,15 +12,19 @@ from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
 from tfdistill.commands import command_line
+from tfdistill.data.transforms.usual import pixels_of
 from tfdistill.files import write_bytes
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
+from tfdistill.standalone import drawing
 from tfdistill.standalone.calling import program
 
 COLUMNS = 8
+# Images with boxes are drawn larger.
+BOX_COLUMNS = 4
 # Small images are enlarged to at least this many pixels, which leaves their names room.
 TILE = 104
-LINE, MARGIN = 14, 4
+LINE, MARGIN = 16, 4
 
 COMMAND = "preview"
 
@@ -33,7 +37,9 @@ def draw(values: flags.FlagValues, config: RunConfig) -> int:
         captions = [caption(label, data.class_names) for label in labels]
         captions += [["unlabelled"]] * (len(images) - len(captions))
         written = io.BytesIO()
-        grid(images, captions).save(written, format="PNG")
+        has_boxes = labels.ndim == 3
+        shown = with_boxes(images, labels, data.class_names) if has_boxes else images
+        grid(shown, captions, BOX_COLUMNS if has_boxes else COLUMNS).save(written, format="PNG")
         write_bytes(Path(values.out), written.getvalue())
     augmentation = ",".join(config.augmentation)
     print(f"{values['out'].value}: {len(images)} images of {data.name} from training step {values['step'].value}")
@@ -71,32 +77,42 @@ def seen(data: RunData, *, step: int, count: int) -> tuple[np.ndarray, np.ndarra
     without = round(count * (1 - marks.mean()))
     images = np.concatenate([images[marks][: count - without], images[~marks][:without]])
     labels = labels[marks][: count - without]
-    pixels = (images * np.array(data.normalization.std) + data.normalization.mean) * 255
-    return np.rint(pixels.clip(0, 255)).astype(np.uint8), labels
+    return pixels_of(images, data.normalization), labels
 
 
 def caption(label: np.ndarray, class_names: Sequence[str]) -> list[str]:
-    """The class, or the two largest of a distribution with their shares: ["cat 70%", "dog 30%"]."""
+    """The class; the two largest of a distribution with their shares: ["cat 70%", "dog 30%"]; or how many objects."""
     if label.ndim == 0:
         return [class_names[int(label)]]
+    if label.ndim == 2:
+        count, difficult = (int(one.sum()) for one in (label[:, 4] >= 0, (label[:, 4] >= 0) & (label[:, 5] > 0)))
+        return [f"{count} object{'' if count == 1 else 's'}" + (f", {difficult} difficult" if difficult else "")]
     largest = np.argsort(-label, kind="stable")[:2]
     return [f"{class_names[int(one)]} {label[one]:.0%}" for one in largest if label[one] >= 0.005]
 
 
-def grid(images: np.ndarray, captions: Sequence[Sequence[str]]) -> Image.Image:
+def with_boxes(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+    """The images with their objects drawn on them, larger where they were small; what has no labels gets no boxes."""
+    nothing = np.full([len(images) - len(labels), *labels.shape[1:]], -1, labels.dtype)
+    rows = zip(images, np.concatenate([labels, nothing]), strict=True)
+    return np.stack([drawing.draw_objects(image, objects, class_names) for image, objects in rows])
+
+
+def grid(images: np.ndarray, captions: Sequence[Sequence[str]], columns: int = COLUMNS) -> Image.Image:
     """Images in rows, lines of text below each.
 
     Args:
         images: uint8 [N, H, W, C], C of 1 or 3, N of 1 or more.
         captions: lines of text [N]; a line that is wider than its image is cut short.
+        columns: how many stand in a row.
     """
     height, width = images.shape[1:3]
     scale = -(-TILE // width)
     across, down = scale * width, scale * height + LINE * max(map(len, captions))
-    columns = min(COLUMNS, len(images))
+    columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * (across + MARGIN) + MARGIN, rows * (down + MARGIN) + MARGIN), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
     for index, (pixels, lines) in enumerate(zip(images, captions, strict=True)):
         left = MARGIN + index % columns * (across + MARGIN)
         top = MARGIN + index // columns * (down + MARGIN)
@@ -104,19 +120,5 @@ def grid(images: np.ndarray, captions: Sequence[Sequence[str]]) -> Image.Image:
         sheet.paste(tile.resize((across, scale * height), Image.Resampling.NEAREST), (left, top))
         for number, line in enumerate(lines):
             place = (left, top + scale * height + number * LINE)
-            draw.text(place, _fitted(line, across, draw, font), "black", font)
+            draw.text(place, drawing.fitted(line, across, draw, font), "black", font)
     return sheet
-
-
-def _fitted(
-    text: str, width: int, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
-) -> str:
-    """The text, or as much of its class's name as fits, with the share that ends it kept."""
-    if draw.textlength(text, font) <= width:
-        return text
-    name, space, share = text.rpartition(" ")
-    tail = space + share if share.endswith("%") else ""
-    name = name if tail else text
-    while name and draw.textlength(f"{name}…{tail}", font) > width:
-        name = name[:-1]
-    return f"{name}…{tail}"

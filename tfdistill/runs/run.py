@@ -19,6 +19,7 @@ from tfdistill.runs.folder import RunFolder, flagfile
 from tfdistill.runs.identity import PARTS, TEACHERS, UNLABELLED, identity, misfit, other_parts, other_teachers
 from tfdistill.runs.interruption import Signals
 from tfdistill.runs.keeping import KeptEpochs
+from tfdistill.runs.pictures import Pictures
 from tfdistill.runs.prepared import Prepared
 from tfdistill.runs.unlabelled import other_images
 
@@ -190,6 +191,7 @@ class Run(Prepared):
         return [
             *recording,
             self.board,
+            Pictures(self.board, self.data, self.workers),
             watching.Progress(self.timetable.epochs, self.timetable.total_steps, self.record),
             self.checkpoints,
         ]

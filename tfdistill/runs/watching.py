@@ -82,6 +82,30 @@ class TensorBoard(keras.callbacks.Callback):
                 tf.summary.text(f"{network}/classes", class_tables.markdown(network, matrix, class_names), step=step)
             self.evaluation.flush()
 
+    def write_pictures(self, pictures: Mapping[str, Sequence[np.ndarray]], step: int) -> None:
+        """Adds examples as pictures.
+
+        Args:
+            pictures: by tag, uint8 [height, width, 3] each.
+            step: that the weights are of.
+        """
+        with self._on_disk(), self.evaluation.as_default():
+            for tag, images in pictures.items():
+                tf.summary.image(tag, np.stack(images), step=step, max_outputs=len(images))
+            self.evaluation.flush()
+
+    def steps_of(self, tags: Sequence[str]) -> set[int]:
+        """The steps at which event files of the evaluation have a value of one of these tags."""
+        found = set()
+        for path in (self.folder / "evaluation").glob("events.out.tfevents.*"):
+            # A process that was killed may have left half a record, behind which there is nothing.
+            with contextlib.suppress(tf.errors.DataLossError):
+                for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+                    event = tf.compat.v1.Event.FromString(record)
+                    if any(value.tag in tags for value in event.summary.value):
+                        found.add(event.step)
+        return found
+
     @contextlib.contextmanager
     def _on_disk(self) -> Iterator[None]:
         try:

@@ -1,4 +1,4 @@
-"""What needs nothing else of tfdistill: how a command's process starts, and the command that asks exports.
+"""What needs nothing else of tfdistill: how a command's process starts, the command that asks exports, and boxes drawn.
 
 The folder can be copied to where exports are served, with TensorFlow alone beside it:
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfdistill import losses
@@ -114,6 +115,15 @@ class Classification:
     def tables(self, batch: Batch, taps: Taps) -> dict[str, tf.Tensor]:
         """What of a batch is counted by class: which classes were taken for which; examples of weight 0 are not."""
         return {"confusion": confusion(_hard(batch["labels"]), taps["logits"], batch.get("weight"))}
+
+    # The confusion matrix says more than single images would.
+    picture_names = ()
+
+    def pictures(
+        self, images: np.ndarray, batch: Batch, taps: Taps, class_names: Sequence[str]
+    ) -> dict[str, Sequence[np.ndarray]]:
+        """Nothing is drawn; see `Task`."""
+        return {}
 
     def ensemble(self, taps: Sequence[Taps]) -> Taps:
         """The ensemble of several networks: the mean of their logits (the papers' ensemble accuracy)."""

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfdistill import boxes, losses
 from tfdistill.bounds import ArgumentError
 from tfdistill.losses.detection import CLASS
+from tfdistill.standalone import drawing
 from tfdistill.taps import Batch, Taps, with_labels
 from tfdistill.tasks.average_precision_meter import OBJECT, MeanAveragePrecision
 from tfdistill.tasks.detection_matches import HIT, LEFT_OUT, MISS
@@ -21,6 +23,9 @@ from tfdistill.tasks.weights import readied_labelled, readied_weights, weighed
 # A detector's answer, and how many numbers an entry has; None for one more than there are classes.
 ANSWER = {"offsets": 4, "class_logits": None, "default_boxes": 4}
 RULES: dict[str, Literal["11-point", "area"]] = {"mean_average_precision": "11-point", "area_average_precision": "area"}
+
+# The least score of what a picture shows: detections of a low one are many.
+DRAWN = 0.3
 
 
 class Detection:
@@ -41,6 +46,7 @@ class Detection:
         "multibox": "multibox loss",
     }
     table_names = ()
+    picture_names = ("detections",)
     output = "class_logits"
     # Several detectors make none: their boxes are not the same ones.
     ensemble_name = ""
@@ -122,6 +128,22 @@ class Detection:
     def tables(self, batch: Batch, taps: Taps) -> dict[str, tf.Tensor]:
         """Nothing is counted by class beside average precision."""
         return {}
+
+    def pictures(
+        self, images: np.ndarray, batch: Batch, taps: Taps, class_names: Sequence[str]
+    ) -> dict[str, list[np.ndarray]]:
+        """Objects beside the detections of `DRAWN` probability or more; see `Task`."""
+        found = detect(taps, least_score=DRAWN)
+        answers = [np.asarray(found[name]) for name in ("boxes", "classes", "scores")]
+        drawn = []
+        for image, objects, *answer in zip(images, np.asarray(batch["labels"]), *answers, strict=True):
+            corners, classes, scores = answer
+            there, seen = (int((one >= 0).sum()) for one in (objects[:, CLASS], classes))
+            truth = drawing.draw_objects(image, objects, class_names)
+            answered = drawing.draw_boxes(image, corners, classes, class_names, scores)
+            titles = f"truth: {there}", f"found at {DRAWN:.0%} or more: {seen}"
+            drawn.append(drawing.side_by_side(dict(zip(titles, (truth, answered), strict=True))))
+        return {"detections": drawn}
 
     def ensemble(self, taps: Sequence[Taps]) -> Taps:
         """Several detectors give no answer together.

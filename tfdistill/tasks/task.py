@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfdistill.bounds import ArgumentError
@@ -46,6 +47,10 @@ class Task(Protocol):
     @property
     def table_names(self) -> Sequence[str]:
         """What `tables` gives."""
+
+    @property
+    def picture_names(self) -> Sequence[str]:
+        """What `pictures` gives; of a task whose answers nobody has to look at, nothing."""
 
     @property
     def output(self) -> str:
@@ -147,6 +152,21 @@ class Task(Protocol):
 
     def tables(self, batch: Batch, taps: Taps) -> Mapping[str, tf.Tensor]:
         """What is counted by class, each `[classes, classes]`, to be added up over batches."""
+
+    def pictures(
+        self, images: np.ndarray, batch: Batch, taps: Taps, class_names: Sequence[str]
+    ) -> Mapping[str, Sequence[np.ndarray]]:
+        """A few examples as pictures, the truth beside what a network answers.
+
+        Args:
+            images: as they were before normalisation, uint8 [batch, height, width, channels].
+            batch: the same ones, readied.
+            taps: one network's.
+            class_names: one for each class.
+
+        Returns:
+            by name, a picture of each example, uint8 [height, width, 3] of any one size.
+        """
 
     def ensemble(self, taps: Sequence[Taps]) -> Taps:
         """The answer of several networks together, from each one's taps: `{output: tensor}`."""

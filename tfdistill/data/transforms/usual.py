@@ -32,6 +32,17 @@ def normalize(images: tf.Tensor, normalization: Normalization) -> tf.Tensor:
     return tf.reshape(flat, [-1, height, width, channels])
 
 
+def pixels_of(images: np.ndarray, normalization: Normalization) -> np.ndarray:
+    """What `normalize` was given, rounded: uint8 [B, H, W, C].
+
+    Args:
+        images: float [B, H, W, C].
+        normalization: that they have gone through.
+    """
+    pixels = (images * np.array(normalization.std) + normalization.mean) * 255
+    return np.rint(pixels.clip(0, 255)).astype(np.uint8)
+
+
 def pad_crop_flip(
     images: tf.Tensor, seed: tf.Tensor, pad: int, mode: str, flip: bool, rows: DrawnFor | None = None
 ) -> tf.Tensor:
