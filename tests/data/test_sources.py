@@ -16,7 +16,7 @@ CLASS_NAMES = ["cat", "dog", "eel"]
 
 def test_the_table_is_complete():
     classes = ["cifar10", "cifar100", "digits", "image_folder", "imagenet2012"]
-    boxes = ["digit_scenes", "voc_folder", "coco_json"]
+    boxes = ["digit_scenes", "voc", "voc_folder", "coco_json"]
     assert sorted(DATASETS) == sorted(classes + boxes)
     for name, source in DATASETS.items():
         assert source.task == ("detection" if name in boxes else "classification")

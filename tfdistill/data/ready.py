@@ -23,7 +23,7 @@ class ReadyData:
 
     Attributes:
         train: an epoch of `(images, labels)`, float32 `[batch_size, height, width, channels]`, normalised, and int32
-            `[batch_size]`. Every pass is an epoch of its own, in another order and with other draws of the
+            `[batch_size]`, or the objects of images with boxes, float32 `[batch_size, objects, 6]`. Every pass is an epoch of its own, in another order and with other draws of the
             augmentation.
         test: the whole test split, in its order and not augmented; its last batch may be smaller.
         validation: likewise what is held out of the training split; `None` where nothing is.
@@ -86,14 +86,15 @@ def load_data(
     (TensorShape([16, 8, 8, 1]), TensorShape([16]))
 
     Args:
-        name: such as "digits", "cifar10", "cifar100", "image_folder" or "tfds:<name>"; see `data.DATASETS`.
+        name: such as "digits", "cifar100", "image_folder", "tfds:<name>", "digit_scenes" or "voc_folder"; see
+            `data.DATASETS`.
         batch_size: examples per batch, over all replicas; in training examples that fill no batch are left out of the
             epoch.
         validation_share: held out of the training split for validation, from 0 to below 1, each class alike.
         augment: whether training images are shifted, mirrored or cropped as the data set's default says.
         seed: of order, augmentation and splits, from 0.
         data_dir: where the data lies: the folder with train/<class>/*.jpg and test/<class>/*.jpg for "image_folder",
-            TensorFlow Datasets' own for the sets from there.
+            with the annotations for images with boxes, TensorFlow Datasets' own for the sets from there.
         image_size: height and width in pixels; for data whose images are of many sizes.
         reading: how those are brought to that size; see `data.load`.
         download: whether absent data may be downloaded.

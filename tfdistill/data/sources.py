@@ -107,6 +107,14 @@ DATASETS = {
         normalization="imagenet",
         augmentation=PAD_4,
     ),
+    "voc": Source(
+        summary="Pascal VOC 2007 and 2012: 16,551 + 4,952 photographs with boxes, 20 classes, from TensorFlow Datasets",
+        loader=lambda asked: sets.load_voc(asked.data_dir, asked.image_size, asked.download, asked.max_pixels),
+        image_size=None,
+        normalization="imagenet",
+        augmentation=BOXES,
+        task="detection",
+    ),
     "voc_folder": Source(
         summary="your images with boxes: Annotations/*.xml, JPEGImages/ and ImageSets/Main/*.txt in data_dir",
         loader=lambda asked: sets.load_voc_folder(*_folder_of_boxes("voc_folder", asked)),

@@ -1,12 +1,16 @@
 """Images with boxes in VOC's folders and COCO's files: what is read, counted, and refused in one line."""
 
 import json
+import re
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
+from tfdistill.data import load
 from tfdistill.data.sets import annotations, load_coco_json, load_voc_folder
+
+pytestmark = pytest.mark.usefixtures("decoders_traced_once")
 
 # Two parts of two images: (left, top, right, bottom) in continuous pixels, class and difficult of each object.
 PARTS = {
@@ -100,7 +104,9 @@ def test_boxes_are_shares_of_their_images(kind, request, caplog):
     np.testing.assert_allclose(train.labels[0], [[0, 0, 1, 0.25, 0, 0], [0.25, 0.75, 0.75, 1, 1, 1]], atol=1e-6)
     assert (train.labels[1, :, 4] == -1).all(), "an image without objects stays"
     np.testing.assert_allclose(test.labels[:, 0, :5], [[0.25, 0.25, 0.75, 0.5, 1], [0.2, 0.1, 0.4, 0.3, 1]], atol=1e-6)
-    assert abs(int(train.images[1, 8, 8, 0]) - shade_of("b")) <= 3 and not caplog.text
+    assert abs(int(train.images[1, 8, 8, 0]) - shade_of("b")) <= 3
+    (line,) = caplog.messages
+    assert re.search(r"test\.(txt|json): there is no object to score on of cat$", line)
 
 
 def test_bad_boxes_are_counted(voc, unread, caplog):
@@ -109,12 +115,14 @@ def test_bad_boxes_are_counted(voc, unread, caplog):
         ((4, 4, 4, 9), "cat", 0),
         ((9, 9, 3, 12), "dog", 0),
         ((50, 2, 60, 9), "dog", 0),
+        ((5, 5, 5 + 1e-9, 1e300), "dog", 0),
     ]
     (voc / "Annotations" / "a.xml").write_text(xml(None, objects))
     loaded = load_voc_folder(voc, image_size=8)
     np.testing.assert_allclose(loaded.train.labels[0], [[0.25, 0, 1, 0.25, 0, 0]], atol=1e-6)
-    line = "train.txt: boxes cut at the border of their images: 1; left out, as without area or with swapped corners: 3"
-    assert caplog.text.count("\n") == 1 and line in caplog.text
+    cut = "train.txt: boxes cut at the border of their images: 1; left out, as outside, without area or with swapped"
+    assert cut in caplog.messages[0] and caplog.messages[0].endswith("corners: 4")
+    assert "train.txt: there is no object to train on of dog" in caplog.messages[1]
 
 
 def test_an_image_of_both_parts_is_told_of(voc, unread, caplog):
@@ -124,9 +132,53 @@ def test_an_image_of_both_parts_is_told_of(voc, unread, caplog):
     assert "1 held-out image has the same bytes as a training image" in caplog.text
 
 
-def test_the_larger_list_is_trained_on(voc, unread):
-    (voc / "ImageSets" / "Main" / "trainval.txt").write_text("a  1\nb -1\n\nd\n")
+def test_the_larger_list_is_trained_on(voc, unread, caplog):
+    lists = voc / "ImageSets" / "Main"
+    (voc / "Annotations" / "d.xml").rename(voc / "Annotations" / "d and e.xml")
+    (voc / "JPEGImages" / "d.jpg").rename(voc / "JPEGImages" / "d and e.JPG")
+    (lists / "val.txt").write_text("c\n")
+    (lists / "test.txt").write_text("c\n")
+    assert len(load_voc_folder(voc, image_size=8).train) == 2
+    assert f"{lists / 'val.txt'} is neither trained nor scored on" in caplog.text
+    caplog.clear()
+    (lists / "trainval.txt").write_text("\ufeffa  1\nb -1\n\nd and e\na\n", encoding="utf-8")
     assert len(load_voc_folder(voc, image_size=8).train) == 3
+    assert "trainval.txt names images several times, which are taken once: 1 lines" in caplog.messages[0]
+    assert "val.txt is neither" not in caplog.text
+
+
+def test_boxes_turn_with_their_photographs(voc):
+    """Measured as the photograph lies in its file, as it is shown, and by a tool that writes no size."""
+    pixels, names = np.zeros([20, 40, 3], np.uint8), []
+    pixels[2:8, 4:20, 0] = 255
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = voc / "JPEGImages" / f"turned{orientation}.jpg"
+        Image.fromarray(pixels).save(path, exif=exif, quality=95)
+        shown = np.array(ImageOps.exif_transpose(Image.open(path)))[..., 0] > 127
+        rows, columns = (np.flatnonzero(shown.any(axis=axis)) for axis in (1, 0))
+        box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+        written = {"shown": xml(shown.shape[::-1], [(box, "cat", 0)]), "alone": xml(None, [(box, "cat", 0)])}
+        if orientation > 4:
+            written["lying"] = xml((40, 20), [((4, 2, 20, 8), "cat", 0)])
+        for how, text in written.items():
+            names.append(f"{how}{orientation}")
+            (voc / "Annotations" / f"{names[-1]}.xml").write_text(text)
+            (voc / "JPEGImages" / f"{names[-1]}.jpg").write_bytes(path.read_bytes())
+    (voc / "ImageSets" / "Main" / "trainval.txt").write_text("\n".join(["a", *names]))
+    train = load_voc_folder(voc, image_size=40).train
+    assert len(train) == 21
+    for image, (row, *_) in zip(train.images[1:, ..., 0], train.labels[1:], strict=True):
+        top, left, bottom, right = np.rint(row[:4] * 40).astype(int)
+        inside = image[top:bottom, left:right] > 127
+        assert inside.mean() > 0.9 and (image > 127).sum() - inside.sum() < 40
+
+
+def laughs():
+    """Entities of entities, which would be a billion words."""
+    lines = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
+    return f'<!DOCTYPE annotation [<!ENTITY e0 "ha">{lines}]><annotation>&e9;</annotation>'
 
 
 def changed(path, old, new):
@@ -137,10 +189,26 @@ VOC_FAULTS = {
     "neither .*trainval.txt nor train.txt beside it": lambda root: (root / "ImageSets/Main/train.txt").unlink(),
     "train.txt names a, and there is no .*a.xml": lambda root: (root / "Annotations/a.xml").unlink(),
     "a.xml is no XML: ": lambda root: (root / "Annotations/a.xml").write_text("<annotation><object>"),
+    "a.xml is no XML: .*amplification": lambda root: (root / "Annotations/a.xml").write_text(laughs()),
+    "a.xml is no annotation of VOC: it begins with <html>": lambda root: (root / "Annotations/a.xml").write_text(
+        "<html><object/></html>"
+    ),
+    "a.xml: object 1: bndbox/xmin must be a number, not nan": lambda root: changed(
+        root / "Annotations/a.xml", "<xmin>1<", "<xmin>nan<"
+    ),
+    "a.xml: object 1: difficult must be 0 or 1, not perhaps": lambda root: changed(
+        root / "Annotations/a.xml", "<difficult>0", "<difficult>perhaps"
+    ),
+    "a.xml says that .*a.jpg has 1e\\+30x20 pixels, it has 40x20": lambda root: changed(
+        root / "Annotations/a.xml", "<width>40<", "<width>1e30<"
+    ),
+    "no image of .*test.txt has an object to score on": lambda root: [
+        (root / "Annotations" / f"{name}.xml").write_text(xml(None, [((1, 2, 3, 4), "dog", 1)])) for name in "cd"
+    ],
     "a.xml: object 2 has no bndbox/xmin": lambda root: changed(
         root / "Annotations/a.xml", "<xmin>31</xmin>", "<left>31</left>"
     ),
-    "a.xml: object 1: bndbox/ymax must be a number, not 'ten'": lambda root: changed(
+    "a.xml: object 1: bndbox/ymax must be a number, not ten": lambda root: changed(
         root / "Annotations/a.xml", "<ymax>20<", "<ymax>ten<"
     ),
     "c.xml has the unknown class 'dgo'; the nearest it has is 'dog'": lambda root: changed(
@@ -191,6 +259,30 @@ COCO_FAULTS = {
     "train.json: annotation 1 must have an image_id, a category_id and a bbox of four numbers": with_json(
         "train", lambda content: content["annotations"][0].update(bbox=[1, 2, None, 4])
     ),
+    "train.json: annotation 2 must have an image_id": with_json(
+        "train", lambda content: content["annotations"][1].update(bbox=[1, 2, float("nan"), 4])
+    ),
+    "test.json: annotation 1 must have an image_id": with_json(
+        "test", lambda content: content["annotations"][0].update(bbox=[1, 2, 10**400, 4])
+    ),
+    "train.json: annotation 1 must have": with_json(
+        "train", lambda content: content["annotations"][0].update(bbox="1234")
+    ),
+    "train.json has two image entries of the id 5": with_json(
+        "train", lambda content: content["images"][1].update(id=5)
+    ),
+    "train.json has two category entries of the id 9": with_json(
+        "train", lambda content: content["categories"][1].update(id=9)
+    ),
+    "train.json has two categories of the name dog": with_json(
+        "train", lambda content: content["categories"][1].update(name="dog")
+    ),
+    "test.json has an image without .* or with a height and width that are no": with_json(
+        "test", lambda content: content["images"][0].update(height="x")
+    ),
+    "no image of .*train.json has an object to train on": with_json(
+        "train", lambda content: content.update(annotations=[])
+    ),
     "train.json has a category without a proper id and name": with_json(
         "train", lambda content: content["categories"][0].pop("name")
     ),
@@ -213,7 +305,9 @@ def test_what_coco_files_lack_is_one_line_that_names_the_file(coco, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("load", [load_voc_folder, load_coco_json])
-def test_a_folder_that_is_not_there_is_told(load, tmp_path):
+@pytest.mark.parametrize("name", ["voc_folder", "coco_json"])
+def test_a_folder_is_loaded_by_name_or_told_not_to_be_there(name, tmp_path, request, unread):
     with pytest.raises(ValueError, match=r"^data_dir: .*nowhere is no folder"):
-        load(tmp_path / "nowhere", image_size=8)
+        load(name, data_dir=tmp_path / "nowhere", image_size=8)
+    found = load(name, data_dir=request.getfixturevalue(name.partition("_")[0]), image_size=8)
+    assert found.task == "detection" and found.augmentation.mirror and found.train.labels.shape == (2, 2, 6)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tfdistill.data.sets.digits import load_digits
     from tfdistill.data.sets.image_folder import load_image_folder
     from tfdistill.data.sets.tfds_sets import load_imagenet, load_tfds
+    from tfdistill.data.sets.voc import load_voc
     from tfdistill.data.sets.voc_folder import load_voc_folder
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
@@ -23,5 +24,6 @@ __all__ = [
     "load_image_folder",
     "load_imagenet",
     "load_tfds",
+    "load_voc",
     "load_voc_folder",
 ]

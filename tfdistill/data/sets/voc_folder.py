@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+from absl import logging
 
+from tfdistill.bounds import shown
 from tfdistill.data.dataset import DataUnavailable, Loaded
-from tfdistill.data.sets.annotations import Annotated, split_of, warn_of_duplicates
+from tfdistill.data.sets.annotations import Annotated, loaded_of
 from tfdistill.data.sets.image_files import EXTENSIONS
 from tfdistill.data.transforms.readings import MAX_PIXELS
 
 TRAIN_LISTS, TEST_LISTS = ("trainval", "train"), ("test", "val")
+# How tools write whether an object is difficult.
+DIFFICULT = {"1": True, "true": True, "": False, "0": False, "false": False, "unspecified": False}
 
 
 def load_voc_folder(root: str | Path, image_size: int, max_pixels: int = MAX_PIXELS) -> Loaded:
     """Reads `Annotations/*.xml`, `JPEGImages/` and the lists `ImageSets/Main/*.txt`.
 
     Trained on is what `trainval.txt` names, or `train.txt` where there is none; tested on what `test.txt` names, or
-    `val.txt`. The classes are those of the training part, in the order of their names. Coordinates are VOC's: whole
-    pixels counted from 1, of which the last belongs to the object. See `split_of` for bad annotations.
+    `val.txt`. A line of a list is an image's name; what stands behind it is passed over, as in VOC's lists of one
+    class. The classes are those of the training part, in the order of their names. Coordinates are VOC's: whole pixels
+    counted from 1, of which the last belongs to the object. See `loaded_of` for bad annotations.
 
     Args:
         root: the folder.
@@ -30,23 +35,21 @@ def load_voc_folder(root: str | Path, image_size: int, max_pixels: int = MAX_PIX
 
     Raises:
         DataUnavailable: if there is no such folder.
-        ValueError: a list or a file is missing or is none, there is no object to train on, or as of `split_of`; one
-            line names the file.
+        ValueError: a list or a file is missing or is none, or as of `loaded_of`; one line names the file.
     """
     root = Path(root).expanduser()
     if not root.is_dir():
         raise DataUnavailable(f"data_dir: {root} is no folder; voc_folder needs one with Annotations and JPEGImages")
     lists = [_list_in(root, names) for names in (TRAIN_LISTS, TEST_LISTS)]
-    parts = [[_annotated(root, name, source) for name in _names_in(source)] for source in lists]
-    class_names = sorted({name for image in parts[0] for name in image.classes})
+    images = _images_in(root / "JPEGImages")
+    parts = {source: [_annotated(root, name, source, images) for name in _names_in(root, source)] for source in lists}
+    unused = root / "ImageSets" / "Main" / "val.txt"
+    if [source.stem for source in lists] == ["train", "test"] and unused.is_file():
+        logging.warning("%s is neither trained nor scored on; a trainval.txt trains on both", unused)
+    class_names = sorted({name for image in parts[lists[0]] for name in image.classes})
     if not class_names:
         raise ValueError(f"data_dir: no image of {lists[0]} has an object to train on")
-    train, test = (
-        split_of(part, class_names, image_size, max_pixels, str(source))
-        for part, source in zip(parts, lists, strict=True)
-    )
-    warn_of_duplicates(str(root), *parts)
-    return Loaded(train, test, tuple(class_names))
+    return loaded_of(root, parts, class_names, image_size, max_pixels)
 
 
 def _list_in(root: Path, names: Sequence[str]) -> Path:
@@ -57,14 +60,28 @@ def _list_in(root: Path, names: Sequence[str]) -> Path:
     return found
 
 
-def _names_in(source: Path) -> list[str]:
+def _names_in(root: Path, source: Path) -> list[str]:
+    """The names in a list, each once."""
     try:
-        return [line.split()[0] for line in source.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line.strip() for line in source.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"data_dir: {source} cannot be read: {error}") from None
+    # A name may have spaces itself.
+    names = [line if (root / "Annotations" / f"{line}.xml").is_file() else line.split()[0] for line in lines]
+    once = list(dict.fromkeys(names))
+    if len(once) < len(names):
+        logging.warning("%s names images several times, which are taken once: %d lines", source, len(names) - len(once))
+    return once
 
 
-def _annotated(root: Path, name: str, source: Path) -> Annotated:
+def _images_in(folder: Path) -> dict[str, Path]:
+    """The images of a folder by their names without endings; of several of one name that whose ending comes first."""
+    found = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in EXTENSIONS] if folder.is_dir() else []
+    found.sort(key=lambda path: EXTENSIONS.index(path.suffix.lower()), reverse=True)
+    return {path.stem: path for path in found}
+
+
+def _annotated(root: Path, name: str, source: Path, images: Mapping[str, Path]) -> Annotated:
     path = root / "Annotations" / f"{name}.xml"
     try:
         tree = ElementTree.parse(path).getroot()
@@ -72,6 +89,11 @@ def _annotated(root: Path, name: str, source: Path) -> Annotated:
         raise ValueError(f"data_dir: {source} names {name}, and there is no {path}") from None
     except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
         raise ValueError(f"data_dir: {path} is no XML: {' '.join(str(error).split())}") from None
+    if tree.tag != "annotation":
+        raise ValueError(f"data_dir: {path} is no annotation of VOC: it begins with <{shown(tree.tag)}>")
+    image = images.get(name)
+    if image is None:
+        raise ValueError(f"data_dir: {path} is about {root / 'JPEGImages' / name}.jpg, which is not there")
     boxes, classes, difficult = [], [], []
     for number, one in enumerate(tree.iterfind("object"), 1):
         where = f"{path}: object {number}"
@@ -79,9 +101,9 @@ def _annotated(root: Path, name: str, source: Path) -> Annotated:
         # Pixels are counted from 1, and the last one is the object's.
         boxes.append((top - 1, left - 1, bottom, right))
         classes.append(_text(one, "name", where))
-        difficult.append((one.findtext("difficult") or "0").strip() not in ("", "0"))
+        difficult.append(_is_difficult(one, where))
     return Annotated(
-        _image_of(root / "JPEGImages", name, path),
+        image,
         str(path),
         np.array(boxes, np.float64).reshape(-1, 4),
         classes,
@@ -90,11 +112,11 @@ def _annotated(root: Path, name: str, source: Path) -> Annotated:
     )
 
 
-def _image_of(folder: Path, name: str, annotation: Path) -> Path:
-    found = next((path for ending in EXTENSIONS if (path := folder / f"{name}{ending}").is_file()), None)
-    if found is None:
-        raise ValueError(f"data_dir: {annotation} is about {folder / name}.jpg, which is not there")
-    return found
+def _is_difficult(tree: ElementTree.Element, where: str) -> bool:
+    text = (tree.findtext("difficult") or "").strip()
+    if text.lower() not in DIFFICULT:
+        raise ValueError(f"data_dir: {where}: difficult must be 0 or 1, not {shown(text)}")
+    return DIFFICULT[text.lower()]
 
 
 def _size_in(tree: ElementTree.Element, path: Path) -> tuple[int, int] | None:
@@ -119,5 +141,5 @@ def _number(tree: ElementTree.Element, name: str, where: str) -> float:
     except ValueError:
         number = np.nan
     if not np.isfinite(number):
-        raise ValueError(f"data_dir: {where}: {name} must be a number, not {text[:40]!r}")
+        raise ValueError(f"data_dir: {where}: {name} must be a number, not {shown(text)}")
     return number
