@@ -23,8 +23,8 @@ class ReadyData:
 
     Attributes:
         train: an epoch of `(images, labels)`, float32 `[batch_size, height, width, channels]`, normalised, and int32
-            `[batch_size]`, or the objects of images with boxes, float32 `[batch_size, objects, 6]`. Every pass is an epoch of its own, in another order and with other draws of the
-            augmentation.
+            `[batch_size]`, or the objects of images with boxes, float32 `[batch_size, objects, 6]`. Every pass is an
+            epoch of its own, in another order and with other draws of the augmentation.
         test: the whole test split, in its order and not augmented; its last batch may be smaller.
         validation: likewise what is held out of the training split; `None` where nothing is.
         dataset: the data set behind, with its splits and names.

@@ -80,7 +80,7 @@ def test_both_years_are_trained_on_and_2007_is_scored(copy, caplog):
     assert found.train.labels[:, 0, 4].tolist() == [numbers["cat"], -1, numbers["person"], numbers["aeroplane"], -1]
     assert found.test.labels[:, 0, 5].tolist() == [0, 1]
     train, test = caplog.messages
-    assert train.startswith("voc/2007, train + voc/2007, validation + voc/2012, train + voc/2012, validation: there is ")
+    assert train.startswith("voc/2007, train + voc/2007, validation + voc/2012, train + voc/2012, validation: ")
     assert train.endswith("there is no object to train on of bicycle, bird, boat, bottle, bus and 11 more")
     assert test.startswith("voc/2007, test: there is no object to score on of aeroplane, ")
 
