@@ -26,7 +26,7 @@ COMPUTED = list(zip((*FAMILIES, *FILES), (*FAMILIES[1:], *FILES, FAMILIES[0]), s
 CLASSES, BATCH = 4, 3
 # What a transfer cannot do without.
 ARGUMENTS = {"crd": {"examples": [0, 1, 2], "negatives": 2}}
-ONE_POSITION = r"^networks: the last feature maps .* meet at one position, [^\n]*$"
+ONE_POSITION = r"^networks: the (last feature )?maps .* meet at one position, [^\n]*$"
 NO_MARGINS = r"^networks: fused: 'stage\d' comes from conv\d, which is no batch normalization, [^\n]*$"
 
 
@@ -70,7 +70,7 @@ def taps(built):
 
 def why_not(name, learner, source, built):
     """The line that refuses a pair; empty where the transfer takes it."""
-    if name == "ie_at" and 1 in {built[one].output["features"].shape[1] for one in (learner, source)}:
+    if name in ("ie_at", "cwd") and 1 in {built[one].output["features"].shape[1] for one in (learner, source)}:
         return ONE_POSITION
     return NO_MARGINS if name == "od" and source == "fused" else ""
 

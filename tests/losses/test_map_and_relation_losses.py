@@ -114,6 +114,29 @@ def jacobian(learner, source):
     return 2 - 2 * (s * t).sum(1)
 
 
+def correlation(learner, source):
+    """An example's share, and in the mean over the batch 1 less the mean correlation of a channel."""
+    sides = [(one - one.mean((0, 1, 2))) / one.std((0, 1, 2)) for one in (learner, source)]
+    found = ((sides[0] - sides[1]) ** 2).mean((1, 2, 3)) / 2
+    pairs = [np.corrcoef(learner[..., c].ravel(), source[..., c].ravel())[0, 1] for c in range(learner.shape[-1])]
+    assert abs(found.mean() - (1 - np.mean(pairs))) < 1e-9
+    return found
+
+
+def channelwise(learner, source):
+    """Channel by channel of an example, at T = 2."""
+    found = np.zeros(len(learner))
+    for b, c in np.ndindex(len(learner), learner.shape[-1]):
+        p, q = (np.exp(one[b, :, :, c] / 2) for one in (learner, source))
+        p, q = p / p.sum(), q / q.sum()
+        found[b] += 4 * (q * np.log(q / p)).sum() / learner.shape[-1]
+    return found
+
+
+def at_temperature_2(learner, source):
+    return losses.channel_divergence(learner, source, 2.0)
+
+
 def with_margins(learner, source):
     return losses.margin_distance(learner, source, MARGINS)
 
@@ -133,6 +156,8 @@ CASES = {
     "jacobian": (losses.jacobian_distance, jacobian, LARGE, LARGE),
     "margin": (with_margins, margin, LARGE, LARGE),
     "hierarchical": (losses.hierarchical_distance, hierarchical, LARGE, LARGE),
+    "correlation": (losses.correlation_distance, correlation, LARGE, LARGE),
+    "channelwise": (at_temperature_2, channelwise, LARGE, LARGE),
     "similarity": (losses.similarity_distance, similarity, SMALL, FLAT),
     "neighbours": (losses.neighbour_divergence, neighbours, FLAT, WIDE),
     "congruence": (losses.congruence_loss, congruence, FLAT, FLAT),
@@ -202,6 +227,8 @@ def test_what_each_loss_does_not_see():
         "selectivity_of_positions": [lambda s: s * channel, lambda s: s[..., ::-1], lambda s: np.repeat(s, 2, -1)],
         "selectivity_of_channels": [lambda s: s * channel],
         "jacobian": [lambda s: s * example[:, None, None, None]],
+        "correlation": [lambda s: s * channel + 5],
+        "channelwise": [lambda s: s + channel, lambda s: s + example[:, None, None, None]],
         "similarity": [lambda s: 1e-3 * s, np.negative, lambda s: s[..., ::-1]],
         "neighbours": [lambda s: s * example[:, None], lambda s: s @ turn],
         "distances": [lambda s: 5 * s @ turn + 3],
@@ -329,6 +356,14 @@ def valued_in_graph(learner, source):
         (
             lambda: losses.margin_distance(tf.zeros((2, 4, 4, 3)), tf.zeros((2, 4, 4, 3)), tf.zeros(2)),
             "margins must have a value for each channel",
+        ),
+        (
+            lambda: losses.correlation_distance(tf.zeros((2, 4, 4, 3)), tf.zeros((2, 4, 4, 2))),
+            "learner_map and source_map must have the same shape",
+        ),
+        (
+            lambda: losses.channel_divergence(tf.zeros((2, 4, 4, 3)), tf.zeros((2, 4, 4, 3)), 0.0),
+            "temperature must be a finite number above 0",
         ),
         (lambda: losses.similarity_distance(tf.zeros((2, 3)), tf.zeros((3, 3))), "the batch of learner_features"),
         (lambda: losses.congruence_loss(tf.zeros((2, 3)), tf.zeros((2, 4))), "learner_features and source_features"),

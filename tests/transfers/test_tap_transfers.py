@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.methods import Distillation
-from tfdistill.transfers import AT, CC, RKD, SP, TRANSFERS, VID, FitNet, TapTransfer
+from tfdistill.transfers import AT, CC, CWD, PKD, RKD, SP, TRANSFERS, VID, FitNet, TapTransfer
 
 # Which taps and with which weight, as the papers or RepDistiller have it.
 DEFAULTS = {
@@ -14,6 +14,8 @@ DEFAULTS = {
     "at": ("stages", 1000.0),
     "nst": ("stages", 50.0),
     "vid": ("stages", 1.0),
+    "pkd": ("features", 6.0),
+    "cwd": ("features", 10.0),
     "sp": ("features", 3000.0),
     "cc": ("embedding", 0.02),
     "rkd": ("embedding", 1.0),
@@ -33,7 +35,7 @@ def test_the_defaults_are_the_papers():
         made = TRANSFERS[name]()
         assert (made.taps, made.weight) == (taps, weight), name
     rkd = RKD()
-    assert (rkd.distance_weight, rkd.angle_weight, CC().units) == (25.0, 50.0, 128)
+    assert (rkd.distance_weight, rkd.angle_weight, CC().units, CWD().temperature) == (25.0, 50.0, 128, 1.0)
 
 
 @pytest.mark.parametrize("name", ON_TAPS)
@@ -63,10 +65,14 @@ def test_what_is_built_is_for_the_learner_alone_or_for_both(pair, lesson_of):
     assert {name: list(helpers) for name, helpers in built.items() if helpers} == {
         "fitnet": [f"{prefix}_fitnet_stage1_regressor"],
         "vid": [f"{prefix}_vid_stage1_regressor", f"{prefix}_vid_stage2_regressor"],
+        "pkd": [f"{prefix}_pkd_features_projection"],
+        "cwd": [f"{prefix}_cwd_features_projection"],
         "cc": [f"{prefix}_cc_embedding_of_learner", f"{prefix}_cc_embedding_of_source"],
     }
     assert built["fitnet"][f"{prefix}_fitnet_stage1_regressor"].shape == (None, 8, 8, 6)
     assert built["vid"][f"{prefix}_vid_stage2_regressor"]["mean"].shape == (None, 4, 4, 6)
+    assert built["pkd"][f"{prefix}_pkd_features_projection"].shape == (None, 4, 4, 6)
+    assert not any(lesson_of(TRANSFERS[name](), *pair[:1] * 2).helpers for name in ("pkd", "cwd")), "as many channels"
     assert built["cc"][f"{prefix}_cc_embedding_of_source"].shape == (None, 128)
 
 
@@ -123,6 +129,7 @@ def test_a_part_of_rkd_without_weight_is_left_out(pair, lesson_of, call, drawn):
         (lambda: AT(taps=" "), "taps: must be names of taps with commas between them, not ' '"),
         (lambda: AT(taps=("stage1", "stage2")), "taps: must be names of taps with commas between them, not "),
         (lambda: SP(weight=-1.0), "weight: must be a number in 0..1,000,000, not -1.0"),
+        (lambda: CWD(temperature=0.0), "temperature: must be a number in 0.001..1,000, not 0.0"),
         (lambda: CC(units=0), "units: must be a whole number in 1..65,536, not 0"),
     ],
 )
@@ -194,6 +201,21 @@ def rkd(s, t):
     return 25 * huber(s_length - t_length) + 50 * huber(s_angle - t_angle)
 
 
+def normalized(values):
+    mean, variance = tf.nn.moments(values, (0, 1, 2))
+    return (values - mean) / (tf.sqrt(variance) + 1e-6)
+
+
+def pkd(s, t):
+    return tf.reduce_mean((normalized(s) - normalized(t)) ** 2) / 2
+
+
+def cwd(s, t):
+    channels = (tf.transpose(tf.reshape(one, (len(one), -1, one.shape[-1])), (0, 2, 1)) for one in (s, t))
+    s, t = (tf.nn.softmax(one / 2) for one in channels)
+    return 4 * tf.reduce_sum(t * tf.math.log(t / s)) / (t.shape[0] * t.shape[1])
+
+
 WITHOUT_HELPERS = {"at": at, "nst": nst, "sp": sp, "pkt": pkt, "rkd": rkd}
 WEIGHTS = {"at": 30.0, "nst": 2.0, "sp": 20.0, "pkt": 200.0, "rkd": 0.05}
 
@@ -252,12 +274,14 @@ def test_five_steps_of_the_transfers_with_helpers(tiny):
     student = tiny.network("student", seed=1)
     teacher, taught = teacher_of(tiny)
     transfers = [FitNet(taps="features", weight=0.5), VID(taps="features"), CC(units=4, taps="features", weight=0.1)]
+    transfers += [PKD(weight=0.5), CWD(weight=0.5, temperature=2.0)]
     names = [f"student_from_teacher_{one}" for one in ("fitnet_features_regressor", "vid_features_regressor")]
     names += [f"student_from_teacher_cc_features_of_{one}" for one in ("learner", "source")]
+    names += [f"student_from_teacher_{one}_features_projection" for one in ("pkd", "cwd")]
 
     def terms(features, copies):
         pooled = tiny.mean_pool(features, 2)
-        regressor, gaussian, own, source = (copies[name] for name in names)
+        regressor, gaussian, own, source, *projections = (copies[name] for name in names)
         hinted = tf.nn.relu(tiny.batch_norm(regressor, "transfer_norm", pooled @ regressor["conv/kernel"][0, 0]))
         mean = pooled
         for position in (1, 2, 3):
@@ -273,6 +297,10 @@ def test_five_steps_of_the_transfers_with_helpers(tiny):
             "fitnet": tf.reduce_mean((hinted - taught) ** 2),
             "vid": tf.reduce_mean((mean - taught) ** 2 / variance + tf.math.log(variance)) / 2,
             "cc": tf.reduce_mean(tf.reduce_sum(errors[1:] * errors[:-1], 1)),
+            **{
+                name: formula(pooled @ projection["conv/kernel"][0, 0], taught)
+                for name, formula, projection in zip(("pkd", "cwd"), (pkd, cwd), projections, strict=True)
+            },
         }
 
     trained(tiny, student, teacher, transfers, names, terms)

@@ -126,13 +126,10 @@ class Split:
     def classes_by_index(self) -> np.ndarray:
         """The class of each example at its place in the original split, int32; -1 at a place that is not here.
 
-        Raises:
-            ValueError: the labels are objects.
+        An image of objects is of no class but its own, which is its place.
         """
-        if self.labels.ndim != 1:
-            raise ValueError("an image with boxes has no one class, by which it could be told from others")
         found = np.full(int(self.index.max(initial=-1)) + 1, -1, np.int32)
-        found[self.index] = self.labels
+        found[self.index] = self.labels if self.labels.ndim == 1 else self.index
         return found
 
     def __len__(self) -> int:

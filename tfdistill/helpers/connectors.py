@@ -101,6 +101,25 @@ def linear_connector(
     return keras.Model(maps, layers.BatchNormalization(name="norm")(outputs), name=name)
 
 
+def projections(pair: TapPair, *, prefix: str, seeds: initialization.LayerSeeds) -> tuple[keras.Model, ...]:
+    """A 1×1 convolution without bias that gives a learner's map the source's channels; none where it has as many.
+
+    Args:
+        pair: the maps.
+        prefix: how the model's name begins.
+        seeds: one seed for the kernel.
+
+    Source: initial weights are PyTorch's U(±1/√fan_in).
+    """
+    channels = pair.source_shape[-1]
+    if pair.own_shape[-1] == channels:
+        return ()
+    maps = keras.Input(pair.own_shape, name="maps")
+    draw = initialization.fan_in_uniform(next(seeds))
+    outputs = Conv2D(channels, 1, use_bias=False, kernel_initializer=draw, name="conv")(maps)
+    return (keras.Model(maps, outputs, name=f"{prefix}_{pair.own}_projection"),)
+
+
 def linear_embedding(shape: tuple[int, ...], units: int, *, name: str, seeds: initialization.LayerSeeds) -> keras.Model:
     """A linear layer on flattened features.
 

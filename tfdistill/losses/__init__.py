@@ -7,6 +7,7 @@ from tfdistill import lazy
 if TYPE_CHECKING:
     from tfdistill.losses.activations import boundary_distance, margin_distance
     from tfdistill.losses.adversarial import discriminator_loss, generator_loss
+    from tfdistill.losses.channels import channel_divergence, correlation_distance
     from tfdistill.losses.contrastive import noise_contrastive_loss
     from tfdistill.losses.decoupled import decoupled_divergences, virtual_teacher_divergence
     from tfdistill.losses.detection import match, multibox_loss, multibox_terms, objects_of
@@ -48,7 +49,9 @@ __all__ = [
     "angle_potential",
     "attention_distance",
     "boundary_distance",
+    "channel_divergence",
     "congruence_loss",
+    "correlation_distance",
     "cosine_similarity",
     "cross_entropy",
     "decoupled_divergences",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfdistill.losses.shapes import as_float32, require_rank, require_same_shape
+from tfdistill.losses.shapes import as_float32, paired_maps
 
 
 def margin_distance(learner_map: tf.Tensor, source_map: tf.Tensor, margins: tf.Tensor) -> tf.Tensor:
@@ -31,7 +31,7 @@ def margin_distance(learner_map: tf.Tensor, source_map: tf.Tensor, margins: tf.T
 
     Source: Heo et al., "A Comprehensive Overhaul of Feature Distillation", ICCV 2019. It is a sum in the authors' code.
     """
-    learner, source = _maps(learner_map, source_map)
+    learner, source = paired_maps(learner_map, source_map)
     margins = as_float32(margins)
     if not margins.shape.is_compatible_with(source.shape[3:]):
         raise ValueError(f"margins must have a value for each channel, got {margins.shape} and {source.shape}")
@@ -59,13 +59,6 @@ def boundary_distance(learner_map: tf.Tensor, source_map: tf.Tensor) -> tf.Tenso
     Source: Heo et al., "Knowledge Transfer via Distillation of Activation Boundaries Formed by Hidden Neurons", AAAI
         2019, with the margin 1 of the authors' code.
     """
-    learner, source = _maps(learner_map, source_map)
+    learner, source = paired_maps(learner_map, source_map)
     wrong = tf.nn.relu(tf.where(source > 0, 1.0 - learner, 1.0 + learner))
     return tf.reduce_sum(tf.square(wrong), axis=(1, 2, 3))
-
-
-def _maps(learner_map: tf.Tensor, source_map: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    learner, source = as_float32(learner_map), as_float32(source_map)
-    require_rank("learner_map", learner, 4, "[batch, height, width, channels]")
-    require_same_shape("learner_map", learner, "source_map", source)
-    return learner, source

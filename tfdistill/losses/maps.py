@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-from tfdistill.losses.shapes import as_float32, require_rank, require_same_shape, unit
+from tfdistill.losses.shapes import as_float32, paired_maps, require_rank, require_same_shape, unit
 
 # Of a norm; TensorFlow's own bounds the squared norm.
 POOLED_SIZES = (4, 2, 1)
@@ -118,9 +118,7 @@ def hierarchical_distance(learner_map: tf.Tensor, source_map: tf.Tensor) -> tf.T
     Source: Chen et al., "Distilling Knowledge via Knowledge Review", CVPR 2021; sizes and weights are those of the
         authors' code.
     """
-    learner, source = as_float32(learner_map), as_float32(source_map)
-    require_rank("learner_map", learner, 4, "[batch, height, width, channels]")
-    require_same_shape("learner_map", learner, "source_map", source)
+    learner, source = paired_maps(learner_map, source_map)
     difference, sizes = learner - source, learner.shape[1:3]
     total, weight, weights = tf.reduce_mean(tf.square(difference), axis=(1, 2, 3)), 1.0, 1.0
     for size in POOLED_SIZES:

@@ -86,6 +86,22 @@ def require_rank(name: str, tensor: tf.Tensor, rank: int, meaning: str) -> None:
         raise ValueError(f"{name} must be {meaning}, got shape {tensor.shape}")
 
 
+def paired_maps(learner_map: tf.Tensor, source_map: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return both feature maps as float32, once they are known to be of one shape.
+
+    Args:
+        learner_map: [batch, height, width, channels], any float type.
+        source_map: the same shape.
+
+    Raises:
+        ValueError: if the shapes differ or are no maps.
+    """
+    learner, source = as_float32(learner_map), as_float32(source_map)
+    require_rank("learner_map", learner, 4, "[batch, height, width, channels]")
+    require_same_shape("learner_map", learner, "source_map", source)
+    return learner, source
+
+
 def paired_logits(source_logits: tf.Tensor, learner_logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return both logits as float32, once they are known to belong together.
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tfdistill.transfers.cc import CC
     from tfdistill.transfers.course import Course, courses
     from tfdistill.transfers.crd import CRD
+    from tfdistill.transfers.cwd import CWD
     from tfdistill.transfers.dist import DIST
     from tfdistill.transfers.dkd import DKD
     from tfdistill.transfers.fitnet import FitNet
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tfdistill.transfers.mse import MSE
     from tfdistill.transfers.nst import NST
     from tfdistill.transfers.od import OD
+    from tfdistill.transfers.pkd import PKD
     from tfdistill.transfers.pkt import PKT
     from tfdistill.transfers.review_kd import ReviewKD
     from tfdistill.transfers.rkd import RKD
@@ -57,6 +59,8 @@ TRANSFERS: lazy.Lookup[type[Transfer]] = lazy.Lookup(
         "ft": "FT",
         "nst": "NST",
         "vid": "VID",
+        "pkd": "PKD",
+        "cwd": "CWD",
         "ab": "AB",
         "od": "OD",
         "review_kd": "ReviewKD",
@@ -77,6 +81,7 @@ __all__ = [
     "AT",
     "CC",
     "CRD",
+    "CWD",
     "DIST",
     "DKD",
     "FT",
@@ -87,6 +92,7 @@ __all__ = [
     "MSE",
     "NST",
     "OD",
+    "PKD",
     "PKT",
     "RKD",
     "SP",

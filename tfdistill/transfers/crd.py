@@ -38,7 +38,8 @@ class CRD(Transfer):
         units: length of the embeddings.
         weight: weight of the term; in Python also a function of the epoch.
         examples: the class of every training example, at the place that a batch's `"index"`, int64 `[batch]`, has for
-            it; -1 at a place without one. The command gives those of the run.
+            it; -1 at a place without one. The command gives those of the run. Images of objects have no class: there
+            each is of its own, such as its place, and is told from all others.
         name: of the term in the logs, and in the names of what is built.
 
     Raises:
