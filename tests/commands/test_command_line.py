@@ -11,7 +11,7 @@ import pytest
 from tfdistill.commands import command_line
 from tfdistill.data import AUGMENTATIONS, DATASETS, TFDS_PATTERN
 from tfdistill.methods import METHODS
-from tfdistill.networks import APPLICATIONS, NETWORKS
+from tfdistill.networks import APPLICATIONS, DETECTORS, NETWORKS
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.hyperparameters import NOT_HYPERPARAMETERS
 from tfdistill.standalone import process
@@ -57,6 +57,7 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
         networks=("resnet8", "resnet14"),
         dataset="image_folder",
         data_dir="somewhere",
+        task="classification",
         download=False,
         image_size=32,
         reading="crop",
@@ -363,7 +364,17 @@ def test_listing_has_a_line_for_every_entry():
     lines = [line.split() for line in command_line.listing().splitlines() if line.startswith("  ")]
     names = [words[0] for words in lines]
     families = [family.pattern for family in NETWORKS.values()]
-    assert names == [*METHODS, *TRANSFERS, *families, *APPLICATIONS, *DATASETS, TFDS_PATTERN, *AUGMENTATIONS]
+    detectors = [family.pattern for family in DETECTORS.values()]
+    assert names == [
+        *METHODS,
+        *TRANSFERS,
+        *families,
+        *APPLICATIONS,
+        *detectors,
+        *DATASETS,
+        TFDS_PATTERN,
+        *AUGMENTATIONS,
+    ]
     assert all(len(words) > 2 for words in lines)
 
 

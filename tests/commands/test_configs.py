@@ -10,7 +10,7 @@ import pytest
 from tfdistill.commands import bundled, command_line
 from tfdistill.commands.flagfiles import expand_flagfiles
 from tfdistill.methods import METHODS
-from tfdistill.networks import NETWORKS
+from tfdistill.networks import DETECTORS, NETWORKS
 from tfdistill.runs.hyperparameters import hyperparameters
 from tfdistill.tables import Figures
 
@@ -21,7 +21,7 @@ TABLES = {table.name: table for table in bundled.tables()}
 
 def checked(config):
     for name in config.networks:
-        assert any(family.numbers(name) is not None for family in NETWORKS.values()), name
+        assert any(family.numbers(name) is not None for family in (*NETWORKS.values(), *DETECTORS.values())), name
     return config.chosen_protocol()
 
 

@@ -77,7 +77,9 @@ def test_images_with_boxes_are_parted_mixed_with_unlabelled_ones_and_for_detecti
         augmentation=data.BoxAugmentation(),
     )
     flags = {"validation_share": 0.25, "train_examples": 12, "batch_size": 4, "method": "mutual"}
-    config = RunConfig(dataset="digit_scenes", unlabelled_rest=True, unlabelled_batch_size=3, **flags)
+    config = RunConfig(
+        dataset="digit_scenes", networks=("ssd96_resnet8",), unlabelled_rest=True, unlabelled_batch_size=3, **flags
+    )
     found = RunData(config, dataset)
     assert isinstance(found.task, Detection) and isinstance(RunData(config, digits).task, Classification)
     assert (len(found.train), len(found.monitors["validation"]), len(found.unlabelled.split)) == (12, 10, 18)

@@ -10,6 +10,7 @@ from tfdistill.data import Augmentation, Normalization, Split
 from tfdistill.runs import scoring
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
+from tfdistill.tasks import Classification
 
 EXAMPLES, CLASSES = 23, 4
 NORMALIZATION = Normalization(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
@@ -29,7 +30,7 @@ def networks(tiny_network):
 
 @pytest.fixture(scope="module")
 def scorer(networks) -> scoring.Scorer:
-    return scoring.scorer_of_networks(networks, NORMALIZATION)
+    return scoring.scorer_of_networks(networks, NORMALIZATION, Classification())
 
 
 def dataset_of(split: Split, classes: int) -> data.Dataset:
@@ -62,7 +63,9 @@ def test_scoring_moves_no_variable(scorer, networks, split):
 
 
 def test_one_network_has_no_ensemble(networks, split):
-    assert list(scoring.scores(scoring.scorer_of_networks(networks[:1], NORMALIZATION), split, 8)) == ["first"]
+    assert list(
+        scoring.scores(scoring.scorer_of_networks(networks[:1], NORMALIZATION, Classification()), split, 8)
+    ) == ["first"]
 
 
 def test_raw_images_reach_a_saved_model_as_they_are(split):
@@ -72,7 +75,7 @@ def test_raw_images_reach_a_saved_model_as_they_are(split):
         seen.append(images.numpy())
         return {"one": {"logits": tf.zeros([len(images), CLASSES])}}
 
-    scoring.scores(scoring.Scorer(forward, (8, 8, 3), CLASSES, scoring.RAW), split, EXAMPLES)
+    scoring.scores(scoring.Scorer(forward, (8, 8, 3), CLASSES, scoring.RAW, Classification()), split, EXAMPLES)
     np.testing.assert_allclose(seen[0], split.images, atol=1e-4)
 
 
@@ -87,7 +90,7 @@ def test_what_does_not_fit_is_said(scorer, split):
 
 def test_the_table_has_a_line_per_network():
     row = {"accuracy": 0.5, "top5": 1.0, "cross_entropy": 1.23456}
-    head, line, _ = scoring.table({"a_long_name": row, "b": row}).splitlines()
+    head, line, _ = scoring.table({"a_long_name": row, "b": row}, Classification()).splitlines()
     assert line.split() == ["a_long_name", "50.00%", "100.00%", "1.2346"] and len(head) == len(line)
 
 
@@ -107,7 +110,7 @@ def image_folder(tmp_path):
 def chosen(*arguments: str, trained_on: dict, image_shape=(6, 6, 3), dataset=None) -> data.Dataset:
     values = evaluate.evaluate_flags()
     command_line.parse(values, arguments)
-    scorer = scoring.Scorer(lambda images: {}, image_shape, 2, scoring.RAW)
+    scorer = scoring.Scorer(lambda images: {}, image_shape, 2, scoring.RAW, Classification())
     return evaluating.chosen_data(values, evaluating.Subject(scorer, "it", {}, trained_on, (), dataset))
 
 

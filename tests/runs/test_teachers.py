@@ -386,7 +386,7 @@ def test_a_network_by_name_teaches_with_the_weights_of_a_file_or_a_checkpoint(ro
 
 @pytest.mark.parametrize(("accuracy", "warned"), [(0.1, True), (0.14, True), (0.2, False), (None, False)])
 def test_a_teacher_that_guesses_is_warned_of(accuracy, warned):
-    assert bool(like_guessing(accuracy, classes=10, examples=360)) is warned
+    assert bool(like_guessing(accuracy, chance=0.1, classes=10, examples=360)) is warned
 
 
 def test_plus_joins_sources_and_may_be_part_of_a_path(tmp_path):

@@ -115,7 +115,8 @@ def test_detection_is_a_task():
     task = Detection()
     members = {name for name in vars(Task) if not name.startswith("_")}
     assert members <= {name for name in dir(task) if not name.startswith("_")}
-    assert task.headline in task.rising and set(task.rising) <= set(task.metric_names) == set(task.titles)
+    scores = {*task.metric_names, *task.closer(2).scores()}
+    assert task.headline in task.rising and set(task.rising) <= scores == set(task.titles)
     assert (task.shown("mean_average_precision", 0.71612), task.shown("multibox", 0.25)) == ("71.61%", "0.2500")
 
 

@@ -24,7 +24,7 @@ from tfdistill.declared import Declared, declared
 from tfdistill.devices.memory import is_out_of_memory, out_of_memory
 from tfdistill.export import ExportError
 from tfdistill.methods import METHODS
-from tfdistill.networks import APPLICATIONS, NETWORKS
+from tfdistill.networks import APPLICATIONS, DETECTORS, NETWORKS
 from tfdistill.runs.config import RunConfig, field_types
 from tfdistill.runs.fields import GROUPS
 from tfdistill.runs.hyperparameters import (
@@ -186,6 +186,9 @@ def listing() -> str:
                 name: f"{one.builder} of keras.applications, whose ImageNet weights it fits"
                 for name, one in APPLICATIONS.items()
             },
+        },
+        "Detectors (--networks, for data sets with boxes)": {
+            family.pattern: family.summary for family in DETECTORS.values()
         },
         "Data sets (--dataset)": {
             **{name: entry.summary for name, entry in DATASETS.items()},

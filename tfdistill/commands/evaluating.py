@@ -37,26 +37,29 @@ def evaluate(values: flags.FlagValues, run: tuple[RunFolder, int | None] | None)
         subject = trained_subject(values, *run) if run else saved_subject(values)
         dataset = held_out_as(subject.trained_on, chosen_data(values, subject))
         subject.scorer.require_fitting(dataset)
+        if values.confusion and "confusion" not in subject.scorer.task.table_shapes(subject.scorer.classes):
+            raise ValueError(f"confusion: {subject.scorer.task.name} takes no class for another; leave it out")
         split = chosen_split(values, dataset)
     with command_line.memory_errors(program(COMMAND)):
         usual = evaluation_batch_size(1, 1, subject.scorer.image_shape)
         batch_size = values.batch_size if values["batch_size"].present else usual
         found, tables = scoring.scores_and_tables(subject.scorer, split, min(batch_size, len(split)))
+    by_class = class_tables.by_network(tables, subject.scorer.task)
     print(f"{subject.title} on {len(split)} {values.split} examples of {dataset.name}")
     if subject.class_names and tuple(subject.class_names) != tuple(dataset.class_names):
         print("note: the classes have other names than those of the training, which may mean another order")
     if other_parts(subject.parts, dataset.marks or subject.parts):
         print("note: the folder's images are others than at the training, so these may be among those it learned from")
-    print(f"\n{scoring.table(found)}")
-    for network, matrix in class_tables.by_network(tables).items():
-        print("\n" + "\n".join(class_tables.class_lines(network, matrix, dataset.class_names)))
+    print(f"\n{scoring.table(found, subject.scorer.task)}")
+    for network, one in by_class.items():
+        print("\n" + "\n".join(class_tables.class_lines(network, one, dataset.class_names)))
     if values.confusion:
         with command_line.one_line_errors(program(COMMAND)):
-            class_tables.write_confusion(Path(values.confusion), values.split, tables, dataset.class_names)
+            class_tables.write_confusion(Path(values.confusion), values.split, by_class, dataset.class_names)
     if values.json:
         facts = {"dataset": dataset.name, "split": values.split, "examples": len(split)}
         with command_line.one_line_errors(program(COMMAND)):
-            classes = class_tables.class_facts(values.split, tables, dataset.class_names)["networks"]
+            classes = class_tables.class_facts(values.split, by_class, dataset.class_names)["networks"]
             scored = {"scores": found, "classes": classes, "versions": runtime.versions()}
             write_json(Path(values.json), {**subject.facts, **facts, **scored})
     return 0
@@ -95,7 +98,7 @@ def trained_subject(values: flags.FlagValues, folder: RunFolder, kept: int | Non
     """
     trained = load_trained(folder, values.export_epoch, kept=kept)
     return Subject(
-        scoring.scorer_of_networks(trained.networks, trained.data.normalization),
+        scoring.scorer_of_networks(trained.networks, trained.data.normalization, trained.data.task),
         f"{folder.path}, {trained.epoch},",
         {"run": str(folder.path), "step": trained.step, "exported_epoch": trained.epoch.facts()},
         trained.data.config.to_dict(),

@@ -81,9 +81,11 @@ def _data(run: Run) -> str:
     names, train = run.data.class_names, run.data.train
     scored = [f"{name} {len(split):,}" for name, split in run.data.monitors.items()]
     kinds = f"{len(names)} classes" if len(names) > 1 else "1 class"
+    classes = train.labelled_classes
+    objects = f"{len(classes):,} objects, " if train.has_boxes else ""
     return (
         f"{run.data.name}: {kinds}, images of {height}×{width}×{channels}{_stored(train)}; train {len(train):,}: "
-        f"{class_sizes(train.labels, names)}; {', '.join(scored)}{_unlabelled(run)}"
+        f"{objects}{class_sizes(classes, names)}; {', '.join(scored)}{_unlabelled(run)}"
     )
 
 

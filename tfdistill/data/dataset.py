@@ -132,6 +132,19 @@ class Split:
         found[self.index] = self.labels if self.labels.ndim == 1 else self.index
         return found
 
+    @property
+    def has_boxes(self) -> bool:
+        """Whether labels are objects in boxes, and not one class of each image."""
+        return self.labels.ndim == 3
+
+    @property
+    def labelled_classes(self) -> np.ndarray:
+        """The class of each example, or of each object in all of them, int32 [count]."""
+        if not self.has_boxes:
+            return self.labels
+        found = self.labels[..., 4]
+        return found[found >= 0].astype(np.int32)
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -39,6 +39,7 @@ class Source:
         normalization: name of its default in `NORMALIZATIONS`.
         augmentation: its default for training images, unless they are read as random crops.
         task: what its labels are for. Images with boxes are squeezed whole, whatever their size.
+        is_folder: whether the user's folder is the data, and not only where it lies.
     """
 
     summary: str
@@ -47,6 +48,7 @@ class Source:
     normalization: str
     augmentation: Augmentation | BoxAugmentation
     task: TaskName = "classification"
+    is_folder: bool = False
 
 
 PAD_4 = Augmentation(pad=4, mode="reflect", flip=True)
@@ -97,6 +99,7 @@ DATASETS = {
         image_size=None,
         normalization="imagenet",
         augmentation=PAD_4,
+        is_folder=True,
     ),
     "imagenet2012": Source(
         summary="ImageNet: 1,281,167 + 50,000 photographs, 1,000 classes, from TensorFlow Datasets; fetched by hand",
@@ -122,6 +125,7 @@ DATASETS = {
         normalization="imagenet",
         augmentation=BOXES,
         task="detection",
+        is_folder=True,
     ),
     "coco_json": Source(
         summary="your images with boxes: train.json, test.json and folders of images in data_dir",
@@ -130,6 +134,7 @@ DATASETS = {
         normalization="imagenet",
         augmentation=BOXES,
         task="detection",
+        is_folder=True,
     ),
 }
 

@@ -92,9 +92,32 @@ class Total(keras.metrics.Metric):
         return tf.convert_to_tensor(self.total)
 
 
+def counted_of(
+    task: Task, owners: Iterable[str], trackers: Mapping[str, keras.metrics.Metric]
+) -> Callable[[], dict[str, tf.Tensor]]:
+    """A function that gives what the meters of each owner have counted by class, see `Task.counted_by`.
+
+    Args:
+        task: whose meters they are.
+        owners: networks and their ensemble, by name.
+        trackers: of `meters`.
+    """
+    found = {owner: {name: trackers[f"{owner}/{name}"] for name in task.metric_names} for owner in owners}
+
+    def counted() -> dict[str, tf.Tensor]:
+        tables = ((owner, task.counted_by(own).items()) for owner, own in found.items())
+        return {f"{owner}/{table}": value for owner, own in tables for table, value in own}
+
+    return _traced(counted)
+
+
 def results_of(trackers: Mapping[str, keras.metrics.Metric]) -> Callable[[], dict[str, tf.Tensor]]:
     """A function that gives the present value of each, in one call."""
-    traced = tf.function(lambda: {name: tracker.result() for name, tracker in trackers.items()}, autograph=False)
+    return _traced(lambda: {name: tracker.result() for name, tracker in trackers.items()})
+
+
+def _traced(values: Callable[[], dict[str, tf.Tensor]]) -> Callable[[], dict[str, tf.Tensor]]:
+    traced = tf.function(values, autograph=False)
     # TensorFlow warns of a function that it traces often, and takes each of these for the same one.
     concrete = functools.cache(traced.get_concrete_function)
     return lambda: concrete()()

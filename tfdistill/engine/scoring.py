@@ -69,15 +69,21 @@ class Scoring(Stateful):
         Memory is bounded by the tables, whatever the number of examples.
 
         Returns:
-            The scores by name, and the tables by `<network>/<table>`, float32 [classes, classes].
+            The scores by name, and the tables by `<network>/<table>`, float32.
         """
-        names = [f"{owner}/{table}" for owner in self.scored for table in self.task.table_names]
+        shapes = self.task.table_shapes(self.classes)
         with self._scope():
-            totals = {name: logged.Total([self.classes] * 2, name.replace("/", "_")) for name in names}
+            totals = {
+                f"{owner}/{table}": logged.Total(shape, f"{owner}_{table}")
+                for owner in self.scored
+                for table, shape in shapes.items()
+            }
         counting = functools.partial(self._steps.score_and_count, totals=totals)
         with self._scoring_by(counting, self.evaluation_trackers):
             scores = self.evaluate(x, y, return_dict=True, **keras_arguments)
-        return scores, {name: total.numpy() for name, total in logged.results_of(totals)().items()}
+        counted = logged.counted_of(self.task, self.scored, self.evaluation_trackers)
+        tables = {**logged.results_of(totals)(), **counted()}
+        return scores, {name: table.numpy() for name, table in tables.items()}
 
     def score_teachers(self, x: Any = None, y: Any = None, **keras_arguments: Any) -> dict[str, float]:
         """Scores every teacher as `evaluate` scores the networks, and keeps the scores in `teacher_scores`.

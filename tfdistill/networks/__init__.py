@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tfdistill import lazy
-from tfdistill.networks.by_name import build, builder_of, imagenet_name, require_name
+from tfdistill.networks.by_name import build, builder_of, imagenet_name, is_detector, require_name
 from tfdistill.networks.catalogue import DETECTORS, NETWORKS, NetworkFamily
 from tfdistill.networks.keras_applications import APPLICATIONS, keras_application
 from tfdistill.networks.names import distinct
@@ -46,6 +46,7 @@ __all__ = [
     "build",
     "distinct",
     "imagenet_name",
+    "is_detector",
     "require_name",
     "specified",
     "network_from",

@@ -50,11 +50,18 @@ def build(
 
 
 def require_name(name: str) -> None:
-    """Raises ValueError, with the nearest name, unless a classifier may be called `name`; builds nothing."""
-    if name in APPLICATIONS:
-        return
-    if _meant(name)[0] in DETECTORS.values():
-        raise ValueError(f"{name!r} is a detector, which answers with boxes; a network for classes of images is needed")
+    """Raises ValueError, with the nearest name, unless a network may be called `name`; builds nothing."""
+    if name not in APPLICATIONS:
+        _meant(name)
+
+
+def is_detector(name: str) -> bool:
+    """Whether the network of that name answers with boxes, and not with a class of the whole image.
+
+    Raises:
+        ValueError: as `require_name`.
+    """
+    return name not in APPLICATIONS and _meant(name)[0] in DETECTORS.values()
 
 
 def imagenet_name(name: str) -> str:

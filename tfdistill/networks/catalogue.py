@@ -199,7 +199,7 @@ NETWORKS: dict[str, NetworkFamily] = {
     ),
 }
 
-# Networks that answer with boxes. `build` knows them; flags do not offer them, as no command trains a detector.
+# Networks that answer with boxes.
 DETECTORS: dict[str, NetworkFamily] = {
     "ssd300": NetworkFamily(
         "ssd300_resnet<depth>",

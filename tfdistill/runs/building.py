@@ -21,6 +21,7 @@ from tfdistill.runs.hyperparameters import hyperparameters
 from tfdistill.runs.link_texts import link_of
 from tfdistill.runs.streams import stream_seed
 from tfdistill.runs.teacher_texts import taps_of
+from tfdistill.tasks import Task
 from tfdistill.transfers import TRANSFERS, Transfer
 
 Examples = Callable[[], np.ndarray]
@@ -94,7 +95,7 @@ def build_distiller(data: RunData, strategy: tf.distribute.Strategy, teachers: S
     with strategy.scope():
         peers = build_networks(data)
         try:
-            method = method_of(config, peers, teachers, lambda: data.train.classes_by_index)
+            method = method_of(config, peers, teachers, lambda: data.train.classes_by_index, data.task)
             if config.takes_unlabelled:
                 method.require_unlabelled()
             return method
@@ -114,7 +115,7 @@ def build_to_deliver(data: RunData, reused: Mapping[str, Any]) -> Distiller:
     """
     peers = build_networks(data)
     try:
-        return _made(data.config, peers, {"teachers": reused})
+        return _made(data.config, peers, {"teachers": reused, "task": data.task})
     except ValueError as error:
         raise _naming_flags(data.config, error) from error
 
@@ -124,6 +125,7 @@ def method_of(
     peers: Sequence[keras.Model],
     teachers: Sequence[keras.Model] = (),
     examples: Examples | None = None,
+    task: Task | None = None,
 ) -> Distiller:
     """The method of a run on its networks, with the transfers that are added to it.
 
@@ -132,6 +134,7 @@ def method_of(
         peers: its networks.
         teachers: what they learn from besides each other.
         examples: gives the class of every training example, for transfers that ask.
+        task: what they learn; classification if not given.
 
     Raises:
         ValueError: as the method's constructor, or that of a transfer.
@@ -139,7 +142,8 @@ def method_of(
     taken = inspect.signature(METHODS[config.method]).parameters
     transfers = transfers_of(config, examples)
     links = links_of(config, examples) or ([transfers] if transfers else [])
-    distiller = _made(config, peers, {"teachers": teachers, "transfers": transfers, "links": links})
+    given = {"teachers": teachers, "transfers": transfers, "links": links, "task": task}
+    distiller = _made(config, peers, given)
     if teachers and "teachers" not in taken:
         distiller.add_teachers(teachers)
     if transfers and not {"transfers", "links"} & set(taken):

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from tfdistill.bounds import check, choose, require_one_of, shown
-from tfdistill.data import NORMALIZATIONS, require_split, source_of
+from tfdistill.data import DATASETS, NORMALIZATIONS, require_split, source_of
 from tfdistill.declared import declared
 from tfdistill.devices.names import TEACHER_PRECISIONS
 from tfdistill.methods import METHODS
-from tfdistill.networks.specification import Specification, require_network, specified
+from tfdistill.networks import is_detector
+from tfdistill.networks.specification import Specification, is_file, require_network, specified
 from tfdistill.optimizers import PROTOCOLS, OptimizerSettings, Protocol
 from tfdistill.runs.box_flags import require_flags_for_boxes
 from tfdistill.runs.fields import DataFlags, DeviceFlags, NetworkFlags, RunFlags, TrainingFlags
@@ -30,6 +31,7 @@ from tfdistill.runs.hyperparameters import (
 from tfdistill.runs.link_texts import transfer_names
 from tfdistill.runs.streams import stream_seed
 from tfdistill.runs.teacher_texts import CAFFE, OWN, SAME, for_each, members, require_taps
+from tfdistill.tasks import TASKS
 from tfdistill.transfers import TRANSFERS
 
 MOST_NETWORKS = 64
@@ -53,7 +55,7 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
             if one.name != "hyperparameters":
                 check(one.name, getattr(self, one.name), kinds[one.name], one.metadata["bounds"])
         require_one_of("method", self.method, METHODS)
-        source_of(self.dataset)
+        _check_task(self)
         if self.normalization:
             choose("normalization", self.normalization, NORMALIZATIONS)
         if self.protocol:
@@ -68,8 +70,6 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
             raise ValueError("networks: at least one is needed, such as --networks=resnet20")
         if len(self.networks) > MOST_NETWORKS:
             raise ValueError(f"networks: must be {MOST_NETWORKS} at most, not {len(self.networks)}")
-        for name in self.networks:
-            _require_network(name)
         if not re.fullmatch(r"(\w[\w.+-]*)?", self.run):
             raise ValueError(
                 f"run: must be a name of letters, digits and . _ + -, none of . + - first, not {shown(self.run)}"
@@ -152,6 +152,11 @@ class RunConfig(DeviceFlags, TrainingFlags, DataFlags, NetworkFlags, RunFlags): 
         )
 
     @property
+    def learned_task(self) -> str:
+        """The name of the task, a key of `TASKS`: the data set's."""
+        return source_of(self.dataset).task
+
+    @property
     def takes_unlabelled(self) -> bool:
         """Whether images without labels join the batches."""
         return bool(self.unlabelled_dir or self.unlabelled_rest)
@@ -218,6 +223,27 @@ AUGMENTATION_FLAGS = {
     "mixup_alpha": ("mixup",),
     "mixing_probability": ("cutmix", "mixup"),
 }
+
+
+# What --networks has to name.
+LEARNERS = {"classification": "a classifier, such as resnet20", "detection": "a detector, such as ssd96_resnet8"}
+
+
+def _check_task(config: RunConfig) -> None:
+    own = config.learned_task
+    if config.task:
+        choose("task", config.task, TASKS)
+        if config.task != own:
+            those = " ".join(name for name, source in DATASETS.items() if source.task == config.task)
+            raise ValueError(f"task: {config.dataset} is for {own}; data sets for {config.task}: {those}")
+    for text in config.networks:
+        _require_network(text)
+        written = Specification.parse(text).written
+        learns = "detection" if not is_file(written) and is_detector(written) else "classification"
+        if learns != own:
+            raise ValueError(
+                f"networks: {written} is for {learns}, and {config.dataset} for {own}; give {LEARNERS[own]}"
+            )
 
 
 def _check_links(config: RunConfig) -> None:

@@ -16,7 +16,7 @@ from tfdistill.devices import memory
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.streams import stream_seed
 from tfdistill.runs.unlabelled import require_batches, unlabelled_of
-from tfdistill.tasks import Classification, Detection, Task
+from tfdistill.tasks import TASKS, Task
 
 # The flags that decide what a data set is; `seed` does only where a split is drawn from it.
 READ_BY = ("dataset", "image_size", "reading", "max_pixels", "split", "split_seed")
@@ -70,7 +70,7 @@ class RunData:
     @property
     def task(self) -> Task:
         """What its labels are for."""
-        return Detection() if self.dataset.task == "detection" else Classification()
+        return TASKS[self.dataset.task]()
 
     @property
     def name(self) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-import numpy as np
-
 from tfdistill.devices import replicas
 from tfdistill.files import write_json
 from tfdistill.runs import class_tables, report, run_exports
@@ -17,6 +15,7 @@ from tfdistill.runs.prepared import Prepared
 from tfdistill.runs.sealing import sealed
 from tfdistill.runs.watching import TensorBoard
 from tfdistill.standalone.calling import program
+from tfdistill.tasks.by_class import ByClass
 
 
 class Ending:
@@ -49,7 +48,7 @@ class Ending:
             if not self.best.chosen and self.run.workers.is_chief:
                 print("export_epoch: no epoch has a validation score that is a number; the last one stands in for best")
         other_scores = {name: self.run.scores(name) for name in others[:-1]}
-        final, tables = self._final_scores()
+        final, by_class = self._final_scores()
         if others:
             other_scores[others[-1]] = final
         self.run.distiller.synchronize()
@@ -58,34 +57,34 @@ class Ending:
         if self.run.workers.is_chief:
             if self.run.config.export:
                 exports = self._export()
-            self._write_classes(tables)
-            print(self._write_results(scored_on, other_scores, exports, tables), flush=True)
+            self._write_classes(by_class)
+            print(self._write_results(scored_on, other_scores, exports, by_class), flush=True)
         self.run.workers.wait()  # whoever leaves early looks to the others as if it had died
         for line in exports.messages():
             print(f"{program('train')}: error: {line}", file=sys.stderr)
         return 1 if exports.failures else 0
 
-    def _final_scores(self) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """Scores and the task's tables on the test data, in one pass."""
+    def _final_scores(self) -> tuple[dict[str, float], dict[str, ByClass]]:
+        """Scores on the test data, and what is known of each class, in one pass."""
         name = list(self.run.data.monitors)[-1]
         batches, steps = self.run.feeding.evaluation(name), self.run.feeding.evaluation_steps(name)
         scores, tables = self.run.distiller.evaluate_and_count(batches, steps=steps, verbose=0)
-        return measured(scores), tables
+        return measured(scores), class_tables.by_network(tables, self.run.distiller.task)
 
-    def _write_classes(self, tables: Mapping[str, np.ndarray]) -> None:
-        if not tables:
+    def _write_classes(self, by_class: Mapping[str, ByClass]) -> None:
+        if not by_class:
             return
         names = self.run.data.class_names
-        write_json(self.run.folder.classes, class_tables.class_facts(list(self.run.data.monitors)[-1], tables, names))
+        write_json(self.run.folder.classes, class_tables.class_facts(list(self.run.data.monitors)[-1], by_class, names))
         if self.board:
-            self.board.write_classes(tables, names, self._exported().step)
+            self.board.write_classes(by_class, names, self._exported().step)
 
     def _write_results(
         self,
         scored_on: str,
         other_scores: Mapping[str, Mapping[str, float]],
         exports: run_exports.Exports,
-        tables: Mapping[str, np.ndarray],
+        by_class: Mapping[str, ByClass],
     ) -> str:
         networks = list(self.run.distiller.deliverables().values())
         rows, step = self.record.rows, self.run.distiller.steps_trained
@@ -98,7 +97,7 @@ class Ending:
             exports=exports.paths,
             task=self.run.distiller.task,
             exported=self._exported(),
-            worst_classes=class_tables.worst_classes(tables, self.run.data.class_names),
+            worst_classes=class_tables.worst_classes(by_class, self.run.data.class_names),
             facts={
                 "run": self.run.config.run_name,
                 "step": step,

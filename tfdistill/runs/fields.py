@@ -11,6 +11,7 @@ from tfdistill.devices.names import PRECISIONS, PRODUCTS, STRATEGIES, TEACHER_PR
 from tfdistill.optimizers import PROTOCOLS
 from tfdistill.optimizers.checks import DECAY_ON, KINDS, SCHEDULES
 from tfdistill.runs.teacher_texts import BY_NAME, CAFFE, OWN, SAME
+from tfdistill.tasks import TASKS
 from tfdistill.transfers import TRANSFERS
 
 # Bounds that several flags share. The largest are far beyond what anyone trains with: they keep a slip of the keyboard
@@ -207,6 +208,12 @@ class DataFlags:
     dataset: str = flag(
         "digits",
         f"Data set; --list names them. {TFDS_PATTERN} is any of TensorFlow Datasets.",
+        value="NAME",
+    )
+    task: str = flag(
+        "",
+        f"What is learned from the labels: {' or '.join(TASKS)}. The data set says it by itself.",
+        unset="the data set's",
         value="NAME",
     )
     data_dir: str = flag(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfdistill.data import source_of
 from tfdistill.devices.packages import package_versions
 from tfdistill.files import read_json
 from tfdistill.runs.checkpoints.files import CheckpointError, finished, step_of
@@ -153,7 +154,7 @@ def _differences(was: RunConfig, config: RunConfig) -> str:
         found.append(f"--teacher={now} (it was {before})")
     # A folder of images is the data; in those of other data sets they only lie.
     before, now = (Path(one.data_dir).name for one in (was, config))
-    if before != now and config.dataset == "image_folder":
+    if before != now and source_of(config.dataset).is_folder:
         found.append(f"--data_dir={now} (it was {before})")
     before, now = (Path(one.unlabelled_dir).name or "none" for one in (was, config))
     if before != now:

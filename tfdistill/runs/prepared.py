@@ -125,7 +125,9 @@ class Prepared:
                 agreeing = agreement_in_words(one, self.config.teacher_precision, self.distiller.task.output)
                 print(f"teacher {one['name']}: {name} {headline} {score}{agreeing}", flush=True)
                 examples, classes = len(self.data.monitors[name]), len(self.data.class_names)
-                if said := like_guessing(one["scores"].get(headline), classes, examples):
+                if said := like_guessing(
+                    one["scores"].get(headline), self.data.task.chance(classes), classes, examples
+                ):
                     logging.warning("teacher %s: %s", one["name"], said)
 
     def scores(self, name: str) -> dict[str, float]:

@@ -14,8 +14,8 @@ import tensorflow as tf
 from tfdistill import data
 from tfdistill.columns import aligned
 from tfdistill.export import load_for_scoring
-from tfdistill.taps import Taps
-from tfdistill.tasks import Classification
+from tfdistill.taps import Batch, Taps
+from tfdistill.tasks import TASKS, Task
 
 # What a SavedModel takes: pixels in 0..255, normalised by itself.
 RAW = data.NORMALIZATIONS["raw"]
@@ -30,12 +30,14 @@ class Scorer:
         image_shape: (height, width, channels).
         classes: how many it tells apart.
         normalization: of the images it takes.
+        task: what its answers are.
     """
 
     forward: Callable[[tf.Tensor], dict[str, Taps]]
     image_shape: tuple[int, int, int]
     classes: int
     normalization: data.Normalization
+    task: Task
 
     def require_fitting(self, dataset: data.Dataset) -> None:
         """Refuses a data set of other images or of another number of classes.
@@ -46,12 +48,14 @@ class Scorer:
         if dataset.image_shape != self.image_shape:
             images, taken = (_product(shape) for shape in (dataset.image_shape, self.image_shape))
             raise ValueError(f"dataset: {dataset.name} has images of {images}, the network takes {taken}")
+        if dataset.task != self.task.name:
+            raise ValueError(f"dataset: {dataset.name} is for {dataset.task}, the network for {self.task.name}")
         if len(dataset.class_names) != self.classes:
             classes = len(dataset.class_names)
             raise ValueError(f"dataset: {dataset.name} has {classes} classes, the network tells {self.classes} apart")
 
 
-def scorer_of_networks(networks: Sequence[keras.Model], normalization: data.Normalization) -> Scorer:
+def scorer_of_networks(networks: Sequence[keras.Model], normalization: data.Normalization, task: Task) -> Scorer:
     """A scorer of networks of ours, which share their input shape and classes."""
 
     def forward(images: tf.Tensor) -> dict[str, Taps]:
@@ -59,7 +63,7 @@ def scorer_of_networks(networks: Sequence[keras.Model], normalization: data.Norm
 
     first = networks[0]
     compiled = tf.function(forward, autograph=False)
-    return Scorer(compiled, tuple(first.input_shape[1:]), Classification().classes(first), normalization)
+    return Scorer(compiled, tuple(first.input_shape[1:]), task.classes(first), normalization, task)
 
 
 def scorer_of_saved_model(path: Path, name: str) -> Scorer:
@@ -69,17 +73,18 @@ def scorer_of_saved_model(path: Path, name: str) -> Scorer:
         ValueError: `path` is no SavedModel and holds none, or it takes no images of one size.
     """
     score = load_for_scoring(path)
-    output = Classification().output
+    task = TASKS["classification"]()
+    output = task.output
     signature = score.saved_model.signatures["serving_default"]  # type: ignore[attr-defined]
     shape = signature.structured_input_signature[1]["images"].shape
     answer = signature.structured_outputs[output].shape
     if shape.rank != 4 or None in shape[1:] or answer.rank != 2 or answer[1] is None:
         raise ValueError(f"{path} does not take images of one size, or gives no {output} [batch, classes]")
-    return Scorer(lambda images: {name: {output: tf.constant(score(images))}}, tuple(shape[1:]), answer[1], RAW)
+    return Scorer(lambda images: {name: {output: tf.constant(score(images))}}, tuple(shape[1:]), answer[1], RAW, task)
 
 
 def scores(scorer: Scorer, split: data.Split, batch_size: int) -> dict[str, dict[str, float]]:
-    """Top-1, top-5 and cross-entropy of each network and, where there are several, of their ensemble.
+    """The task's metrics of each network and, where several make one, of their ensemble.
 
     Args:
         scorer: of the networks.
@@ -87,7 +92,7 @@ def scores(scorer: Scorer, split: data.Split, batch_size: int) -> dict[str, dict
         batch_size: examples per batch, 1 or more.
 
     Returns:
-        Per network the mean of each metric over the examples.
+        Per network the score of each metric over the examples, and what the task scores more closely (`Task.closer`).
     """
     return scores_and_tables(scorer, split, batch_size)[0]
 
@@ -95,30 +100,62 @@ def scores(scorer: Scorer, split: data.Split, batch_size: int) -> dict[str, dict
 def scores_and_tables(
     scorer: Scorer, split: data.Split, batch_size: int
 ) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
-    """`scores`, and the task's tables over the same examples: int64 [classes, classes] by `<network>/<table>`."""
-    task = Classification()
-    sums: dict[str, dict[str, float]] = {}
-    tables: dict[str, np.ndarray] = {}
+    """`scores`, and the task's tables over the same examples, whole numbers, by `<network>/<table>`."""
+    task = scorer.task
+    counts: dict[str, _Counted] = {}
     for batch in data.evaluation_batches(split, batch_size=batch_size, normalization=scorer.normalization):
+        batch = task.readied(batch, scorer.classes)[0]
         taps: dict[str, Taps] = dict(scorer.forward(batch["images"]))
         if len(taps) > 1 and task.ensemble_name and task.ensemble_name not in taps:
             taps[task.ensemble_name] = task.ensemble(list(taps.values()))
         for name, outputs in taps.items():
-            added = sums.setdefault(name, dict.fromkeys(task.metric_names, 0.0))
-            for metric, values in task.metrics(batch, outputs).items():
-                added[metric] += float(tf.reduce_sum(tf.cast(values * batch["weight"], tf.float64)))
-            for key, counts in task.tables(batch, outputs).items():
-                whole = counts.numpy().astype(np.int64)
-                tables[f"{name}/{key}"] = tables.get(f"{name}/{key}", 0) + whole
-    means = {name: {metric: total / len(split) for metric, total in row.items()} for name, row in sums.items()}
-    return means, tables
+            counts.setdefault(name, _Counted(task, scorer.classes)).add(batch, outputs)
+    tables = {f"{name}/{table}": whole for name, one in counts.items() for table, whole in one.tables().items()}
+    return {name: one.scores(len(split)) for name, one in counts.items()}, tables
 
 
-def table(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Scores as the terminal shows them, a line per network."""
-    task = Classification()
-    rows = [["network", *(task.titles[metric] for metric in task.metric_names)]]
-    rows += [[name, *(task.shown(metric, row[metric]) for metric in task.metric_names)] for name, row in found.items()]
+class _Counted:
+    """What is counted of one network: means in float64, and meters where a score is no mean."""
+
+    def __init__(self, task: Task, classes: int) -> None:
+        self.task, self._closer = task, task.closer(classes)
+        meters = {name: task.meter(name, classes, name) for name in task.metric_names}
+        self._meters = {name: meter for name, meter in meters.items() if type(meter) is not keras.metrics.Mean}
+        self._sums = {name: 0.0 for name in meters if name not in self._meters}
+        self._tables: dict[str, np.ndarray] = {}
+
+    def add(self, batch: Batch, taps: Taps) -> None:
+        for name, values in self.task.metrics(batch, taps).items():
+            if name in self._sums:
+                self._sums[name] += float(tf.reduce_sum(tf.cast(values * batch["weight"], tf.float64)))
+            else:
+                self._meters[name].update_state(values, sample_weight=batch["weight"])
+        for name, counts in self.task.tables(batch, taps).items():
+            self._tables[name] = self._tables.get(name, 0) + counts.numpy().astype(np.int64)
+        if self._closer:
+            self._closer.add(batch, taps)
+
+    def scores(self, examples: int) -> dict[str, float]:
+        means = {name: total / examples for name, total in self._sums.items()}
+        others = {name: float(meter.result()) for name, meter in self._meters.items()}
+        closer = self._closer.scores() if self._closer else {}
+        return {name: {**means, **others}[name] for name in self.task.metric_names} | dict(closer)
+
+    def tables(self) -> dict[str, np.ndarray]:
+        counted = self.task.counted_by(self._meters)
+        return {**self._tables, **{name: table.numpy().astype(np.int64) for name, table in counted.items()}}
+
+
+def table(found: Mapping[str, Mapping[str, Any]], task: Task) -> str:
+    """Scores as the terminal shows them, a line per network.
+
+    Args:
+        found: of `scores`.
+        task: whose they are.
+    """
+    metrics = [name for name in task.titles if all(name in row for row in found.values())]
+    rows = [["network", *(task.titles[metric] for metric in metrics)]]
+    rows += [[name, *(task.shown(metric, row[metric]) for metric in metrics)] for name, row in found.items()]
     return "\n".join(aligned(rows, right=range(1, len(rows[0]))))
 
 

@@ -20,7 +20,7 @@ from tfdistill.networks.own_images import (
 )
 from tfdistill.runs.teacher_sources import Found, Images
 from tfdistill.runs.teacher_texts import BY_NAME, CAFFE, OWN, SAME
-from tfdistill.tasks import Classification
+from tfdistill.tasks.answered import task_of
 
 _OF_CAFFE = Normalization(tuple(mean / 255 for mean in RESNET_MEAN), (1 / 255,) * 3)
 
@@ -71,10 +71,14 @@ def _own_normalization(found: Found, images: Images, chosen: Normalization | str
 
 def _of_classes(model: keras.Model, found: Found, images: Images, chosen: str) -> keras.Model:
     wanted, names = list(images.class_names), list(found.class_names)
-    count = Classification().classes(model)
+    task = task_of(model)
+    assert task is not None  # every teacher is a network by now
+    count = task.classes(model)
     if chosen == SAME:
         _require_same_classes(model, names, count, images)
         return model
+    if task.name != "classification":
+        raise ValueError(f"classes are picked by name for classification, not for {task.name}; they must be {SAME}")
     if chosen != BY_NAME:
         names = _names_in(Path(chosen))
     if not names:

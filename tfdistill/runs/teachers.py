@@ -27,7 +27,7 @@ from tfdistill.runs.data import RunData
 from tfdistill.runs.teacher_images import differing_names, fitted, perhaps_of_pixels
 from tfdistill.runs.teacher_sources import KINDS, Found, Reader
 from tfdistill.runs.teacher_texts import OWN, SAME, for_each, members, taps_of
-from tfdistill.tasks import Classification
+from tfdistill.tasks.answered import task_of
 
 Source: TypeAlias = keras.Model | str | os.PathLike
 
@@ -87,8 +87,7 @@ def teacher(
         models = [_of_source(one, reader, normalization, classes) for one in sources]
         if not models:
             raise ValueError("must be one source or more, not an empty list")
-        shape = data.image_shape if data else models[0].inputs[0].shape[1:]
-        return _as_network(models[0] if len(models) == 1 else mean_of_logits(models, shape), name)
+        return _as_network(_as_one(models, data.image_shape if data else models[0].inputs[0].shape[1:]), name)
     except (ValueError, CheckpointError) as error:
         raise ValueError(f"teacher: {_one_line(error)}") from error
 
@@ -114,7 +113,7 @@ def load_teachers(data: RunData, strategy: tf.distribute.Strategy) -> list[keras
                 for one, normalization, order in zip(joined, normalized, named, strict=True):
                     reader = Reader(data, taps_of(one, config.taps), config.trust_code)
                     models.append(_of_source(one, reader, normalization, order))
-                found.append(models[0] if len(models) == 1 else mean_of_logits(models, data.image_shape))
+                found.append(_as_one(models, data.image_shape))
         except (ValueError, CheckpointError) as error:
             said = _one_line(error)
             raise ValueError(f"teacher: {said if text in said else f'{text}: {said}'}") from error
@@ -140,6 +139,17 @@ def _of_source(source: Source, reader: Reader, normalization: Normalization | st
     for line in told:
         logging.warning("teacher: %s: %s", source, line)
     return model
+
+
+def _as_one(models: Sequence[keras.Model], image_shape: tuple[int, int, int]) -> keras.Model:
+    """Models that are one teacher together."""
+    if len(models) == 1:
+        return models[0]
+    for model in models:
+        task = task_of(model)
+        if task and not task.ensemble_name:
+            raise ValueError(f"{model.name} is for {task.name}, where several make no teacher together; give one")
+    return mean_of_logits(models, image_shape)
 
 
 def _require_finite(model: keras.Model) -> None:
@@ -174,22 +184,22 @@ def agreement_in_words(facts: Mapping[str, Any], precision: str, answer: str) ->
     )
 
 
-def like_guessing(accuracy: float | None, classes: int, examples: int) -> str:
+def like_guessing(score: float | None, chance: float, classes: int, examples: int) -> str:
     """A warning where a teacher is hardly better than guessing; it is no error, as weak teachers are studied too.
 
     Args:
-        accuracy: its share of right answers; `None` where it has none.
+        score: its headline, 0 to 1; `None` where it has none.
+        chance: that of guessing, see `Task.chance`.
         classes: how many there are.
         examples: how many were scored.
 
     Returns:
-        One line; empty where the accuracy is more than three standard deviations above that of guessing.
+        One line; empty where the score is more than three standard deviations above that of guessing.
     """
-    chance = 1 / classes
-    if accuracy is None or accuracy > chance + 3 * math.sqrt(chance * (1 - chance) / examples):
+    if score is None or score > chance + 3 * math.sqrt(chance * (1 - chance) / examples):
         return ""
     return (
-        f"its score {accuracy:.2%} is that of guessing among {classes} classes; if it was trained on images of "
+        f"its score {score:.2%} is that of guessing among {classes} classes; if it was trained on images of "
         "another normalization, give --teacher_normalization, and on classes in another order, --teacher_classes"
     )
 
@@ -211,8 +221,7 @@ def require_same_teachers(workers: Workers, facts: Sequence[dict]) -> None:
 
 
 def _as_network(model: Any, name: str | None, taps: Mapping[str, str] | None = None) -> keras.Model:
-    output = Classification().output
-    if taps or not (is_functional(model) and isinstance(model.output, dict) and output in model.output):
+    if taps or not (is_functional(model) and task_of(model)):
         return with_taps(model, taps, name) if taps else network_from(model, name=name)
     return model if name in (None, model.name) else keras.Model(model.input, model.output, name=name)
 

@@ -17,6 +17,7 @@ from tfdistill.files import FileError
 from tfdistill.runs import class_tables
 from tfdistill.runs.callbacks import Record
 from tfdistill.runs.drawn_line import OFTEN, RENEWED, DrawnLine, duration
+from tfdistill.tasks.by_class import ByClass
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -68,18 +69,19 @@ class TensorBoard(keras.callbacks.Callback):
                 with self._on_disk(), (self.evaluation if name.startswith("val_") else self.training).as_default():
                     tf.summary.scalar(name.removeprefix("val_"), value, step=self.model.steps_trained)
 
-    def write_classes(self, tables: Mapping[str, np.ndarray], class_names: Sequence[str], step: int) -> None:
-        """Adds the confusion matrix of each network as a picture, and its per-class accuracy as a table.
+    def write_classes(self, by_class: Mapping[str, ByClass], class_names: Sequence[str], step: int) -> None:
+        """Adds the score of each class as a table, and the confusion matrix as a picture, for each network.
 
         Args:
-            tables: by `<network>/confusion`.
+            by_class: by network.
             class_names: one for each class.
             step: that the weights are of.
         """
         with self._on_disk(), self.evaluation.as_default():
-            for network, matrix in class_tables.by_network(tables).items():
-                tf.summary.image(f"{network}/confusion", class_tables.picture(matrix)[None], step=step)
-                tf.summary.text(f"{network}/classes", class_tables.markdown(network, matrix, class_names), step=step)
+            for network, one in by_class.items():
+                if one.confusion is not None:
+                    tf.summary.image(f"{network}/confusion", class_tables.picture(one.confusion)[None], step=step)
+                tf.summary.text(f"{network}/classes", class_tables.markdown(network, one, class_names), step=step)
             self.evaluation.flush()
 
     def write_pictures(self, pictures: Mapping[str, Sequence[np.ndarray]], step: int) -> None:

@@ -1,5 +1,7 @@
 """What is learned from labels: the supervised loss and the metrics of a task."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 from tfdistill import lazy
@@ -14,7 +16,11 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 
+TASKS: lazy.Lookup[type[Task]] = lazy.Lookup(__name__, {"classification": "Classification", "detection": "Detection"})
+"""The tasks by name."""
+
 __all__ = [
+    "TASKS",
     "AveragePrecision",
     "Classification",
     "Detection",

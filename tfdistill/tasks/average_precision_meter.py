@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from tfdistill.tasks.detection_matches import HIT, LEFT_OUT
 
+Rule = Literal["11-point", "area"]
+
 # Bits of a score that are kept of its fraction: scores that differ by less than 0.05 % are a tie.
 BITS = 11
 # 2 ** -7 and 1 as float32 has them: the least score that has a place of its own, and the largest.
@@ -30,7 +32,7 @@ class MeanAveragePrecision(keras.metrics.Metric):
         name: the metric's.
     """
 
-    def __init__(self, classes: int, rule: Literal["11-point", "area"], name: str) -> None:
+    def __init__(self, classes: int, rule: Rule, name: str) -> None:
         super().__init__(name=name)
         self.classes, self.rule = classes, rule
         self.detections = self.add_variable((2, classes, PLACES), "zeros", name="detections")
@@ -61,13 +63,8 @@ class MeanAveragePrecision(keras.metrics.Metric):
         self.objects.assign_add(_counted(label, counts & is_object & (mark == 1), self.classes))
 
     def by_class(self) -> tf.Tensor:
-        """Average precision of each class, float32 [classes]; NaN for a class without objects that count."""
-        # The surest first.
-        hits, misses = tf.unstack(tf.cumsum(tf.convert_to_tensor(self.detections), axis=-1, reverse=True)[..., ::-1])
-        objects = tf.convert_to_tensor(self.objects)[:, None]
-        precision = tf.math.divide_no_nan(hits, hits + misses)
-        found = _eleven_points(hits, precision, objects) if self.rule == "11-point" else _area(hits, precision, objects)
-        return tf.where(objects[:, 0] > 0, found, float("nan"))
+        """Average precision of each class, see `average_precisions`."""
+        return average_precisions(tf.convert_to_tensor(self.detections), tf.convert_to_tensor(self.objects), self.rule)
 
     def result(self) -> tf.Tensor:
         """The mean over the classes that have objects; NaN where none has."""
@@ -77,6 +74,24 @@ class MeanAveragePrecision(keras.metrics.Metric):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "classes": self.classes, "rule": self.rule}
+
+
+def average_precisions(detections: tf.Tensor, objects: tf.Tensor, rule: Rule) -> tf.Tensor:
+    """Average precision of each class from what `MeanAveragePrecision` counts.
+
+    Args:
+        detections: how many hits and misses there are at each score, the lowest first, float32 [2, classes, places].
+        objects: how many count, float32 [classes].
+        rule: "11-point" or "area".
+
+    Returns:
+        float32 [classes]; NaN for a class without objects that count.
+    """
+    # The surest first.
+    hits, misses = tf.unstack(tf.cumsum(detections, axis=-1, reverse=True)[..., ::-1])
+    precision = tf.math.divide_no_nan(hits, hits + misses)
+    average = _eleven_points if rule == "11-point" else _area
+    return tf.where(objects > 0, average(hits, precision, objects[:, None]), float("nan"))
 
 
 def _counted(places: tf.Tensor, chosen: tf.Tensor, size: int) -> tf.Tensor:

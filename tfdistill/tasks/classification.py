@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -13,7 +13,8 @@ from tfdistill import losses
 from tfdistill.bounds import ArgumentError
 from tfdistill.networks.probabilities import require_logits
 from tfdistill.taps import Batch, Taps, with_labels
-from tfdistill.tasks.confusion import confusion
+from tfdistill.tasks.by_class import ByClass
+from tfdistill.tasks.confusion import by_class, confusion
 from tfdistill.tasks.labels import class_labels, require_classes
 from tfdistill.tasks.task import require_same_classes
 from tfdistill.tasks.weights import readied_labelled, readied_weights, weighed
@@ -22,6 +23,7 @@ from tfdistill.tasks.weights import readied_labelled, readied_weights, weighed
 class Classification:
     """Cross-entropy as the supervised loss; top-1, top-5 and cross-entropy as the metrics."""
 
+    name = "classification"
     loss_name = "cross_entropy"
     headline = "accuracy"
     training_metric_names = ("accuracy",)
@@ -110,7 +112,9 @@ class Classification:
         """The mean over the examples; see `Task`."""
         return keras.metrics.Mean(name=name)
 
-    table_names = ("confusion",)
+    def table_shapes(self, classes: int) -> dict[str, tuple[int, ...]]:
+        """The confusion matrix; see `Task`."""
+        return {"confusion": (classes, classes)}
 
     def tables(self, batch: Batch, taps: Taps) -> dict[str, tf.Tensor]:
         """What of a batch is counted by class: which classes were taken for which; examples of weight 0 are not."""
@@ -124,6 +128,22 @@ class Classification:
     ) -> dict[str, Sequence[np.ndarray]]:
         """Nothing is drawn; see `Task`."""
         return {}
+
+    def counted_by(self, meters: Mapping[str, keras.metrics.Metric]) -> dict[str, tf.Tensor]:
+        """Nothing: means know no classes; see `Task`."""
+        return {}
+
+    def by_class(self, tables: Mapping[str, np.ndarray]) -> ByClass | None:
+        """Accuracy of each class, from the confusion matrix; see `Task`."""
+        return by_class(tables["confusion"]) if "confusion" in tables else None
+
+    def closer(self, classes: int) -> None:
+        """Nothing; see `Task`."""
+        return
+
+    def chance(self, classes: int) -> float:
+        """One in as many as there are classes; see `Task`."""
+        return 1 / classes
 
     def ensemble(self, taps: Sequence[Taps]) -> Taps:
         """The ensemble of several networks: the mean of their logits (the papers' ensemble accuracy)."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
 from tfdistill import losses
+from tfdistill.tasks.by_class import ByClass
 
 
 def confusion(labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
@@ -43,17 +42,6 @@ def class_accuracies(matrix: np.ndarray) -> np.ndarray:
     return np.divide(np.diag(matrix), counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
 
-def worst_first(matrix: np.ndarray) -> np.ndarray:
-    """Classes that have examples, those of the lowest accuracy first; of equal ones those of more examples, then order.
-
-    Args:
-        matrix: as of `class_accuracies`.
-    """
-    accuracies, counts = class_accuracies(matrix), np.asarray(matrix).sum(axis=1)
-    order = np.lexsort((np.arange(len(counts)), -counts, accuracies))
-    return order[counts[order] > 0]
-
-
 def most_confused_with(matrix: np.ndarray, label: int) -> tuple[int, int] | None:
     """The class that examples of another are taken for most often, and how many; None where all are taken rightly."""
     row = np.asarray(matrix)[label].copy()
@@ -62,19 +50,11 @@ def most_confused_with(matrix: np.ndarray, label: int) -> tuple[int, int] | None
     return (taken, int(row[taken])) if row[taken] else None
 
 
-def summary(matrix: np.ndarray, class_names: Any) -> dict[str, Any]:
-    """A matrix with its per-class accuracy as JSON has it, in the order of the classes.
+def by_class(matrix: np.ndarray) -> ByClass:
+    """Accuracy and number of examples of each class.
 
     Args:
-        matrix: as of `class_accuracies`, of whole numbers.
-        class_names: one for each class.
+        matrix: as of `class_accuracies`.
     """
-    counts = np.asarray(matrix).astype(np.int64)
-    accuracies = class_accuracies(counts)
-    return {
-        "accuracy": {
-            name: None if np.isnan(one) else float(one) for name, one in zip(class_names, accuracies, strict=True)
-        },
-        "examples": {name: int(one) for name, one in zip(class_names, counts.sum(axis=1), strict=True)},
-        "confusion": counts.tolist(),
-    }
+    matrix = np.asarray(matrix)
+    return ByClass("accuracy", class_accuracies(matrix), "examples", matrix.sum(axis=1), matrix)

@@ -14,7 +14,9 @@ from tfdistill.bounds import ArgumentError
 from tfdistill.losses.detection import CLASS
 from tfdistill.standalone import drawing
 from tfdistill.taps import Batch, Taps, with_labels
-from tfdistill.tasks.average_precision_meter import OBJECT, MeanAveragePrecision
+from tfdistill.tasks.average_precision_meter import OBJECT, MeanAveragePrecision, average_precisions
+from tfdistill.tasks.by_class import ByClass
+from tfdistill.tasks.coco_scores import COCO_SCORES, CocoScores
 from tfdistill.tasks.detection_matches import HIT, LEFT_OUT, MISS
 from tfdistill.tasks.objects import require_objects
 from tfdistill.tasks.task import require_same_classes
@@ -35,17 +37,19 @@ class Detection:
     the image, the class, and 1 for a difficult object. A row of class -1 is padding.
     """
 
+    name = "detection"
     loss_name = "multibox"
     headline = "mean_average_precision"
     training_metric_names = ()
     metric_names = (*RULES, "multibox")
-    rising = tuple(RULES)
+    rising = (*RULES, *COCO_SCORES)
     titles: ClassVar[dict[str, str]] = {
         "mean_average_precision": "mAP (11-point)",
         "area_average_precision": "mAP (area)",
         "multibox": "multibox loss",
+        "coco_average_precision": "AP (COCO)",
+        "coco_average_precision_50": "AP50 (COCO)",
     }
-    table_names = ()
     picture_names = ("detections",)
     output = "class_logits"
     # Several detectors make none: their boxes are not the same ones.
@@ -125,8 +129,8 @@ class Detection:
             return MeanAveragePrecision(classes, RULES[metric], name)
         return keras.metrics.Mean(name=name)
 
-    def tables(self, batch: Batch, taps: Taps) -> dict[str, tf.Tensor]:
-        """Nothing is counted by class beside average precision."""
+    def table_shapes(self, classes: int) -> dict[str, tuple[int, ...]]:
+        """Nothing is counted by class beside average precision; see `Task`."""
         return {}
 
     def pictures(
@@ -145,13 +149,38 @@ class Detection:
             drawn.append(drawing.side_by_side(dict(zip(titles, (truth, answered), strict=True))))
         return {"detections": drawn}
 
+    def tables(self, batch: Batch, taps: Taps) -> dict[str, tf.Tensor]:
+        """Nothing; see `table_shapes`."""
+        return {}
+
+    def counted_by(self, meters: Mapping[str, keras.metrics.Metric]) -> dict[str, tf.Tensor]:
+        """The hits, misses and objects that average precision is made of; see `Task`."""
+        meter = meters[self.headline]
+        return {"detections": tf.convert_to_tensor(meter.detections), "objects": tf.convert_to_tensor(meter.objects)}
+
+    def by_class(self, tables: Mapping[str, np.ndarray]) -> ByClass | None:
+        """Average precision of each class by the headline's rule; see `Task`."""
+        if "detections" not in tables:
+            return None
+        detections, objects = (tf.constant(tables[name], tf.float32) for name in ("detections", "objects"))
+        scores = average_precisions(detections, objects, RULES[self.headline]).numpy()
+        return ByClass("average_precision", scores.astype(np.float64), "objects", np.asarray(tables["objects"]))
+
+    def closer(self, classes: int) -> CocoScores:
+        """COCO's average precision; see `Task`."""
+        return CocoScores(classes, detect)
+
+    def chance(self, classes: int) -> float:
+        """None: no guess hits a box; see `Task`."""
+        return 0.0
+
     def ensemble(self, taps: Sequence[Taps]) -> Taps:
         """Several detectors give no answer together.
 
         Raises:
             ValueError: always.
         """
-        raise ValueError("detectors make no ensemble")
+        raise ArgumentError("networks", "must be classifiers, as detectors make no ensemble")
 
     def as_predicted(self, batch: Batch, taps: Taps) -> Batch:
         """The batch with the surest detections in place of its objects, as many rows as it has."""

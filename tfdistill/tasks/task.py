@@ -11,6 +11,17 @@ import tensorflow as tf
 
 from tfdistill.bounds import ArgumentError
 from tfdistill.taps import Batch, Taps
+from tfdistill.tasks.by_class import ByClass
+
+
+class Closer(Protocol):
+    """Scores of a whole set, image by image and without bounds on memory; see `Task.closer`."""
+
+    def add(self, batch: Batch, taps: Taps) -> None:
+        """Adds the examples of a batch; those of weight 0 are left out."""
+
+    def scores(self) -> Mapping[str, float]:
+        """What has come of it, by a name among the task's `titles`."""
 
 
 class Task(Protocol):
@@ -19,6 +30,10 @@ class Task(Protocol):
     The names of metrics, of a network's answer and of an ensemble stand in tasks alone. Whoever logs, reports or
     watches them takes them from here.
     """
+
+    @property
+    def name(self) -> str:
+        """Its key in `TASKS`."""
 
     @property
     def loss_name(self) -> str:
@@ -42,11 +57,7 @@ class Task(Protocol):
 
     @property
     def titles(self) -> Mapping[str, str]:
-        """What a table calls each metric."""
-
-    @property
-    def table_names(self) -> Sequence[str]:
-        """What `tables` gives."""
+        """What a table calls each metric, and what `closer` adds to them."""
 
     @property
     def picture_names(self) -> Sequence[str]:
@@ -150,8 +161,43 @@ class Task(Protocol):
             name: of what is made.
         """
 
+    def table_shapes(self, classes: int) -> Mapping[str, Sequence[int]]:
+        """What `tables` gives, and of which shapes.
+
+        Args:
+            classes: how many the networks tell apart.
+        """
+
     def tables(self, batch: Batch, taps: Taps) -> Mapping[str, tf.Tensor]:
-        """What is counted by class, each `[classes, classes]`, to be added up over batches."""
+        """What is counted by class beside the metrics, to be added up over batches."""
+
+    def counted_by(self, meters: Mapping[str, keras.metrics.Metric]) -> Mapping[str, tf.Tensor]:
+        """The tables that a network's meters have counted already.
+
+        Args:
+            meters: of `meter`, by metric.
+        """
+
+    def by_class(self, tables: Mapping[str, np.ndarray]) -> ByClass | None:
+        """What the tables of one network say of each class; None where they say nothing.
+
+        Args:
+            tables: of `tables` and `counted_by`, over all batches.
+        """
+
+    def closer(self, classes: int) -> Closer | None:
+        """What scores a network beside its metrics where time does not matter; None where there is nothing more to say.
+
+        Args:
+            classes: how many the network tells apart.
+        """
+
+    def chance(self, classes: int) -> float:
+        """The headline of a network that guesses, whose images have as many of each class.
+
+        Args:
+            classes: how many there are.
+        """
 
     def pictures(
         self, images: np.ndarray, batch: Batch, taps: Taps, class_names: Sequence[str]
