@@ -45,7 +45,6 @@ def begun(folder, model, scored):
     board = watching.TensorBoard(folder, callbacks.Record(4, lambda rows: None), "--seed=1\n", {"seed": 1})
     pictures = Pictures(board, scored, Workers(model.distribute_strategy))
     pictures.set_model(model)
-    pictures.on_train_begin()
     return pictures
 
 

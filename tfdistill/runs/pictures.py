@@ -34,12 +34,6 @@ class Pictures(keras.callbacks.Callback):
     def __init__(self, board: TensorBoard, run_data: RunData, workers: Workers) -> None:
         super().__init__()
         self.board, self.run_data, self.workers = board, run_data, workers
-        self._written: set[int] = set()
-
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        """A run that goes on may come once more to an epoch whose pictures are there."""
-        if tags := self._tags():
-            self._written = self.board.steps_of(tags)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         step = self.model.steps_trained
@@ -48,6 +42,11 @@ class Pictures(keras.callbacks.Callback):
             self._written.add(step)
             for network in self.model.networks:
                 self.board.write_pictures(self._of(network), step)
+
+    @cached_property
+    def _written(self) -> set[int]:
+        """The steps whose pictures are there: a run that was cut off may come to an epoch once more."""
+        return self.board.steps_of(self._tags())
 
     def _tags(self) -> list[str]:
         names = self.model.task.picture_names
