@@ -14,6 +14,8 @@ import tensorflow as tf
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 # The largest logarithm of a size over a default box's: a network that has not learned yet makes no infinite box.
 LARGEST_GROWTH = 4.0
+# The surest boxes of a class that are compared with each other, as SSD's code has it (`nms_param { top_k: 400 }`).
+CANDIDATES = 400
 
 
 def corners(centre_form: tf.Tensor) -> tf.Tensor:
@@ -91,10 +93,13 @@ def detections(
     least_score: float = 0.01,
     overlap: float = 0.45,
     most: int = 200,
+    candidates: int = CANDIDATES,
 ) -> dict[str, tf.Tensor]:
     """The objects that a detector finds: boxes, decoded and cut at the image, without those that say one twice.
 
-    Class by class, a box goes that overlaps a surer one of the class by more than `overlap`.
+    Class by class, a box goes that overlaps a surer one of the class by more than `overlap`. Of each class the surest
+    `candidates` are looked at and no more: a detector that has not learned yet has thousands above `least_score`, and
+    comparing them would take longer than the network.
 
     Args:
         offsets: [batch, boxes, 4], see `encoded`.
@@ -103,18 +108,20 @@ def detections(
         least_score: the least probability of a class, above 0.
         overlap: the largest intersection over union, 0 to 1.
         most: how many objects of an image are kept, the surest.
+        candidates: how many boxes of a class are compared, the surest; with as many as there are boxes, all are.
 
     Returns:
         "boxes": corners, float32 [batch, most, 4]; "scores": float32 [batch, most], the highest first; "classes": int32
         [batch, most]; "count": int32 [batch]. From there on boxes and scores are 0 and classes -1.
 
-    Source: Liu et al., "SSD: Single Shot MultiBox Detector", ECCV 2016, Section 3.7.
+    Source: Liu et al., "SSD: Single Shot MultiBox Detector", ECCV 2016, Section 3.7; `CANDIDATES` is their code's.
     """
     scores = tf.nn.softmax(tf.cast(class_logits, tf.float32))[..., 1:]
     corners = decoded(tf.cast(offsets, tf.float32), default_boxes)
+    surest, places = tf.math.top_k(tf.transpose(scores, [0, 2, 1]), tf.minimum(candidates, tf.shape(scores)[1]))
     found = tf.image.combined_non_max_suppression(
-        corners[:, :, None, :],
-        scores,
+        tf.transpose(tf.gather(corners, places, batch_dims=1), [0, 2, 1, 3]),
+        tf.transpose(surest, [0, 2, 1]),
         max_output_size_per_class=most,
         max_total_size=most,
         iou_threshold=overlap,

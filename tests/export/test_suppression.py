@@ -22,14 +22,14 @@ def crowd():
     return np.tile(default.astype(np.float32), [3, 1, 1]), logits
 
 
-def asked(crowd, least_score=0.05, most=150, moved=0.0):
+def asked(crowd, least_score=0.05, most=150, moved=0.0, **further):
     """Candidates, and the objects that a program finds whose logits are rounded otherwise."""
     default, logits = crowd
     scores = tf.nn.softmax(logits).numpy()[..., 1:]
     corners = boxes.corners(tf.constant(default)).numpy()
     noise = np.random.default_rng(8).uniform(-moved, moved, logits.shape).astype(np.float32)
     settings = {"least_score": least_score, "overlap": 0.45, "most": most}
-    found = boxes.detections(tf.zeros([3, 60, 4]), logits + noise, default, **settings)
+    found = boxes.detections(tf.zeros([3, 60, 4]), logits + noise, default, **settings, **further)
     return Candidates(corners, scores, **settings), {name: value.numpy() for name, value in found.items()}
 
 
@@ -38,6 +38,17 @@ def asked(crowd, least_score=0.05, most=150, moved=0.0):
 def test_what_is_found_is_right_whichever_way_ties_are_decided(crowd, settings, moved):
     differences, is_right = compared_objects(*asked(crowd, moved=moved, **settings), TOLERANCE)
     assert is_right and max(differences.values()) < TOLERANCE
+
+
+def test_what_is_not_among_the_surest_of_its_class_is_not_asked_for(crowd, monkeypatch):
+    candidates, found = asked(crowd, candidates=20)
+    assert not compared_objects(candidates, found, TOLERANCE)[1]
+    monkeypatch.setattr(boxes, "CANDIDATES", 20)
+    assert compared_objects(candidates, found, TOLERANCE)[1]
+    found["count"][0] -= 1
+    for name, nothing in (("boxes", 0), ("scores", 0), ("classes", -1)):
+        found[name][0, found["count"][0] :] = nothing
+    assert not compared_objects(candidates, found, TOLERANCE)[1], "the last one is missing"
 
 
 def test_a_tie_may_be_decided_either_way(crowd):

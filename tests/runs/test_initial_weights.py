@@ -89,6 +89,30 @@ def test_other_classes(run):
     assert np.array_equal(network.get_layer("stem").kernel, source.get_layer("stem").kernel)
 
 
+def test_a_detector_starts_its_backbone_from_a_runs_classifier_or_all_of_it_from_a_runs_detector(run, tmp_path):
+    folder, steps = run
+    detector, other = (networks.ssd96_resnet8(classes=3, seed=seed) for seed in (9, 8))
+    heads = detector.get_layer("map1_offsets").get_weights()
+    (line,) = load_initial_weights([detector], specified([f"ssd96_resnet8:{folder}:resnet8_2"]))
+    assert line == (
+        f"ssd96_resnet8: its backbone starts from resnet8_2 of {folder}, step 5 (45 arrays, 78,064 numbers); the other "
+        "46 arrays (154,912 numbers) are new"
+    )
+    given = steps[5]["resnet8_2"]
+    for layer in given.layers:
+        if layer.weights and layer.name != "logits":
+            pairs = zip(detector.get_layer(layer.name).get_weights(), layer.get_weights(), strict=True)
+            assert all(np.array_equal(*pair) for pair in pairs), layer.name
+    assert all(map(np.array_equal, detector.get_layer("map1_offsets").get_weights(), heads))
+
+    arrays = {name: variable.numpy() for name, variable in network_state([detector]).items()}
+    checkpoints.save(tmp_path, 1, arrays, {})
+    (line,) = load_initial_weights([other], specified([f"ssd96_resnet8:{tmp_path}"]))
+    assert line == f"ssd96_resnet8: starts from ssd96_resnet8 of {tmp_path}, step 1" and same(other, detector)
+    with pytest.raises(ValueError, match=r"resnet8_1 of .* is resnet8, neither ssd96_resnet14 nor .* of, resnet14$"):
+        load_initial_weights([networks.ssd96_resnet14(classes=3)], specified([f"ssd96_resnet14:{folder}:resnet8_1"]))
+
+
 @pytest.mark.parametrize(
     ("name", "source", "message"),
     [

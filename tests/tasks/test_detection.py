@@ -76,6 +76,9 @@ def test_detections_by_hand():
     assert found["count"].numpy().tolist() == [3]
     np.testing.assert_allclose(found["scores"][0], [0.8, 0.1, 0.0101, 0, 0], atol=1e-6)
     assert found["classes"].numpy().tolist() == [[0, 1, 0, -1, -1]]
+    for candidates, count in ((3, 3), (2, 2)):
+        fewer = boxes.detections(tf.zeros([1, 3, 4]), logits, default, most=5, candidates=candidates)
+        assert fewer["count"].numpy().tolist() == [count], "the box apart is the third of its class"
     # Cut at the image.
     np.testing.assert_allclose(found["boxes"][0, ::2], [[0.2, 0.2, 0.4, 0.4], [0.7, 0.7, 1, 1], [0] * 4], atol=1e-6)
 

@@ -66,10 +66,13 @@ def compared_objects(
             chosen = label == number
             own = candidates.scores[image, :, number]
             near = own > candidates.least_score - tolerance
+            # Nor is an answer needed for what is not among the surest boxes of its class, which alone are compared.
+            surer = len(own) - 1 - boxes.CANDIDATES
+            own_cut = max(cut, np.partition(own, surer)[surer]) if surer >= 0 else cut
             nearest, is_whole = _of_class(
                 (box[chosen], score[chosen]),
                 (candidates.corners[image, near], own[near]),
-                cut,
+                own_cut,
                 candidates.overlap,
                 tolerance,
             )

@@ -17,7 +17,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tfdistill import lazy
-from tfdistill.networks.by_name import build, builder_of, imagenet_name, is_detector, require_name
+from tfdistill.networks.by_name import (
+    backbones_of,
+    build,
+    builder_of,
+    imagenet_name,
+    is_detector,
+    reads_as_keras,
+    require_name,
+)
 from tfdistill.networks.catalogue import DETECTORS, NETWORKS, NetworkFamily
 from tfdistill.networks.keras_applications import APPLICATIONS, keras_application
 from tfdistill.networks.names import distinct
@@ -33,7 +41,7 @@ if TYPE_CHECKING:
     from tfdistill.networks.architectures.mobilenet_v2 import mobilenet_v2
     from tfdistill.networks.architectures.preactivation_resnet import preactivation_resnet
     from tfdistill.networks.architectures.resnet import cifar_bottleneck_resnet, cifar_resnet
-    from tfdistill.networks.architectures.ssd import ssd96, ssd300
+    from tfdistill.networks.architectures.ssd import ssd96, ssd300, ssd300_keras
     from tfdistill.networks.architectures.vgg import vgg
     from tfdistill.networks.architectures.wide_resnet import wide_resnet
     from tfdistill.networks.backbones import load_backbone
@@ -45,9 +53,12 @@ __all__ = [
     "Specification",
     "build",
     "distinct",
+    "builder_of",
     "imagenet_name",
     "is_detector",
     "require_name",
+    "backbones_of",
+    "reads_as_keras",
     "specified",
     "network_from",
     "cifar_resnet",
@@ -60,6 +71,7 @@ __all__ = [
     "imagenet_resnet",
     "mobilenet_v2",
     "ssd300",
+    "ssd300_keras",
     "ssd96",
     "load_backbone",
     "APPLICATIONS",

@@ -80,6 +80,37 @@ def imagenet_name(name: str) -> str:
     return name
 
 
+def backbones_of(name: str) -> tuple[str, ...]:
+    """The classifiers whose weights the backbone of that detector takes; none of what is no detector."""
+    if name in APPLICATIONS:
+        return ()
+    try:
+        family, numbers = _meant(name)
+    except ValueError:
+        return ()
+    return tuple(re.sub(r"<(\w+)>", lambda found: str(numbers[found[1]]), one) for one in family.backbones)
+
+
+def imagenet_detector(name: str) -> str:
+    """The detector meant where a detector's name stands beside ImageNet: one on the network that Keras trained.
+
+    Raises:
+        ValueError: Keras has trained no such backbone; the line says what may stand in place of "imagenet".
+    """
+    found = f"ssd300_keras_{name.removeprefix('ssd300_').removeprefix('keras_')}"
+    if found not in DETECTORS["ssd300_keras"].examples:
+        raise ValueError(
+            f"Keras has ImageNet weights for the backbone of 'ssd300_resnet50', none for {name!r}; its backbone takes "
+            f"the weights of {backbones_of(name)[0]}: a run's, or a file's, such as {name}:PATH"
+        )
+    return found
+
+
+def reads_as_keras(name: str) -> bool:
+    """Whether the network of that name turns images into what Keras trained with, as builders with `mean` do."""
+    return name in APPLICATIONS or name in DETECTORS["ssd300_keras"].examples
+
+
 def builder_of(name: str) -> Callable[..., keras.Model]:
     """The function that builds the network of that name, from the keywords classes, image_shape, seed and name.
 

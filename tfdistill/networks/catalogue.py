@@ -27,6 +27,8 @@ class NetworkFamily:
         arguments: further ones of the builder.
         starts_like: whose first weights these are, where another family has the same networks but for them.
         depths: refuses depths in a name that no network has, as the builder does.
+        backbones: of a detector, the patterns of the classifiers whose weights its backbone takes; the first is the one
+            that it is a part of.
     """
 
     pattern: str
@@ -36,6 +38,7 @@ class NetworkFamily:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     starts_like: str = ""
     depths: Callable[[int], object] | None = None
+    backbones: tuple[str, ...] = ()
 
     def numbers(self, name: str) -> dict[str, int] | None:
         """The pattern's numbers in `name`, or None where the name does not follow the pattern."""
@@ -207,6 +210,14 @@ DETECTORS: dict[str, NetworkFamily] = {
         ("ssd300_resnet18", "ssd300_resnet34", "ssd300_resnet50"),
         "ssd.ssd300",
         depths=depths.ssd300_blocks,
+        backbones=("imagenet_resnet<depth>",),
+    ),
+    "ssd300_keras": NetworkFamily(
+        "ssd300_keras_resnet50",
+        "SSD for images of 300 pixels on Keras' ResNet-50, for Keras' ImageNet weights",
+        ("ssd300_keras_resnet50",),
+        "ssd.ssd300_keras",
+        backbones=("keras_resnet50",),
     ),
     "ssd96": NetworkFamily(
         "ssd96_resnet<depth>",
@@ -214,5 +225,6 @@ DETECTORS: dict[str, NetworkFamily] = {
         ("ssd96_resnet8", "ssd96_resnet14", "ssd96_resnet20"),
         "ssd.ssd96",
         depths=depths.basic_blocks,
+        backbones=("resnet<depth>", "resnet<depth>_b", "resnet<depth>_b_ie_kd"),
     ),
 }

@@ -181,10 +181,7 @@ def keras_application(
 
     application, seeds = APPLICATIONS[architecture], LayerSeeds(seed, ZERO_BIAS)
     images = image_input(image_shape, classes, smallest=application.smallest)
-    if image_shape[-1] != 3:
-        raise ValueError(f"image_shape must have 3 channels for {architecture}, got {image_shape[-1]}")
-    scale, offset = application.scale_and_offset(_three(mean), _three(std))
-    scaled = keras.layers.Rescaling(scale, offset, dtype="float32", name="as_keras_trained")(images)
+    scaled = as_keras_trained(architecture, images, mean, std)
     if application.taps:
         backbone = application.build(input_tensor=scaled, include_top=False, weights=None)
         maps = backbone.output
@@ -202,12 +199,28 @@ def keras_application(
     return network
 
 
+def as_keras_trained(
+    architecture: str, images: keras.KerasTensor, mean: Sequence[float], std: Sequence[float]
+) -> keras.KerasTensor:
+    """Images as a run normalizes them, turned into what Keras trained an architecture with by a layer of that name.
+
+    Raises:
+        ValueError: the images have other than 3 channels.
+    """
+    import keras
+
+    if images.shape[-1] != 3:
+        raise ValueError(f"image_shape must have 3 channels for {architecture}, got {images.shape[-1]}")
+    scale, offset = APPLICATIONS[architecture].scale_and_offset(_three(mean), _three(std))
+    return keras.layers.Rescaling(scale, offset, dtype="float32", name="as_keras_trained")(images)
+
+
 def imagenet_weights(architecture: str, *, classes: int) -> dict[str, np.ndarray]:
     """Keras' ImageNet weights of an architecture, downloaded once and cached as Keras does (~/.keras/models).
 
     Args:
-        architecture: a name in `APPLICATIONS`.
-        classes: with 1000, the classifier is among them.
+        architecture: a name in `APPLICATIONS`, or a detector's whose backbone is one of them.
+        classes: with 1000, the classifier is among them; a detector has none.
 
     Returns:
         from "<layer>/<variable>" of `keras_application` to array.
@@ -215,11 +228,13 @@ def imagenet_weights(architecture: str, *, classes: int) -> dict[str, np.ndarray
     Raises:
         ValueError: the weights are not cached and cannot be downloaded.
     """
+    from tfdistill.networks.by_name import backbones_of
     from tfdistill.networks.graphs import layers_of
     from tfdistill.networks.keras_backbones import name_variables, own_names, prepares_images
 
-    application = APPLICATIONS[architecture]
-    whole = classes == 1000 and bool(application.head)
+    backbones = backbones_of(architecture)
+    application = APPLICATIONS[backbones[0] if backbones else architecture]
+    whole = classes == 1000 and bool(application.head) and not backbones
     try:
         trained = application.build(weights="imagenet", include_top=whole, input_shape=(224, 224, 3))
     except Exception as error:  # Keras raises a bare Exception where a download fails

@@ -70,7 +70,8 @@ class Specification:
     def architecture(self) -> str:
         """The name of the network that is meant, for `networks.build`.
 
-        "resnet50:imagenet" is keras_resnet50: Keras' ImageNet weights fit Keras' architecture alone.
+        "resnet50:imagenet" is keras_resnet50, and "ssd300_resnet50:imagenet" ssd300_keras_resnet50: Keras' ImageNet
+        weights fit Keras' architecture alone.
 
         Raises:
             ValueError: no network may be called so (the message has the nearest name), or Keras has no ImageNet
@@ -80,6 +81,8 @@ class Specification:
             if not self.is_file:
                 by_name.require_name(self.written)
             return self.written
+        if by_name.backbones_of(self.written):
+            return by_name.imagenet_detector(self.written)
         imagenets = by_name.imagenet_name(self.written).removeprefix("imagenet_").removeprefix("keras_")
         if f"keras_{imagenets}" not in APPLICATIONS:
             near = nearest(self.written, [one.removeprefix("keras_") for one in APPLICATIONS])

@@ -16,10 +16,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfdistill.networks.architectures.mobilenet_v2 import GROUPS
-from tfdistill.networks.depths import IMAGENET_RESNET
+from tfdistill.networks.depths import IMAGENET_RESNET, SSD300_RESNET
 
 NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
-MAPPED = (*(f"imagenet_resnet{depth}" for depth in IMAGENET_RESNET), "mobilenet_v2")
+MAPPED = (
+    *(f"imagenet_resnet{depth}" for depth in IMAGENET_RESNET),
+    "mobilenet_v2",
+    *(f"ssd300_resnet{depth}" for depth in SSD300_RESNET),
+)
 LINEAR = {"weight": "kernel", "bias": "bias"}
 
 
@@ -27,7 +31,8 @@ def from_torch(architecture: str, arrays: Mapping[str, np.ndarray]) -> dict[str,
     """Renames and transposes the arrays that torchvision's or timm's names say to be of that architecture.
 
     Args:
-        architecture: a name in `NETWORKS`; only ImageNet ResNets and MobileNetV2 have a map.
+        architecture: a name in `NETWORKS` or `DETECTORS`; only ImageNet ResNets, detectors on them, and MobileNetV2
+            have a map.
         arrays: the file's, by its names. "num_batches_tracked" is left out: nothing here counts batches.
 
     Returns:
@@ -63,7 +68,7 @@ def _in_our_layout(array: np.ndarray, *, depthwise: bool) -> np.ndarray:
 
 def _layers_of(architecture: str) -> dict[str, str]:
     """From a layer's name in PyTorch, torchvision's and timm's both, to the layer's name here."""
-    if match := re.fullmatch(r"imagenet_resnet(\d+)", architecture):
+    if match := re.fullmatch(r"(?:imagenet|ssd300)_resnet(\d+)", architecture):
         return resnet_layers(int(match.group(1)))
     if architecture == "mobilenet_v2":
         return {**torchvision_mobilenet_v2_layers(), **timm_mobilenet_v2_layers()}

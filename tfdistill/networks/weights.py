@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from tfdistill.networks.weight_files import READERS, UNREADABLE
 # Of a reader's own words, which may quote the file.
 LONGEST_REASON = 200
 CLASSIFIER = ("logits/kernel", "logits/bias")
+# A detector's convolutions that say classes, one for each of its maps.
+_CLASS_HEAD = re.compile(r"map\d+_classes/(kernel|bias)")
 
 
 def weights_of(network: keras.Model) -> dict[str, keras.Variable]:
@@ -34,7 +37,7 @@ def assign_weights(network: keras.Model, arrays: Mapping[str, np.ndarray], *, so
     """Gives a network the weights of the same names, after checking that all of them fit.
 
     A classifier (the layer "logits") of another number of classes, or one that `arrays` lack, leaves the network's own
-    as it is. Everything else has to fit one to one.
+    as it is; so do a detector's convolutions for another number of classes. Everything else has to fit one to one.
 
     Args:
         network: whose weights to set.
@@ -125,9 +128,9 @@ def _shapes(network: keras.Model) -> dict[str, tuple[int, ...]]:
 def _without_other_classifier(
     variables: dict[str, keras.Variable], arrays: dict[str, np.ndarray], network: str, source: str
 ) -> list[str]:
-    """Takes the classifier out of both where theirs is for other classes or is not there, and says so."""
+    """Takes what tells classes apart out of both where theirs is for other classes or is not there, and says so."""
     if not all(name in variables for name in CLASSIFIER):
-        return []
+        return _without_other_class_heads(variables, arrays, network, source)
     kernel, classes = arrays.get(CLASSIFIER[0]), variables[CLASSIFIER[0]].shape[-1]
     absent = not any(name in arrays for name in CLASSIFIER)
     if kernel is not None and kernel.ndim == 2 and kernel.shape[-1] != classes:
@@ -140,6 +143,21 @@ def _without_other_classifier(
         variables.pop(name)
         arrays.pop(name, None)
     return [f"{network}: starts from {source}{theirs}; the one for {classes} classes is new"]
+
+
+def _without_other_class_heads(
+    variables: dict[str, keras.Variable], arrays: dict[str, np.ndarray], network: str, source: str
+) -> list[str]:
+    own = [name for name in variables if _CLASS_HEAD.fullmatch(name)]
+    if all(name not in arrays or arrays[name].shape[-1:] == tuple(variables[name].shape[-1:]) for name in own):
+        return []
+    for name in own:
+        variables.pop(name)
+        arrays.pop(name, None)
+    first, last = (own[place].partition("/")[0] for place in (0, -1))
+    return [
+        f"{network}: starts from {source} without its {first} to {last} for another number of classes; they are new"
+    ]
 
 
 def _check_names(wanted: Mapping[str, object], found: Mapping[str, object], network: str, source: str) -> None:

@@ -74,9 +74,9 @@ def build_network(one: networks.Specification, data: Any, size: tuple[int, int] 
         "image_shape": (*(size or (height, width)), channels),
         "seed": one.seed,
     }
-    if one.architecture in networks.APPLICATIONS:
+    if networks.reads_as_keras(one.architecture):
         known |= {"mean": data.normalization.mean, "std": data.normalization.std}
-        return networks.keras_application(one.architecture, **known, name=one.name)
+        return networks.builder_of(one.architecture)(**known, name=one.name)
     return networks.build(one.architecture, **known, model_name=one.name)
 
 

@@ -10,9 +10,11 @@ import keras
 import numpy as np
 from absl import logging
 
+from tfdistill.networks.backbones import assign_detector_or_backbone, backbone_classifier, read_detector_or_backbone
+from tfdistill.networks.by_name import backbones_of
 from tfdistill.networks.keras_applications import imagenet_weights
 from tfdistill.networks.specification import IMAGENET, Specification, specified
-from tfdistill.networks.weights import assign_weights, read_weights, weights_of
+from tfdistill.networks.weights import weights_of
 from tfdistill.runs import checkpoints
 from tfdistill.runs.identity import PARTS, seen_by
 from tfdistill.runs.kept_epochs import FLAGS, path_and_epoch, require_kept
@@ -51,10 +53,12 @@ def load_initial_weights(
 def _load(network: keras.Model, specification: Specification, marks: Mapping[str, str]) -> list[str]:
     if specification.source == IMAGENET:
         source = "Keras' ImageNet weights"
-        arrays = imagenet_weights(specification.architecture, classes=Classification().classes(network))
+        # A detector's backbone has no classifier.
+        classes = 0 if backbones_of(specification.architecture) else Classification().classes(network)
+        arrays = imagenet_weights(specification.architecture, classes=classes)
     else:
         source, arrays = weights_from(network, specification, marks)
-    return assign_weights(network, arrays, source=source) or [f"{network.name}: starts from {source}"]
+    return assign_detector_or_backbone(network, arrays, source=source) or [f"{network.name}: starts from {source}"]
 
 
 def weights_from(
@@ -63,7 +67,8 @@ def weights_from(
     """The arrays at a specification's path, a file's or a checkpoint's, under the names that they have in `network`.
 
     Args:
-        network: of the specification's architecture.
+        network: of the specification's architecture; of a detector the path may have the classifier that its backbone
+            is part of.
         specification: with a path for its source.
         marks: as for `load_initial_weights`.
 
@@ -76,11 +81,12 @@ def weights_from(
     architecture = specification.architecture
     path, chosen = path_and_network(specification.source)
     if path.is_file():
-        return str(path), read_weights(path, network, architecture)
+        return str(path), read_detector_or_backbone(path, network, architecture)
     found = _checkpoint(path)
-    names = (chosen,) if chosen else (network.name, specification.written)
+    backbones = backbones_of(architecture)
+    names = (chosen,) if chosen else (network.name, specification.written, *backbones)
     chosen = _network_in(found, path, names, specification)
-    check_architecture(path, chosen, architecture)
+    check_architecture(path, chosen, architecture, backbones)
     if said := seen_by(str(path), found.metadata.get(PARTS, {}), marks or {}):
         logging.warning("networks: %s", said)
     return f"{chosen} of {path}, step {found.step}", _named_weights(found, chosen, network)
@@ -115,13 +121,24 @@ def _network_in(found: checkpoints.Checkpoint, path: Path, names: Sequence[str],
     there = list(dict.fromkeys(key.split("/")[1] for key in found.arrays if key.startswith("networks/")))
     chosen = next((name for name in names if name in there), None)
     if chosen is None:
+        wanted = names[min(1, len(names) - 1)]
         example = shlex.quote(f"{specification.written}:{path}:{there[0]}") if there else ""
-        raise ValueError(f"{path} has no {names[-1]}, but {', '.join(there) or 'no network'}; say which: {example}")
+        raise ValueError(f"{path} has no {wanted}, but {', '.join(there) or 'no network'}; say which: {example}")
     return chosen
 
 
-def check_architecture(path: Path, chosen: str, architecture: str) -> None:
-    """Where a run's folder says of which architecture its network is, another one is refused by name."""
+def check_architecture(path: Path, chosen: str, architecture: str, backbones: Sequence[str] = ()) -> None:
+    """Where a run's folder says of which architecture its network is, another one is refused by name.
+
+    Args:
+        path: of the run, or of what is in its folder.
+        chosen: the network there.
+        architecture: that is wanted.
+        backbones: architectures that will do as well, for a detector's backbone.
+
+    Raises:
+        ValueError: the network is of none of them.
+    """
     folder, _ = path_and_epoch(path)
     flags = next((one / FLAGS for one in (folder, *folder.parents[:3]) if (one / FLAGS).is_file()), None)
     if flags is None:
@@ -131,7 +148,12 @@ def check_architecture(path: Path, chosen: str, architecture: str) -> None:
         theirs = _architecture_in(texts, chosen) or architecture
     except ValueError as error:
         raise ValueError(f"{flags}: networks: {error}") from error
-    if theirs != architecture:
+    if theirs not in (architecture, *backbones):
+        if backbones:
+            raise ValueError(
+                f"{chosen} of {path} is {theirs}, neither {architecture} nor what its backbone is part of, "
+                f"{backbones[0]}"
+            )
         right = shlex.quote(f"{theirs}:{path}:{chosen}")
         raise ValueError(f"{chosen} of {path} is {theirs}, not {architecture}; write {right}")
 
@@ -144,10 +166,16 @@ def _architecture_in(texts: Sequence[str], chosen: str) -> str:
 
 def _named_weights(found: checkpoints.Checkpoint, chosen: str, network: keras.Model) -> dict[str, np.ndarray]:
     """A network's arrays in a checkpoint, which counts variables, under the names of the weights here."""
-    names = {id(variable): name for name, variable in weights_of(network).items()}
-    # A dropout's random state is a variable, but no weight.
-    here = {f"{index:04d}/{one.name}": names.get(id(one)) for index, one in enumerate(network.variables)}
     prefix = f"networks/{chosen}/"
     there = {key.removeprefix(prefix): array for key, array in found.arrays.items() if key.startswith(prefix)}
+    here = _names_by_place(network)
+    if not there.keys() >= here.keys() and backbones_of(getattr(network, "architecture", None) or ""):
+        here = _names_by_place(backbone_classifier(network))
     renamed = {here.get(key, key): array for key, array in there.items()}
     return {name: array for name, array in renamed.items() if name is not None}
+
+
+def _names_by_place(network: keras.Model) -> dict[str, str | None]:
+    """The names of weights by those that a checkpoint has for them; None for what is none, a dropout's random state."""
+    names = {id(variable): name for name, variable in weights_of(network).items()}
+    return {f"{index:04d}/{one.name}": names.get(id(one)) for index, one in enumerate(network.variables)}

@@ -15,6 +15,8 @@ from absl import logging
 from tfdistill.bounds import choose
 from tfdistill.data import NORMALIZATIONS, Normalization
 from tfdistill.export.folders import is_saved_model, versions
+from tfdistill.networks import reads_as_keras
+from tfdistill.networks.backbones import assign_detector_or_backbone
 from tfdistill.networks.keras_applications import APPLICATIONS, imagenet_weights
 from tfdistill.networks.keras_files import network_of_file
 from tfdistill.networks.saved_models import network_of_saved_model
@@ -183,17 +185,21 @@ class Reader:
         else:
             model = build_network(specification, images)
         source, arrays = weights_from(model, specification)
-        if assign_weights(model, arrays, source=source):
+        if assign_detector_or_backbone(model, arrays, source=source):
             raise ValueError(f"{source} has no classifier for the {len(images.class_names)} classes of {images.name}")
         if run:
             return Found(model, images.normalization, images.class_names)
         # A network of Keras' own brings the run's images to what it was trained on by itself.
-        brought = specification.architecture in APPLICATIONS
+        brought = reads_as_keras(specification.architecture)
         return Found(model, images.normalization if brought else None)
 
     def _imagenet(self, specification: Specification) -> Found:
         """One of Keras' networks at the size that Keras trained it at."""
         images = self._require_images(specification.text)
+        if specification.architecture not in APPLICATIONS:
+            raise ValueError(
+                f"Keras trained its backbone alone; train it on {images.name} first: --networks={specification.text}"
+            )
         size = APPLICATIONS[specification.architecture].trained_size
         model = build_network(specification, images, size=(size, size))
         arrays = imagenet_weights(specification.architecture, classes=len(images.class_names))

@@ -1,15 +1,12 @@
-"""SSD: its taps, default boxes and parameters, counted by hand, and its backbone from a classifier."""
+"""SSD: its taps, default boxes and parameters, counted by hand."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from safetensors.numpy import save_file
 
 from tfdistill import boxes, losses, networks
 from tfdistill.networks.default_boxes import SSD96, SSD300
-from tfdistill.networks.torch_names import resnet_layers
-from tfdistill.networks.weights import weights_of
 
 STAGES = ["stage1", "stage2", "stage3"]
 BACKBONE = ["stem", *STAGES, *(f"{stage}_preactivation" for stage in STAGES)]
@@ -160,48 +157,6 @@ def test_answers_are_float32_under_mixed_precision():
         keras.config.set_dtype_policy(before)
     assert {mixed.output[tap].dtype for tap in (*ANSWER, "embedding")} == {"float32"}
     assert mixed.output["features"].dtype == "bfloat16" and mixed.output["class_logits"].shape == (None, 850, 2)
-
-
-def test_the_backbone_starts_as_the_classifier_of_that_seed_and_takes_the_weights_of_another(tmp_path):
-    detector = networks.ssd96_resnet8(classes=3, seed=4)
-    twin, trained = (networks.resnet8(classes=5, image_shape=(32, 32, 3), seed=seed) for seed in (4, 9))
-
-    def differing(classifier):
-        ours, theirs = weights_of(detector), weights_of(classifier)
-        shared = [name for name in theirs if not name.startswith("logits")]
-        return [name for name in shared if (ours[name].numpy() != theirs[name].numpy()).any()]
-
-    assert differing(twin) == [] and len(differing(trained)) == 9
-    heads = [one.numpy() for one in detector.get_layer("map1_offsets").weights]
-    trained.save_weights(tmp_path / "trained.weights.h5")
-    for source in (trained, tmp_path / "trained.weights.h5"):
-        networks.load_backbone(detector, twin)
-        assert networks.load_backbone(detector, source)[0].startswith("ssd96_resnet8: its backbone starts from ")
-        assert differing(trained) == []
-    for ours, old in zip(detector.get_layer("map1_offsets").weights, heads, strict=True):
-        np.testing.assert_array_equal(ours, old)
-    with pytest.raises(ValueError, match="wide_resnet_10_1 does not fit ssd96_resnet8: it lacks 'stem_norm/gamma'"):
-        networks.load_backbone(detector, networks.wide_resnet_10_1(classes=5))
-    assert differing(trained) == [], "a source that does not fit changes nothing"
-    with pytest.raises(ValueError, match="resnet8 is no detector that a backbone is known for"):
-        networks.load_backbone(twin, trained)
-
-
-def test_a_detector_takes_torchvisions_names_for_its_backbone(tmp_path):
-    detector = networks.ssd300_resnet18(classes=2, seed=0)
-    ours, generator, arrays = weights_of(detector), np.random.default_rng(0), {}
-    for theirs, layer in resnet_layers(18).items():
-        if f"{layer}/kernel" in ours:
-            size, _, inputs, outputs = ours[f"{layer}/kernel"].shape
-            arrays[f"{theirs}.weight"] = generator.normal(size=[outputs, inputs, size, size]).astype("float32")
-        elif f"{layer}/gamma" in ours:
-            for name in ("weight", "bias", "running_mean", "running_var"):
-                arrays[f"{theirs}.{name}"] = generator.normal(size=ours[f"{layer}/gamma"].shape).astype("float32")
-    arrays["layer4.0.conv1.weight"] = np.zeros([512, 256, 3, 3], "float32")
-    save_file(arrays, tmp_path / "resnet18.safetensors")
-    networks.load_backbone(detector, tmp_path / "resnet18.safetensors")
-    np.testing.assert_array_equal(ours["stem/kernel"], arrays["conv1.weight"].transpose(2, 3, 1, 0))
-    np.testing.assert_array_equal(ours["stage3_block2_conv2_norm/moving_variance"], arrays["layer3.1.bn2.running_var"])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tfdistill.networks.attached_boxes import AttachedBoxes
 from tfdistill.networks.default_boxes import SSD96, SSD300, DefaultBoxes
 from tfdistill.networks.depths import basic_blocks, ssd300_blocks
 from tfdistill.networks.initialization import XAVIER, LayerSeeds
+from tfdistill.networks.keras_applications import IMAGENET_MEAN, IMAGENET_STD, as_keras_trained
 from tfdistill.networks.layers import conv, global_average, image_input, norm_relu
 from tfdistill.networks.taps import tapped
 
@@ -69,13 +70,42 @@ def ssd300(
     Source: Liu et al., "SSD: Single Shot MultiBox Detector", ECCV 2016; the backbone and the blocks behind it are those
     of NVIDIA's SSD300 v1.1.
     """
-    stages = ssd300_blocks(depth)
-    seeds = LayerSeeds(seed)
+    ssd300_blocks(depth)
     images = _images(image_shape, classes, SSD300)
-    taps = stem_and_stages(images, stages, (1, 2, 1), block_of(depth), seeds)
-    last = ExtraBlock(128, 256 if depth >= 50 else 128, is_last=True)
-    taps |= _answers(taps["stage3"], classes, (*SSD300_EXTRAS, last), SSD300, seeds)
-    return _detector(images, taps, stages, f"ssd300_resnet{depth}", name)
+    return _ssd300(images, images, depth, 2, classes, seed, f"ssd300_resnet{depth}", name)
+
+
+def ssd300_keras(
+    *,
+    classes: int,
+    image_shape: tuple[int, int, int] = (300, 300, 3),
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    seed: int | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """`ssd300` of depth 50 on the ResNet-50 of `keras.applications`, whose ImageNet weights fit no other.
+
+    Its second stage halves the resolution in a 1 x 1 convolution, and its first layer turns images as the run
+    normalizes them into what Keras trained with. What `load_backbone` gives it are Keras' maps.
+
+    Args:
+        classes: as of `ssd300`.
+        image_shape: (300, 300, 3).
+        mean: the normalization of the images that the network is going to read, in 0..1 for red, green, blue.
+        std: likewise.
+        seed: as of `ssd300`.
+        name: the model's name, "ssd300_keras_resnet50" by default.
+
+    Returns:
+        a network with the taps of `ssd300`.
+
+    Raises:
+        ValueError: an argument is outside of its range.
+    """
+    images = _images(image_shape, classes, SSD300)
+    scaled = as_keras_trained("keras_resnet50", images, mean, std)
+    return _ssd300(images, scaled, 50, 1, classes, seed, "ssd300_keras_resnet50", name)
 
 
 def ssd96(
@@ -111,6 +141,24 @@ def ssd96(
     taps = {"stem": x, **three_stages(basic_block, x, 16, blocks, seeds=seeds)}
     taps |= _answers(taps["stage3"], classes, SSD96_EXTRAS, SSD96, seeds)
     return _detector(images, taps, (blocks,) * 3, f"ssd96_resnet{depth}", name)
+
+
+def _ssd300(
+    images: keras.KerasTensor,
+    read: keras.KerasTensor,
+    depth: int,
+    strided_conv: int,
+    classes: int,
+    seed: int | None,
+    architecture: str,
+    name: str | None,
+) -> keras.Model:
+    """The detector that reads `read`, which is `images` or made of them; `strided_conv` as of `imagenet_resnet`."""
+    stages, seeds = ssd300_blocks(depth), LayerSeeds(seed)
+    taps = stem_and_stages(read, stages, (1, 2, 1), block_of(depth, strided_conv), seeds)
+    last = ExtraBlock(128, 256 if depth >= 50 else 128, is_last=True)
+    taps |= _answers(taps["stage3"], classes, (*SSD300_EXTRAS, last), SSD300, seeds)
+    return _detector(images, taps, stages, architecture, name)
 
 
 def _images(image_shape: tuple[int, int, int], classes: int, boxes: DefaultBoxes) -> keras.KerasTensor:
