@@ -49,9 +49,13 @@ PROTOCOLS = {
     r"ft|ie_ft|ie_at|ie_od": (190, 128, 0.1, 0.1, (80, 120)),
     r"ab": (230, 128, 0.1, 0.1, (100, 150)),
     r"dkd|fitnet|at|nst|vid|review_kd|sp|cc|rkd|pkt|crd|sim_kd": (240, 64, 0.05, 0.1, (150, 180, 210)),
+    r"pkd|cwd": (232, 32, 1e-3, 0.1, (80_000 / 517, 100_000 / 517)),
+    # At their shares of the 262, of which 30 go before.
+    r"ssd_ie_od": (262, 32, 1e-3, 0.1, (262 / 232 * 80_000 / 517, 262 / 232 * 100_000 / 517)),
     r"dist": (100, 256, 0.1, 0.1, (30, 60, 90)),
     # A half and three quarters of the run, as IE-KD's 80 and 120 of 160 epochs.
     r"small/.*": (1, 64, 0.1, 0.1, (0.5, 0.75)),
+    r"detection_quickstart": (12, 32, 0.05, 0.1, "cosine"),
     r"quickstart": (20, 64, 0.1, 0.1, (10, 15)),
 }
 # AFD's Adam (§4): 2e-5, a tenth from epochs 75 and 150 on, for feature extractors and discriminators alike. The 30

@@ -20,7 +20,7 @@ TABLES = {table.name: table for table in bundled.tables()}
 
 
 def checked(config):
-    for name in config.networks:
+    for name in (one.architecture for one in config.specifications):
         assert any(family.numbers(name) is not None for family in (*NETWORKS.values(), *DETECTORS.values())), name
     return config.chosen_protocol()
 
@@ -168,7 +168,9 @@ TRANSFERS_OF_CONFIGS = {
     "ab": (0.0, "ab", {}),
     "review_kd": (1.0, "review_kd", {"weight": 0.6}),
     "ft": (1.0, "ft", {"coders": "normalized", "preparation_epochs": 30}),
-    **{name: (1.0, name, {}) for name in ("ie_ft", "ie_at", "ie_od", "jacobian")},
+    "pkd": (1.0, "pkd", {"weight": 10.0}),
+    "ssd_ie_od": (1.0, "ie_od", {"inheritance_weight": 100.0, "exploration_weight": 100.0}),
+    **{name: (1.0, name, {}) for name in ("ie_ft", "ie_at", "ie_od", "jacobian", "cwd")},
     **{name: (1.0, name, {}) for name in ("fitnet", "at", "nst", "vid", "od", "sp", "cc", "rkd", "pkt", "crd")},
 }
 

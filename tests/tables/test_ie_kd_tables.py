@@ -85,7 +85,8 @@ def test_a_row_that_is_built_is_a_run_and_every_other_says_what_it_needs(name):
         elif row.place[0] == name:
             config = config_of(name, row.name)
             assert (config.method, bool(row.teachers)) in (("distillation", True), ("supervised", False)), row.name
-            assert config.protocol == ("dcm_imagenet" if config.dataset == "imagenet2012" else "ie_cifar")
+            known = {"imagenet2012": "dcm_imagenet", "voc": "ssd_voc"}
+            assert config.protocol == known.get(config.dataset, "ie_cifar")
 
 
 @pytest.mark.parametrize("transfer", ["at", "fitnet", "sp", "cc", "vid", "rkd", "pkt", "nst", "crd"])
@@ -142,7 +143,28 @@ def test_tables_1_to_3():
     assert (best.networks, best.top5, best.teacher) == ((28.19,), (9.33,), 26.73)
     detection = TABLES["ie_kd_table3"].rows
     assert (detection["student"].paper.networks, detection["ie_od"].paper.networks) == ((71.61,), (73.51,))
-    assert all("SSD300" in row.needs for row in detection.values())
+    assert not any(row.needs for row in detection.values())
+
+
+@pytest.mark.parametrize("row", TABLES["ie_kd_table3"].rows)
+def test_a_row_of_table_3_is_ssd300_and_its_student_has_120_000_steps(row):
+    """Transfers act on the backbone's last map; what a preparation takes comes before the steps."""
+    config, prepared = config_of("ie_kd_table3", row), row in ("ft", "ie_at", "ie_ft", "ie_od")
+    is_teacher, taught = row == "teacher", row not in ("teacher", "student")
+    (network,) = config.networks
+    assert network == ("ssd300_resnet50:imagenet" if is_teacher else "ssd300_resnet18:resnet18.safetensors")
+    assert (config.dataset, config.image_size, config.also) == ("voc", 300, (row,) if taught else ())
+    protocol = config.chosen_protocol()
+    own = protocol.epochs - 30 * prepared
+    settings, steps = protocol.settings.stretched(own / protocol.epochs), 16_551 // 32
+    assert own * steps == pytest.approx(120_000, rel=1e-3) and protocol.batch_size == 32
+    assert [one * steps for one in settings.milestones] == pytest.approx([80_000, 100_000])
+    assert (settings.learning_rate, settings.weight_decay, settings.decay_on) == (1e-3, 5e-4, "matrices")
+    if row.startswith("ie_"):
+        assert config.arguments(row) == dict.fromkeys(("inheritance_weight", "exploration_weight"), 100.0)
+        assert config.to_dict()["hyperparameters"][f"{row}.preparation_epochs"] == 30
+    if row in ("at", "od"):
+        assert config.arguments(row)["taps"] == "stage3"
 
 
 def test_kd_of_table_1_is_the_flagfile_of_kd():

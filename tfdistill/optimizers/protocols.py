@@ -50,6 +50,9 @@ class Protocol:
         return replace(self, settings=self.settings.stretched(epochs / self.epochs), epochs=epochs)
 
 
+# Steps of an epoch of the 16,551 images of trainval of 2007 and 2012, in batches of 32.
+VOC_STEPS = 16_551 // 32
+
 PROTOCOLS = {
     "ie_cifar": Protocol(
         OptimizerSettings(nesterov=True, weight_decay=5e-4, schedule="step", milestones=(80, 120)),
@@ -110,5 +113,18 @@ PROTOCOLS = {
         batch_size=256,
         source="Chung et al., Feature-map-level Online Adversarial Knowledge Distillation, section 4.6: 30 epochs from "
         "pre-trained networks; the paper gives no rates, these are usual for such a start",
+    ),
+    "ssd_voc": Protocol(
+        OptimizerSettings(
+            learning_rate=1e-3,
+            weight_decay=5e-4,
+            decay_on="matrices",
+            schedule="step",
+            milestones=(80_000 / VOC_STEPS, 100_000 / VOC_STEPS),
+        ),
+        epochs=120_000 // VOC_STEPS,
+        batch_size=32,
+        source="SSD300 on Pascal VOC 2007 and 2012: 120,000 steps of 32 are Huang et al.'s, Revisiting Knowledge "
+        "Distillation, section 4.4; rate, decay and drops at 80,000 and 100,000 steps are those of Liu et al.'s SSD",
     ),
 }
