@@ -12,7 +12,8 @@ from tfdistill.analysis.grad_cam import GradCAM
 from tfdistill.analysis.heat_maps import Alikeness
 from tfdistill.analysis.lrp import LRP
 from tfdistill.analysis.options import Options
-from tfdistill.analysis.study import Study, Subject
+from tfdistill.analysis.study import Study
+from tfdistill.analysis.subject import Subject
 from tfdistill.networks.saved_models import network_of_saved_model
 from tfdistill.tables.pictures.canvas import publishable
 

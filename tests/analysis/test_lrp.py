@@ -70,6 +70,8 @@ FAMILIES = [
     ("densenet_7_4", 8),
     ("vgg11_bn", 32),
     ("mobilenet", 32),
+    ("keras_mobilenet_v3_small", 32),
+    ("keras_xception", 71),
 ]
 
 
@@ -105,6 +107,36 @@ def test_the_halves_of_the_last_map_add_up_to_the_whole_and_an_image_does_not_kn
     np.testing.assert_allclose(inherited.removed + explored.removed, whole.explained.scores - bias, rtol=1e-5)
     assert np.abs(inherited.error).max() < 1e-5 and not whole.removed.any()
     np.testing.assert_allclose(of(None, batch_size=1).maps, whole.maps, atol=1e-5)
+
+
+def test_a_gate_is_a_weight_of_its_signal_and_a_separable_convolution_two_linear_layers():
+    """The same network twice: with a gate and a separable convolution, and with what both are for one image."""
+    keras.utils.set_random_seed(0)
+    image = DRAW.uniform(*RANGE, (1, 4, 4, 3))
+    images = keras.Input((4, 4, 3), name="images")
+    signal = keras.layers.Conv2D(4, 3, activation="relu", name="signal")(images)
+    gate = keras.layers.Dense(4, activation="sigmoid")(keras.layers.GlobalAveragePooling2D(keepdims=True)(signal))
+    separable = keras.layers.SeparableConv2D(5, 2, activation="relu", name="separable")
+    pooled = keras.layers.Flatten()(separable(keras.layers.Multiply()([gate, signal])))
+    gated = drawn(keras.Model(images, {"logits": keras.layers.Dense(3, name="logits")(pooled)}), constants=1.0)
+
+    weigh = keras.layers.DepthwiseConv2D(1, use_bias=False, name="weigh")
+    turn = [keras.layers.DepthwiseConv2D(2, use_bias=False, name="one"), keras.layers.Conv2D(5, 1, name="two")]
+    maps = weigh(gated.get_layer("signal").output)
+    for one in turn:
+        maps = one(maps)
+    logits = gated.get_layer("logits")(keras.layers.Flatten()(keras.layers.ReLU()(maps)))
+    plain = keras.Model(gated.input, {"logits": logits})
+    weigh.set_weights([keras.Model(images, gate)(image).numpy().reshape(1, 1, 4, 1)])
+    kernel, *others = separable.get_weights()
+    turn[0].set_weights([kernel])
+    turn[1].set_weights(others)
+
+    composite = Composite(lower=0.0, epsilon=0.0)
+    found, expected = (lrp(one, image, 1, composite=composite, pixel_range=RANGE) for one in (gated, plain))
+    np.testing.assert_allclose(found.maps, expected.maps, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.biases, expected.biases, rtol=1e-5)
+    assert np.abs(found.maps).max() > 1e-3 and abs(found.error[0]) < 1e-5
 
 
 def of_many_layers():

@@ -1,5 +1,7 @@
 """A study made in Python: however its examples are cut into batches, the same is found."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -80,3 +82,18 @@ def test_sharpness_is_of_training_examples_and_says_which_weights_stay(tiny_netw
     network.layers[-1].trainable = False
     ANALYSES["sharpness"]().check(study)
     assert study.notes == ["one has weights that its training does not move; no noise is put on them."]
+
+
+def test_wrong_labels_of_train_examples_are_said_once_and_those_of_others_are_none(tiny_network):
+    noisy = Subject("noisy", tiny_network("noisy", seed=1), splits={"train": SPLIT}, label_noise=0.2)
+    parts = {"train": SPLIT, "test": SPLIT}
+    study = Study([noisy], parts, ("a", "b", "c", "d"), NORMALIZATIONS["symmetric"], label_noise=0.2)
+    ANALYSES["confusion"]().find(study)
+    assert study.notes == []
+    ANALYSES["calibration"]().find(study)
+    said = "Labels of train examples are the training's own: about 20% are wrong (--label_noise)."
+    assert study.notes[0] == said and study.notes.count(said) == 1
+    for name in ("confusion", "projection"):
+        trained = dataclasses.replace(study, split="train", notes=[])
+        ANALYSES[name]().find(trained)
+        assert trained.notes == [said]

@@ -244,6 +244,8 @@ def test_a_file_for_images_of_any_size_is_looked_at_in_those_of_the_data(tmp_pat
         ("--run=one --what=projection --classes=1,1,2", ["classes", "twice"]),
         ("--run={root}/saved --dataset=digits --what=sharpness", ["run", "saved is a SavedModel", "give its run"]),
         ("--run={root}/saved --dataset=digits --what=active_neurons", ["run", "saved is a SavedModel", "gradients"]),
+        ("--run=one --teacher={root}/saved --what=sharpness", ["teacher: saved is a SavedModel"]),
+        ("--run=one --teacher={root}/infinite.keras --what=errors", ["teacher: infinite", "infinite"]),
         ("--run={root}/saved --dataset=digits --what=cka", ["taps", "saved has no tap features; it has logits"]),
         ("--run={root}/plain.keras --dataset=digits --what=curves", ["run", "record of its epochs"]),
         ("--run={root}/infinite.keras --dataset=digits --what=calibration", ["run", "infinite", "infinite"]),

@@ -9,8 +9,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from tfdistill.export import Detections, export_network, samples
+from tfdistill.standalone.image_files import converted
 
 HEIGHT, WIDTH = 12, 20
 NAMES = ["red", "green"]
@@ -145,3 +147,50 @@ def test_the_card_says_what_a_box_is_and_how_objects_are_chosen(exported):
     (record, other) = tf.data.TFRecordDataset(str(exported / "assets.extra" / "tf_serving_warmup_requests"))
     assert b"serving_default" in record.numpy() and b"encoded_images" in other.numpy()
     assert '"/models/quarters"' in (exported.parents[1] / "models.config").read_text()
+
+
+@pytest.fixture
+def photos(tmp_path) -> pathlib.Path:
+    """Two files of one name in two folders, and one in which nothing is."""
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.png").write_bytes(tf.io.encode_png(painted(62, 34)).numpy())
+    (folder / "deep" / "a.bmp").write_bytes(converted(tf.io.encode_png(painted(40, 60)).numpy(), 0, "bmp"))
+    (folder / "deep" / "black.png").write_bytes(tf.io.encode_png(np.zeros((7, 30, 3), np.uint8)).numpy())
+    return folder
+
+
+def test_predict_lists_draws_and_writes_what_is_found(predict, exported, photos, tmp_path, capsys):
+    given = [str(exported.parent), str(photos), f"--json={tmp_path / 'told.json'}", f"--draw={tmp_path / 'drawn'}"]
+    assert predict.main(given) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == f"  {photos / 'a.png'}: 2 objects, drawn in {tmp_path / 'drawn' / 'a.boxes.png'}"
+    assert lines[2].split() == ["red", "1.000", "top", "3.1", "left", "0.0", "bottom", "27.9", "right", "17.0"]
+    assert lines[3].split() == ["green", "1.000", "top", "34.1", "left", "17.0", "bottom", "58.9", "right", "34.0"]
+    assert "black.png: 0 objects" in lines[7] and lines[-1] == "3 image(s), 0 that cannot be read"
+    said = json.loads((tmp_path / "told.json").read_text())
+    assert [len(one["objects"]) for one in said["images"]] == [2, 2, 0]
+    first = said["images"][1]["objects"][0]
+    assert first == {
+        "class": "red",
+        "score": pytest.approx(1, abs=1e-4),
+        "box": pytest.approx([2, 0, 18, 30], abs=0.01),
+    }
+    assert said["images"][1]["drawing"] == str(tmp_path / "drawn" / "a_2.boxes.png")
+    names = {path.name for path in (tmp_path / "drawn").iterdir()}
+    assert names == {"a.boxes.png", "a_2.boxes.png", "black.boxes.png"}
+    drawn = np.asarray(Image.open(tmp_path / "drawn" / "a_2.boxes.png"))
+    scale = len(drawn) // 40
+    frame = drawn[2 * scale : 18 * scale, : 30 * scale]
+    inside = frame[len(frame) // 2, frame.shape[1] // 2]
+    assert inside.tolist() == [255, 0, 0] and (frame[0, 40:60] == frame[-1, 40:60]).all() and (frame[0] != 255).any()
+
+
+def test_predict_shows_what_is_sure_enough_and_refuses_what_the_export_does_not_say(predict, exported, photos, capsys):
+    assert predict.main([str(exported), str(photos / "a.png"), "--least_score=1"]) == 0
+    assert "a.png: 0 objects" in capsys.readouterr().out
+    assert predict.main([str(exported), str(photos / "a.png"), "--least_score=0.001"]) == 2
+    errors = capsys.readouterr().err
+    assert "--least_score=0.001 is below 0.01, under which the export says nothing" in errors
+    assert predict.main([str(exported)]) == 2
+    assert "does not tell ten classes apart as for digits; name image files" in capsys.readouterr().err

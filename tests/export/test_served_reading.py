@@ -20,7 +20,7 @@ from tfdistill.runs import run_exports
 from tfdistill.runs.best_epoch import ExportedEpoch
 from tfdistill.runs.config import RunConfig
 from tfdistill.runs.data import RunData
-from tfdistill.standalone import asking
+from tfdistill.standalone import exported as alone
 
 SIZE, SIDES = 16, ("disc", "ellipse")
 
@@ -114,14 +114,14 @@ def test_predict_says_in_the_exports_words_what_is_wrong_with_a_file(wide, cropp
     with pytest.raises(tf.errors.InvalidArgumentError) as raised:
         Served().answer(tf.constant([cut]))
     said = "the network cannot read it: it is damaged or of a kind that is not decoded"
-    assert asking.reason(raised.value) == said
+    assert alone.reason(raised.value) == said
     # A loaded export has no stack traces, and says so in a line before its own.
     message = raised.value.message
     loaded = (
         "Graph execution error:\n\nDetected at node x:\n<stack traces unavailable>\n"
         + message[message.index("asser") :]
     )
-    assert asking.reason(tf.errors.InvalidArgumentError(None, None, loaded)) == said
+    assert alone.reason(tf.errors.InvalidArgumentError(None, None, loaded)) == said
 
 
 def test_squeezed_images_would_be_told_wrong(wide):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import sys
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,8 @@ from PIL import Image
 from tfdistill import data
 from tfdistill.data.sets import image_files
 from tfdistill.data.transforms import other_formats
-from tfdistill.standalone import asking
+from tfdistill.standalone import answers, asking, exported, reports
+from tfdistill.standalone import image_files as alone_files
 
 NAMES = ("red", "green", "blue")
 
@@ -132,13 +133,26 @@ def test_good_files_alone_end_with_status_0_whatever_the_batch_size(predict, sav
 
 def test_a_folder_is_searched_for_all_that_a_training_takes():
     """The script stands alone, so what it has in common with the package is said twice."""
-    alone = sys.modules["tfdistill.standalone.image_files"]
-    assert set(image_files.EXTENSIONS) <= set(alone.EXTENSIONS)
-    assert alone.FORMATS == other_formats.FORMATS and asking.MAX_PIXELS == data.MAX_PIXELS
+    assert set(image_files.EXTENSIONS) <= set(alone_files.EXTENSIONS)
+    assert alone_files.FORMATS == other_formats.FORMATS and exported.MAX_PIXELS == data.MAX_PIXELS
+
+
+def test_what_is_said_goes_into_a_json_file_too(predict, saved, photos, capsys, tmp_path):
+    told = tmp_path / "told.json"
+    assert run(predict, capsys, saved, photos / "deep", photos / "empty.png", f"--json={told}")[0] == 1
+    said = json.loads(told.read_text())
+    assert said["saved_model"] == str(saved / "1")
+    assert [(Path(one["file"]).name, one["class"]) for one in said["images"]] == [
+        (name, GOOD[name]) for name in ("c.gif", "d.bmp", "e.tiff", "f.webp")
+    ]
+    assert all(0.9 < one["probability"] <= 1 for one in said["images"])
+    (failure,) = said["failures"]
+    assert failure["file"] == str(photos / "empty.png") and failure["reason"] == "Pillow cannot read it: it is no image"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["told.json"]
 
 
 def test_without_pillow_other_formats_are_named_with_the_remedy(predict, saved, photos, capsys, monkeypatch):
-    monkeypatch.setattr(sys.modules["tfdistill.standalone.image_files"], "Image", None)
+    monkeypatch.setattr(alone_files, "Image", None)
     status, found, errors = run(predict, capsys, saved, photos / "deep")
     assert status == 1 and found.keys() >= {"c.gif", "d.bmp"} and "e.tiff" not in found
     assert any("e.tiff" in line and "pip install Pillow" in line for line in errors)
@@ -153,19 +167,19 @@ def test_an_export_that_marks_its_bad_images_is_asked_once(monkeypatch, capsys, 
         rows = np.where(np.array(valid)[:, None], [[0.1, 0.7, 0.2]], 0.0)
         return {"probabilities": tf.constant(rows), "valid": tf.constant(valid)}
 
-    network = asking.Network(tmp_path, None, list(NAMES), 0)
-    monkeypatch.setattr(asking.Network, "signature", lambda *_: signature)
+    network = exported.Network(tmp_path, None, answers.OneClass(NAMES), 0)
+    monkeypatch.setattr(exported.Network, "signature", lambda *_: signature)
     contents = [image("red", "png"), b"\x89PNG", image("red", "png")]
-    first, second, third = asking.probabilities_of(network, contents)
-    assert asked == [3] and isinstance(second, asking.Unreadable)
-    assert network.said(first) == network.said(third) == "green with probability 0.700"
+    first, second, third = exported.rows_of(network, contents)
+    assert asked == [3] and isinstance(second, alone_files.Unreadable)
+    assert network.answer.lines(first) == network.answer.lines(third) == ["green with probability 0.700"]
 
 
 def test_the_limit_is_that_of_the_exports_card(tmp_path):
     def limit() -> int:
-        return asking.recorded_limit(asking.recorded_reading(tmp_path))
+        return exported.recorded_limit(exported.recorded_reading(tmp_path))
 
-    assert limit() == asking.MAX_PIXELS
+    assert limit() == exported.MAX_PIXELS
     for text, expected in (
         ('{"reading": {"max_pixels": 7}}', 7),
         ('{"reading": "so"}', None),
@@ -173,7 +187,7 @@ def test_the_limit_is_that_of_the_exports_card(tmp_path):
         ("[]", None),
     ):
         (tmp_path / "model_card.json").write_text(text)
-        assert limit() == (expected or asking.MAX_PIXELS)
+        assert limit() == (expected or exported.MAX_PIXELS)
 
 
 @pytest.mark.parametrize("made", ["bmp", "png"])
@@ -183,21 +197,21 @@ def test_what_pillow_reads_has_eight_bits_and_stands_upright(made):
     lying[0x0112] = 6
     written = io.BytesIO()
     Image.fromarray(values).save(written, "tiff", exif=lying)
-    decoded = tf.io.decode_image(asking.converted(written.getvalue(), 6, made), 3, expand_animations=False).numpy()
+    decoded = tf.io.decode_image(alone_files.converted(written.getvalue(), 6, made), 3, expand_animations=False).numpy()
     np.testing.assert_array_equal(decoded[..., 0], np.rot90(values >> 8, -1))
     for pixels, words in ((np.float32([[0.5]]), "no known range"), (np.int32([[70000]]), "more than 16 bits")):
         written = io.BytesIO()
         Image.fromarray(pixels).save(written, "tiff")
-        with pytest.raises(asking.Unreadable, match=words):
-            asking.converted(written.getvalue(), 0, made)
+        with pytest.raises(alone_files.Unreadable, match=words):
+            alone_files.converted(written.getvalue(), 0, made)
 
 
 @pytest.mark.parametrize(("format", "options"), [("png", {}), ("gif", {}), ("bmp", {}), ("jpeg", {}), ("tiff", {})])
 def test_sizes_are_refused_by_the_header_alone(tmp_path, format, options):
     path = tmp_path / "image"
     path.write_bytes(image("red", format, 30, 40, **options))
-    assert isinstance(asking.read(path, 1200, "bmp"), bytes)
-    refused = asking.read(path, 1199, "bmp")
+    assert isinstance(alone_files.read(path, 1200, "bmp"), bytes)
+    refused = alone_files.read(path, 1199, "bmp")
     assert str(refused) == "its 30 x 40 pixels are more than --max_pixels=1199"
 
 
@@ -208,6 +222,8 @@ def test_sizes_are_refused_by_the_header_alone(tmp_path, format, options):
         (("{saved}/1/variables",), "is no SavedModel"),
         (("{broken}", "a.png"), "error"),
         (("{saved}",), "ten classes"),
+        (("{saved}", "a.png", "--least_score=0.5"), "--least_score is for detectors"),
+        (("{saved}", "a.png", "--draw={broken}"), "--draw is for detectors"),
     ],
 )
 def test_what_cannot_be_asked_is_one_line(predict, saved, tmp_path, capsys, arguments, words):
@@ -222,7 +238,41 @@ def test_what_cannot_be_asked_is_one_line(predict, saved, tmp_path, capsys, argu
 def test_an_empty_folder_is_no_success(predict, saved, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert run(predict, capsys, saved, tmp_path / "empty")[0] == 1
-    for wrong in ("--batch_size=0", "--max_pixels=-1", "--count=0"):
+    refused = ("--batch_size=0", "--max_pixels=-1", "--count=0", "--least_score=1.5", "--least_score=nan")
+    for wrong in (*refused, f"--json={tmp_path}", f"--json={tmp_path}/no/a", f"--draw={saved}/1/saved_model.pb"):
         with pytest.raises(SystemExit):
             predict.main([str(saved), wrong])
         capsys.readouterr()
+
+
+def test_detectors_of_digits_are_asked_about_scenes_of_them(tmp_path, monkeypatch, capsys):
+    def signature(images):
+        """A digit for each quarter that has ink, whose box is the ink's."""
+        scenes = images.numpy()[..., 0]
+        found = np.zeros((len(scenes), 4, 4), np.float32)
+        for scene, number, quarter in ((scene, number, divmod(number, 2)) for scene in range(2) for number in range(4)):
+            start = np.array(quarter) * (20, 30)
+            ink = np.argwhere(scenes[scene, start[0] : start[0] + 20, start[1] : start[1] + 30] > 0)
+            found[scene, number] = [*(start + ink.min(axis=0)), *(start + ink.max(axis=0) + 1)]
+        scores = np.tile(np.float32([0.9, 0.8, 0.7, 0.2]), [2, 1])
+        given = {"boxes": found, "scores": scores, "classes": np.tile(range(4), [2, 1]), "count": np.array([4, 4])}
+        return {name: tf.constant(value) for name, value in given.items()}
+
+    signature.structured_input_signature = ((), {"images": tf.TensorSpec([None, 40, 60, 1])})
+    monkeypatch.setattr(exported.Network, "signature", lambda *_: signature)
+    network = exported.Network(tmp_path, None, answers.Objects("0123456789", 0.3), 0)
+    asking.predict_digits(network, 2, report := reports.Report(network, tmp_path / "drawn"))
+    lines = capsys.readouterr().out.splitlines()
+    assert (
+        lines[0]
+        == f"  test scene 1: 3 objects, true labels 0, 1, 2, 3, drawn in {tmp_path}/drawn/test_scene_1.boxes.png"
+    )
+    assert lines[4].startswith("  test scene 2: 3 objects, true labels 4, 5, 6, 7") and len(lines) == 8
+    for one in report.images:
+        for number, found in enumerate(one["objects"]):
+            row, column = divmod(number, 2)
+            top, left, bottom, right = found["box"]
+            # In the middle of its quarter, 14 pixels high.
+            assert top >= 20 * row + 3 and bottom <= 20 * row + 17 and bottom - top >= 12
+            assert left >= 30 * column + 8 and right <= 30 * column + 22
+    assert len(list((tmp_path / "drawn").iterdir())) == 2

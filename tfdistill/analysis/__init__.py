@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from tfdistill.analysis.projection import Projection, Projections, project
     from tfdistill.analysis.relevance.composites import COMPOSITES, Composite
     from tfdistill.analysis.sharpness import Sharpness, loss_under_noise
-    from tfdistill.analysis.study import Study, Subject
+    from tfdistill.analysis.study import Study
+    from tfdistill.analysis.subject import Subject
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfdistill import losses
 from tfdistill.analysis.analysis import Analysis, Findings
 from tfdistill.analysis.cka import Representation, representations
-from tfdistill.analysis.study import Study, require_finite
+from tfdistill.analysis.study import Study
 from tfdistill.bounds import ArgumentError
 from tfdistill.columns import aligned
 
@@ -142,15 +142,16 @@ class ActiveNeurons(Analysis):
 
     def _gradients(self, study: Study) -> Iterator[Mapping[tuple[str, str], np.ndarray]]:
         taps, split = self._taps(study), study.chosen(EXAMPLES)
-        asked = {one.label: gradients_at(one.network, taps) for one in study.subjects}
+        asked = [(one, gradients_at(one.network, taps)) for one in study.subjects]
         for answers in study.answers(split, {}, "gradients"):
-            for label, compute in asked.items():
+            for subject, compute in asked:
                 own = compute(tf.constant(answers.images), tf.constant(answers.labels))
                 found = {tap: value.numpy() for tap, value in own.items()}
                 if missing := [tap for tap in taps if tap not in found]:
-                    raise ArgumentError("taps", f"the logits of {label} do not depend on {missing[0]}; give another")
-                require_finite({label: {f"gradients of {tap}": one for tap, one in found.items()}}, answers.index)
-                yield {(label, tap): value for tap, value in found.items()}
+                    said = f"the logits of {subject.label} do not depend on {missing[0]}; give another"
+                    raise ArgumentError("taps", said)
+                subject.require_finite({f"gradients of {tap}": one for tap, one in found.items()}, answers.index)
+                yield {(subject.label, tap): value for tap, value in found.items()}
 
     def _taps(self, study: Study) -> Sequence[str]:
         return study.options.taps or ("features",)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfdistill.analysis.analysis import Analysis, Findings
-from tfdistill.analysis.study import Study, Subject
+from tfdistill.analysis.study import Study
+from tfdistill.analysis.subject import Subject
 from tfdistill.columns import aligned
 from tfdistill.data import Split
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfdistill.analysis.analysis import Analysis, Findings
-from tfdistill.analysis.study import Study, Subject
+from tfdistill.analysis.study import Study
+from tfdistill.analysis.subject import Subject
 from tfdistill.bounds import ArgumentError
 from tfdistill.columns import aligned
 from tfdistill.data import Split

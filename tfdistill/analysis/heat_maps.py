@@ -171,7 +171,7 @@ def examples_of(study: Study) -> Split:
     if not names:
         return study.chosen(USUAL)
     numbers = study.class_numbers(len(names))
-    whole = study.splits[study.split]
+    whole = study.whole()
     places = np.concatenate([np.flatnonzero(whole.labels == one) for one in numbers])
     if not len(places):
         raise ArgumentError("classes", f"the {study.split} part has no example of {', '.join(names)}")

@@ -17,7 +17,8 @@ from tfdistill.analysis.relevance.canonical import canonical
 from tfdistill.analysis.relevance.composites import COMPOSITES, Composite
 from tfdistill.analysis.relevance.plan import plan
 from tfdistill.analysis.relevance.propagation import Ended, PixelRange, Propagation
-from tfdistill.analysis.study import Study, Subject
+from tfdistill.analysis.study import Study
+from tfdistill.analysis.subject import Subject
 from tfdistill.bounds import ArgumentError, choose
 from tfdistill.columns import aligned
 from tfdistill.networks import graphs
@@ -201,7 +202,7 @@ def _require_rules(subject: Subject, composite: Composite) -> None:
     try:
         plan(graph, composite)
     except ArgumentError as error:
-        raise ArgumentError("run", f"{subject.label}: {error.said}") from error
+        raise ArgumentError(subject.argument, f"{subject.label}: {error.said}") from error
 
 
 def _halves(subject: Subject, asked: Sequence[str]) -> Iterator[tuple[str, Sequence[int] | None]]:

@@ -117,7 +117,7 @@ class Projections(Analysis):
         return study.options.taps[0] if study.options.taps else EMBEDDING
 
     def _examples(self, study: Study) -> tuple[Split, list[int]]:
-        classes, split = study.class_numbers(3), study.splits[study.split]
+        classes, split = study.class_numbers(3), study.whole()
         return study.chosen(split=split.take(np.flatnonzero(np.isin(split.labels, classes)))), classes
 
 

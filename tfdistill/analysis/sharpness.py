@@ -10,7 +10,9 @@ import keras
 import numpy as np
 
 from tfdistill.analysis.analysis import Analysis, Findings
-from tfdistill.analysis.study import Progress, Study, Subject
+from tfdistill.analysis.answers import Progress
+from tfdistill.analysis.study import Study
+from tfdistill.analysis.subject import Subject
 from tfdistill.bounds import ArgumentError
 from tfdistill.columns import aligned
 from tfdistill.data import Split
@@ -87,7 +89,8 @@ class Sharpness(Analysis):
         for subject in study.subjects:
             subject.require_gradients("sharpness, which moves its weights,")
             if not subject.network.trainable_variables:
-                raise ArgumentError("run", f"{subject.label} has no trainable weights, and noise is put on these")
+                said = f"{subject.label} has no trainable weights, and noise is put on these"
+                raise ArgumentError(subject.argument, said)
             if study.part(subject, "train") is None:
                 raise ArgumentError(
                     "split", f"the data has no part 'train', whose loss sharpness is, for {subject.label}"

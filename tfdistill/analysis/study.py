@@ -1,121 +1,20 @@
-"""What analyses look at: networks side by side, and the examples that all of them are shown."""
+"""A study: networks side by side, and the examples that all of them are shown."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.analysis.answers import Answers, Progress, Silent
 from tfdistill.analysis.options import Options
+from tfdistill.analysis.subject import Subject
 from tfdistill.bounds import ArgumentError, nearest, shown
 from tfdistill.data import Normalization, Split, evaluation_batches
-from tfdistill.networks.graphs import layers_of
-from tfdistill.networks.saved_models import SavedNetwork
-
-Taps = Mapping[str, np.ndarray]
-
-
-class Progress(Protocol):
-    """Something that is told how much is done."""
-
-    def add(self, done: int, said: str) -> None: ...
-    def end(self, said: str) -> None: ...
-
-
-class Silent:
-    """A `Progress` that tells nobody."""
-
-    def add(self, done: int, said: str) -> None:
-        """Some more is done."""
-
-    def end(self, said: str) -> None:
-        """All of it is done."""
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """One network that is looked at.
-
-    Attributes:
-        label: what pictures and tables call it.
-        network: functional, from the study's images to a dict of taps.
-        source: where it comes from, as the user wrote it.
-        splits: the examples of its own training by the name of the part, where they are known.
-        history: a row for each epoch of its training, as text, see a run's epochs.csv.
-        name: what the columns of `history` call it.
-        run: the name of its run; empty where it is of none.
-        epoch: the epoch that the run has kept and the network is of; None for the last one.
-        halves: the channels of "features" that inherit and those that explore, where its training has parted them.
-        kept: what loads the network as an epoch of its run has kept it, by the epoch.
-    """
-
-    label: str
-    network: keras.Model
-    source: str = ""
-    splits: Mapping[str, Split] = field(default_factory=dict)
-    history: Sequence[Mapping[str, str]] = ()
-    name: str = ""
-    run: str = ""
-    epoch: int | None = None
-    halves: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    kept: Mapping[int, Callable[[], keras.Model]] = field(default_factory=dict)
-
-    def require_tap(self, tap: str) -> None:
-        """Refuses a tap that the network does not have.
-
-        Raises:
-            ArgumentError: names those that it has.
-        """
-        if tap not in self.network.output:
-            raise ArgumentError(
-                "taps", f"{self.label} has no tap {shown(tap)}; it has {', '.join(self.network.output)}"
-            )
-
-    def require_map(self, tap: str) -> None:
-        """Refuses a tap that is no feature map `[batch, height, width, channels]`.
-
-        Raises:
-            ArgumentError: names the tap and its shape.
-        """
-        self.require_tap(tap)
-        shape = tuple(self.network.output[tap].shape)
-        if len(shape) != 4:
-            maps = [name for name, one in self.network.output.items() if len(one.shape) == 4]
-            has = f"; its maps are {', '.join(maps)}" if maps else "; it has no map"
-            raise ArgumentError("taps", f"{shown(tap)} of {self.label} is {shape}, and no feature map{has}")
-
-    def require_gradients(self, what: str) -> None:
-        """Refuses a network whose inside is out of reach: a SavedModel answers, and has no gradients or layers.
-
-        Raises:
-            ArgumentError: says what does have them.
-        """
-        if any(isinstance(one, SavedNetwork) for one in layers_of(self.network)):
-            raise ArgumentError(
-                "run", f"{self.label} is a SavedModel, which has no gradients, and {what} needs them; give its run"
-            )
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What the networks say of some examples.
-
-    Attributes:
-        labels: int32 [B].
-        index: positions in the original part, int64 [B].
-        images: as the networks see them, float32 [B, H, W, C].
-        taps: by the network's label and the tap's name, float32 [B, ...].
-    """
-
-    labels: np.ndarray
-    index: np.ndarray
-    images: np.ndarray
-    taps: Mapping[str, Taps]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +33,7 @@ class Study:
         batch_size: examples that are computed at once.
         progress: makes what is told how far the work is, of so many steps.
         notes: what a reader of the results must know, a line each; analyses add to it.
+        label_noise: the share of wrong labels, 0..1, among those of the "train" part.
     """
 
     subjects: Sequence[Subject]
@@ -147,6 +47,7 @@ class Study:
     batch_size: int = 256
     progress: Callable[[int], Progress] = lambda total: Silent()
     notes: list[str] = field(default_factory=list)
+    label_noise: float = 0.0
     _answering: dict[Any, Callable[[tf.Tensor], Any]] = field(default_factory=dict, repr=False)
 
     @property
@@ -165,7 +66,20 @@ class Study:
 
     def part(self, subject: Subject, name: str) -> Split | None:
         """A part of the data as the subject's training had it, or else the study's own; None where there is none."""
-        return subject.splits[name] if name in subject.splits else self.splits.get(name)
+        if name in subject.splits:
+            self._note_noise(name, subject.label_noise)
+            return subject.splits[name]
+        self._note_noise(name, self.label_noise)
+        return self.splits.get(name)
+
+    def whole(self) -> Split:
+        """All examples of the chosen part."""
+        self._note_noise(self.split, self.label_noise)
+        return self.splits[self.split]
+
+    def _note_noise(self, part: str, share: float) -> None:
+        if part == "train" and share:
+            self.note(f"Labels of train examples are the training's own: about {share:.0%} are wrong (--label_noise).")
 
     def chosen(self, most: int = 0, *, split: Split | None = None) -> Split:
         """The examples to look at, in their order: all of the chosen part, or as many as the user or `most` says.
@@ -174,7 +88,7 @@ class Study:
             most: how many the analysis takes by itself; 0 for all.
             split: another part than the chosen one.
         """
-        whole = self.splits[self.split] if split is None else split
+        whole = self.whole() if split is None else split
         count = self.options.examples or most
         if not count or count >= len(whole):
             return whole
@@ -257,7 +171,8 @@ class Study:
                 label: {tap: value.numpy()[:count] for tap, value in ask(batch["images"]).items()}
                 for label, ask in asked.items()
             }
-            require_finite(found, index)
+            for subject in self.subjects:
+                subject.require_finite(found.get(subject.label, {}), index)
             yield Answers(batch["labels"].numpy()[:count], index, batch["images"].numpy()[:count], found)
             done += count
             watched.add(count, f"{what}: example {done:,} of {len(split):,}")
@@ -288,24 +203,6 @@ class Study:
             images = tf.TensorSpec(network.inputs[0].shape, tf.float32)
             self._answering[key] = tf.function(ask, autograph=False).get_concrete_function(images)
         return self._answering[key]
-
-
-def require_finite(taps: Mapping[str, Taps], index: np.ndarray) -> None:
-    """Refuses what is no number.
-
-    Args:
-        taps: by the network's label and the tap's name, [B, ...].
-        index: of the examples, [B].
-
-    Raises:
-        ArgumentError: names the network, the tap and the first example.
-    """
-    for label, found in taps.items():
-        for tap, values in found.items():
-            fine = np.isfinite(values).reshape(len(values), -1).all(axis=1)
-            if not fine.all():
-                place = index[np.argmin(fine)]
-                raise ArgumentError("run", f"{label} answers example {place} with {tap} that are NaN or infinite")
 
 
 def _are(count: int) -> str:

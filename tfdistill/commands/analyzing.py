@@ -29,14 +29,14 @@ def analyze(values: flags.FlagValues, options: Options) -> int:
     """Looks at the networks, prints what is found and writes it. Returns the exit status."""
     with command_line.one_line_errors(program(COMMAND)):
         study, told = study_of(values, options)
-        chosen = {name: ANALYSES[name]() for name in dict.fromkeys(values.what)}
-        for one in chosen.values():
-            one.check(study)
+        chosen = [(name, ANALYSES[name](), study.without_notes()) for name in dict.fromkeys(values.what)]
+        for _, one, own in chosen:
+            one.check(own)
         study.require_sound_answers()
     for line in dict.fromkeys(told):
         print(f"note: {line}", file=sys.stderr)
-    for name, one in chosen.items():
-        make(name, one, study.without_notes(), values)
+    for name, one, own in chosen:
+        make(name, one, own, values)
     return 0
 
 

@@ -16,7 +16,8 @@ from absl import flags
 
 from tfdistill import data
 from tfdistill.analysis.options import Options
-from tfdistill.analysis.study import Study, Subject
+from tfdistill.analysis.study import Study
+from tfdistill.analysis.subject import Subject
 from tfdistill.bounds import ArgumentError, nearest
 from tfdistill.commands.evaluating import read_card
 from tfdistill.networks.graphs import of_one_size
@@ -53,7 +54,10 @@ def study_of(values: flags.FlagValues, options: Options) -> tuple[Study, list[st
     told: list[str] = []
     groups = [subjects_of(text, shown, values, told) for text in texts[: len(values.run)]]
     with _naming_the_teacher():
-        groups += [subjects_of(text, shown, values, told) for text in teachers]
+        groups += [
+            [dataclasses.replace(one, argument="teacher") for one in subjects_of(text, shown, values, told)]
+            for text in teachers
+        ]
     if values.teacher and len(groups[-1]) > 1:
         raise ValueError(f"teacher: has several networks; say which: --teacher={values.teacher}:{groups[-1][0].name}")
     subjects = labelled([one for group in groups for one in group], values.labels)
@@ -69,6 +73,7 @@ def study_of(values: flags.FlagValues, options: Options) -> tuple[Study, list[st
         teacher=subjects[-1].label if values.teacher else "",
         batch_size=values.batch_size if values["batch_size"].present else usual,
         progress=Remaining,
+        label_noise=shown.like.config.label_noise if shown.like else 0.0,
     )
     return study, told
 
@@ -200,7 +205,7 @@ def _of_run(path: Path, epoch: int | None, names: Sequence[str], shown: Shown) -
         splits = {"train": own.train, **own.monitors}
     file, halves = path / "epochs.csv", inherited_channels(RunFolder(path), names, epoch)
     history = list(csv.DictReader(file.read_text("utf-8").splitlines())) if file.is_file() else []
-    known = {"splits": splits, "history": history, "run": path.name, "epoch": epoch}
+    known = {"splits": splits, "label_noise": config.label_noise, "history": history, "run": path.name, "epoch": epoch}
     return {name: {**known, "halves": halves.get(name, {})} for name in names}
 
 

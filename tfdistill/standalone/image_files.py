@@ -96,15 +96,25 @@ def converted(content: bytes, max_pixels: int, made: str) -> bytes:
         max_pixels: more are refused by the header; 0 for any number.
         made: "bmp", which exports decode to the same greys as evaluation, or "png", which older ones need.
     """
+    written = io.BytesIO()
+    opened(content, max_pixels).save(written, made)
+    return written.getvalue()
+
+
+def pixels_of(content: bytes, max_pixels: int) -> np.ndarray:
+    """The same as pixels, uint8 [height, width, 3]."""
+    return np.asarray(opened(content, max_pixels))
+
+
+def opened(content: bytes, max_pixels: int) -> "Image.Image":
+    """An image that Pillow reads, upright, RGB of 8 bits; arguments as of `converted`."""
     if Image is None:
         raise Unreadable("it is no JPEG, PNG, GIF, BMP or WebP image; for others install Pillow: pip install Pillow")
     Image.MAX_IMAGE_PIXELS = None  # the limit here is ours
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             require_few(image.height, image.width, max_pixels)
-            written = io.BytesIO()
-            eight_bits(ImageOps.exif_transpose(image)).save(written, made)
-            return written.getvalue()
+            return eight_bits(ImageOps.exif_transpose(image))
     except Unreadable:
         raise
     except Exception as error:  # damaged files make Pillow's readers fail in every way

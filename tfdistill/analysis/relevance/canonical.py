@@ -12,14 +12,20 @@ from tfdistill.networks import folding, graphs, lower_precision
 from tfdistill.networks.taps import tap_of
 
 # Layers that may end in an activation.
-ACTIVATED = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D, keras.layers.Dense)
+ACTIVATED = (
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+    keras.layers.Dense,
+)
 
 
 def canonical(network: keras.Model, taps: Sequence[str]) -> keras.Model:
     """A copy of a network that computes the same in float32, with as few normalizations as can be.
 
     Batch normalization is folded into the layer before it, where that layer is linear and nothing else reads it. A
-    layer with an activation becomes two.
+    layer with an activation becomes two, and so does a separable convolution.
 
     Args:
         network: functional, from images to a dict of taps. It is not changed.
@@ -31,7 +37,7 @@ def canonical(network: keras.Model, taps: Sequence[str]) -> keras.Model:
     graph = graphs.flat_graph(
         keras.Model(network.input, {tap: tap_of(network, tap) for tap in taps}, name=network.name)
     )
-    if any(map(_changes, (node.operation for node in graphs.nodes_of(graph)))):
+    if any(_is_changed(node.operation) for node in graphs.nodes_of(graph)):
         graph = _plain(graph)
     return folding.FoldedNetwork(graph).model
 
@@ -46,24 +52,61 @@ def _changes(operation: Any) -> dict[str, Any]:
     return changes
 
 
+def _is_changed(operation: Any) -> bool:
+    return isinstance(operation, keras.layers.SeparableConv2D) or bool(_changes(operation))
+
+
 def _plain(graph: keras.Model) -> keras.Model:
     (given,) = graph.inputs
     images, copies = keras.Input(given.shape[1:], name=given.name), {}
 
     def call(operation: Any, *arguments: Any, **keywords: Any) -> Any:
-        changes = _changes(operation)
-        if not changes:
+        if not _is_changed(operation):
             return operation(*arguments, **keywords)
         if id(operation) not in copies:
-            copies[id(operation)] = _built(operation, changes)
-        outputs = copies[id(operation)](*arguments, **keywords)
-        if "activation" not in changes:
-            return outputs
-        return keras.layers.Activation(operation.activation, dtype="float32", name=f"{operation.name}_activation")(
-            outputs
-        )
+            copies[id(operation)] = _in_turn(operation)
+        first, *others = copies[id(operation)]
+        outputs = first(*arguments, **keywords)
+        for one in others:
+            outputs = one(outputs)
+        return outputs
 
     return keras.Model(images, graphs.run_through(graph, images, call), name=graph.name)
+
+
+def _in_turn(layer: keras.Layer) -> list[keras.Layer]:
+    """The layers that compute, one after another, what one does: linear ones, and an activation."""
+    changes = _changes(layer)
+    if isinstance(layer, keras.layers.SeparableConv2D):
+        layers = _separated(layer)
+    else:
+        layers = [_built(layer, changes)]
+    if "activation" in changes:
+        name = f"{layer.name}_activation"
+        layers.append(keras.layers.Activation(layer.activation, dtype="float32", name=name))
+    return layers
+
+
+def _separated(layer: keras.layers.SeparableConv2D) -> list[keras.Layer]:
+    """A depthwise convolution, and a 1 x 1 convolution of its maps."""
+    kernel, *pointwise = layer.get_weights()
+    settings = {"strides": layer.strides, "padding": layer.padding, "dilation_rate": layer.dilation_rate}
+    maps = keras.layers.DepthwiseConv2D(
+        layer.kernel_size,
+        depth_multiplier=layer.depth_multiplier,
+        use_bias=False,
+        dtype="float32",
+        name=f"{layer.name}_depthwise",
+        **settings,
+    )
+    sums = keras.layers.Conv2D(
+        layer.filters, 1, use_bias=layer.use_bias, dtype="float32", name=f"{layer.name}_pointwise"
+    )
+    maps.build((None, None, None, kernel.shape[2]))
+    sums.build((None, None, None, kernel.shape[2] * kernel.shape[3]))
+    maps.set_weights([kernel])
+    sums.set_weights(pointwise)
+    return [maps, sums]
 
 
 def _built(layer: keras.Layer, changes: dict[str, Any]) -> keras.Layer:

@@ -80,27 +80,30 @@ class Propagation:
                 arriving = staying
             passed = self._passed(stop, values, arriving)
             biases, stabilizer = biases + passed.biases, stabilizer + passed.stabilizer
-            for tensor, one in zip(map(id, arguments_of(stop.node)), passed.inputs, strict=True):
+            for tensor, one in zip(map(id, stop.heirs), passed.inputs, strict=True):
                 at[tensor] = at[tensor] + one if tensor in at else one
         pixels = at.get(self._input, tf.zeros_like(values[self._input]))
         return Ended(pixels, biases, stabilizer, removed)
 
     def _passed(self, stop: Stop, values: Values, relevance: tf.Tensor) -> rules.Passed:
-        layer, names = stop.node.operation, [id(one) for one in arguments_of(stop.node)]
+        layer, names = stop.node.operation, [id(one) for one in stop.heirs]
         inputs, epsilon = [values[name] for name in names], self._composite.epsilon
+        read = {id(one): values[id(one)] for one in arguments_of(stop.node)}
 
         def of(given: Sequence[tf.Tensor]) -> tf.Tensor:
-            return call(stop.node, dict(zip(names, given, strict=True)))[0]
+            return call(stop.node, read | dict(zip(names, given, strict=True)))[0]
 
         match stop.rule:
             case "stays":
                 return rules.stay(relevance)
             case "moves":
                 return rules.move(of, inputs, relevance)
-            case "shares":
+            case "shares" | "gates":  # gates are held, so that the product is linear in the signal
                 return rules.share(of, inputs, relevance)
             case "shifts":
                 return rules.shift(of, inputs, relevance, epsilon=epsilon)
+            case "normalizes":
+                return rules.normalize(layer, inputs[0], relevance, epsilon=epsilon)
             case "brings":
                 return rules.bring(of, inputs, relevance)
             case "gamma":

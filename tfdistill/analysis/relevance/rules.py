@@ -89,6 +89,25 @@ def shift(call: Call, inputs: Sequence[tf.Tensor], relevance: tf.Tensor, *, epsi
     return share(call, inputs, relevance, epsilon=epsilon, constant=constant)
 
 
+def normalize(
+    layer: keras.layers.LayerNormalization, inputs: tf.Tensor, relevance: tf.Tensor, *, epsilon: float
+) -> Passed:
+    """The epsilon rule of a layer normalization whose deviation is held, which makes it linear; see `share`.
+
+    Source: Ali et al., "XAI for Transformers: Better Explanations through Conservative Propagation", ICML 2022, §4.2.
+    """
+    axes = [axis % len(inputs.shape) for axis in layer.axis]
+    broadcast = [size if place in axes else 1 for place, size in enumerate(inputs.shape)]
+    scale = 1.0 if layer.gamma is None else tf.reshape(layer.gamma, broadcast)
+    scale *= tf.math.rsqrt(tf.math.reduce_variance(inputs, axes, keepdims=True) + layer.epsilon)
+    constant = layer(tf.zeros_like(inputs))
+
+    def call(given: Sequence[tf.Tensor]) -> tf.Tensor:
+        return scale * (given[0] - tf.reduce_mean(given[0], axes, keepdims=True)) + constant
+
+    return share(call, [inputs], relevance, epsilon=epsilon, constant=constant)
+
+
 def favour(layer: keras.Layer, inputs: tf.Tensor, relevance: tf.Tensor, *, gamma: float) -> Passed:
     """The gamma rule: parts that have the sign of their sum count 1 + gamma times.
 
