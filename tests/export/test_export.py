@@ -365,7 +365,7 @@ def test_load_for_scoring_refuses_other_paths(tmp_path):
     module = tf.Module()
     module.double = tf.function(lambda x: {"y": 2 * x}, input_signature=[tf.TensorSpec([None], name="x")])
     tf.saved_model.save(module, str(tmp_path / "other"), signatures=module.double)
-    with pytest.raises(ValueError, match="without a signature from 'images' to 'logits'"):
+    with pytest.raises(ValueError, match="without a signature from 'images' to 'logits' or to 'boxes'"):
         load_for_scoring(tmp_path / "other")
 
 

@@ -11,8 +11,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfdistill.export import Detections, export_network, samples
+from tfdistill import data
+from tfdistill.export import Detections, export_network, load_export, load_for_scoring, samples
+from tfdistill.runs import scoring
 from tfdistill.standalone.image_files import converted
+from tfdistill.tasks import Detection
 
 HEIGHT, WIDTH = 12, 20
 NAMES = ["red", "green"]
@@ -194,3 +197,24 @@ def test_predict_shows_what_is_sure_enough_and_refuses_what_the_export_does_not_
     assert "--least_score=0.001 is below 0.01, under which the export says nothing" in errors
     assert predict.main([str(exported)]) == 2
     assert "does not tell ten classes apart as for digits; name image files" in capsys.readouterr().err
+
+
+def test_an_export_is_scored_by_what_it_serves(exported, network):
+    """Three images: what is found is right, of another class, and beside what is there; one more is empty."""
+    images = np.stack([*[painted(HEIGHT, WIDTH)] * 3, np.zeros((HEIGHT, WIDTH, 3), np.uint8)])
+    red, green = [0.05, 0, 0.45, 0.5], [0.55, 0.5, 0.95, 1]
+    labels = np.float32([[[*red, 0, 0], [*green, 1, 0]]] * 3 + [[[*red, -1, 0]] * 2])
+    labels[1, 0, 4], labels[2, 1, 0] = 1, 0.8
+    split = data.Split.in_memory(images, labels)
+    served = scoring.scorer_of_saved_model(exported.parent, "quarters")
+    assert (served.image_shape, served.classes, served.task.name) == ((HEIGHT, WIDTH, 3), 2, "detection")
+    normalization = data.Normalization((0.5,), (0.25,))
+    expected = scoring.scores(scoring.scorer_of_networks([network], normalization, Detection()), split, 3)["quarters"]
+    found = scoring.scores(served, split, 3)["quarters"]
+    assert found == pytest.approx({name: value for name, value in expected.items() if name != "multibox"})
+    assert {"mean_average_precision", "coco_average_precision"} <= found.keys() and 0.2 < min(found.values()) < 0.9
+    assert "mAP (11-point)" in scoring.table({"quarters": found}, Detection())
+    objects = load_export(exported)(images[:0])
+    assert {name: len(value) for name, value in objects.items()} == dict.fromkeys(objects, 0)
+    with pytest.raises(ValueError, match="holds a detector, which gives no logits; load_export loads it"):
+        load_for_scoring(exported)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tfdistill.export.exporter import export_network
     from tfdistill.export.folders import ExportError
     from tfdistill.export.models_config import repair_models_config, write_models_config
-    from tfdistill.export.scoring import load_for_scoring
+    from tfdistill.export.scoring import load_export, load_for_scoring
 else:
     __getattr__, __dir__ = lazy.attributes(__name__)
 
@@ -20,6 +20,7 @@ __all__ = [
     "ExportError",
     "check_export",
     "export_network",
+    "load_export",
     "load_for_scoring",
     "remove_remains",
     "repair_models_config",

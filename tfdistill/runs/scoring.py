@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfdistill import data
 from tfdistill.columns import aligned
-from tfdistill.export import load_for_scoring
+from tfdistill.export import load_export
 from tfdistill.taps import Batch, Taps
 from tfdistill.tasks import TASKS, Task
 
@@ -72,15 +72,12 @@ def scorer_of_saved_model(path: Path, name: str) -> Scorer:
     Raises:
         ValueError: `path` is no SavedModel and holds none, or it takes no images of one size.
     """
-    score = load_for_scoring(path)
-    task = TASKS["classification"]()
-    output = task.output
-    signature = score.saved_model.signatures["serving_default"]  # type: ignore[attr-defined]
-    shape = signature.structured_input_signature[1]["images"].shape
-    answer = signature.structured_outputs[output].shape
-    if shape.rank != 4 or None in shape[1:] or answer.rank != 2 or answer[1] is None:
-        raise ValueError(f"{path} does not take images of one size, or gives no {output} [batch, classes]")
-    return Scorer(lambda images: {name: {output: tf.constant(score(images))}}, tuple(shape[1:]), answer[1], RAW, task)
+    loaded = load_export(path)
+
+    def forward(images: tf.Tensor) -> dict[str, Taps]:
+        return {name: {output: tf.constant(value) for output, value in loaded(images).items()}}
+
+    return Scorer(forward, loaded.image_shape, loaded.classes, RAW, TASKS[loaded.task]())
 
 
 def scores(scorer: Scorer, split: data.Split, batch_size: int) -> dict[str, dict[str, float]]:
@@ -122,10 +119,12 @@ class _Counted:
         meters = {name: task.meter(name, classes, name) for name in task.metric_names}
         self._meters = {name: meter for name, meter in meters.items() if type(meter) is not keras.metrics.Mean}
         self._sums = {name: 0.0 for name in meters if name not in self._meters}
+        self._scored: set[str] = set()
         self._tables: dict[str, np.ndarray] = {}
 
     def add(self, batch: Batch, taps: Taps) -> None:
         for name, values in self.task.metrics(batch, taps).items():
+            self._scored.add(name)
             if name in self._sums:
                 self._sums[name] += float(tf.reduce_sum(tf.cast(values * batch["weight"], tf.float64)))
             else:
@@ -139,7 +138,8 @@ class _Counted:
         means = {name: total / examples for name, total in self._sums.items()}
         others = {name: float(meter.result()) for name, meter in self._meters.items()}
         closer = self._closer.scores() if self._closer else {}
-        return {name: {**means, **others}[name] for name in self.task.metric_names} | dict(closer)
+        scored = [name for name in self.task.metric_names if name in self._scored]
+        return {name: {**means, **others}[name] for name in scored} | dict(closer)
 
     def tables(self) -> dict[str, np.ndarray]:
         counted = self.task.counted_by(self._meters)

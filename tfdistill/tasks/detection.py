@@ -24,6 +24,8 @@ from tfdistill.tasks.weights import readied_labelled, readied_weights, weighed
 
 # A detector's answer, and how many numbers an entry has; None for one more than there are classes.
 ANSWER = {"offsets": 4, "class_logits": None, "default_boxes": 4}
+# What a detection is, see `boxes.detections`.
+OBJECTS = ("boxes", "scores", "classes", "count")
 RULES: dict[str, Literal["11-point", "area"]] = {"mean_average_precision": "11-point", "area_average_precision": "area"}
 
 # The least score of what a picture shows: detections of a low one are many.
@@ -120,8 +122,10 @@ class Detection:
 
     def metrics(self, batch: Batch, taps: Taps) -> dict[str, tf.Tensor]:
         """The multibox loss, `[batch]`, and what average precision is counted from, see `MeanAveragePrecision`."""
-        rows = counted(batch["labels"], detect(taps))
-        return {**dict.fromkeys(RULES, rows), "multibox": _multibox(batch["labels"], taps)}
+        precision = dict.fromkeys(RULES, counted(batch["labels"], answered(taps)))
+        # An export answers with objects alone, of which there is no loss.
+        is_export = not set(ANSWER) <= taps.keys()
+        return precision if is_export else {**precision, "multibox": _multibox(batch["labels"], taps)}
 
     def meter(self, metric: str, classes: int, name: str) -> keras.metrics.Metric:
         """Average precision over all examples, or the mean of the loss; see `Task`."""
@@ -168,7 +172,7 @@ class Detection:
 
     def closer(self, classes: int) -> CocoScores:
         """COCO's average precision; see `Task`."""
-        return CocoScores(classes, detect)
+        return CocoScores(classes, answered)
 
     def chance(self, classes: int) -> float:
         """None: no guess hits a box; see `Task`."""
@@ -210,6 +214,11 @@ def detect(taps: Taps, *, least_score: float = 0.01, overlap: float = 0.45, most
     """
     answer = (taps[tap] for tap in ANSWER)
     return boxes.detections(*answer, least_score=least_score, overlap=overlap, most=most)
+
+
+def answered(taps: Taps) -> dict[str, tf.Tensor]:
+    """The same, or the objects themselves where they are what is given, as an export gives them."""
+    return {name: taps[name] for name in OBJECTS} if set(OBJECTS) <= taps.keys() else detect(taps)
 
 
 def counted(labels: tf.Tensor, found: Mapping[str, tf.Tensor], threshold: float = 0.5) -> tf.Tensor:
