@@ -202,7 +202,8 @@ VOC_FAULTS = {
     "a.xml says that .*a.jpg has 1e\\+30x20 pixels, it has 40x20": lambda root: changed(
         root / "Annotations/a.xml", "<width>40<", "<width>1e30<"
     ),
-    "no image of .*test.txt has an object to score on": lambda root: [
+    "train.txt has a line that is no name: ": lambda root: (root / "ImageSets/Main/train.txt").write_text("a\na\0\n"),
+    "no image of .*test.txt has an object to score on, difficult ones aside": lambda root: [
         (root / "Annotations" / f"{name}.xml").write_text(xml(None, [((1, 2, 3, 4), "dog", 1)])) for name in "cd"
     ],
     "a.xml: object 2 has no bndbox/xmin": lambda root: changed(
@@ -264,6 +265,15 @@ COCO_FAULTS = {
     ),
     "test.json: annotation 1 must have an image_id": with_json(
         "test", lambda content: content["annotations"][0].update(bbox=[1, 2, 10**400, 4])
+    ),
+    "train.json has a category without a proper id and name: None is no text": with_json(
+        "train", lambda content: content["categories"][0].update(name=None)
+    ),
+    "a class of .*train.json has the name .* it must have 1 to 200": with_json(
+        "train", lambda content: content["categories"][0].update(name=" ")
+    ),
+    "train.json has an image without a proper id and file_name, or": with_json(
+        "train", lambda content: content["images"][0].update(file_name="\ud800.png")
     ),
     "train.json: annotation 1 must have": with_json(
         "train", lambda content: content["annotations"][0].update(bbox="1234")

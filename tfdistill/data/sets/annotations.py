@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 from PIL import Image, UnidentifiedImageError
 
-from tfdistill.bounds import like
+from tfdistill.bounds import like, shown
 from tfdistill.data.checking import reason, some, unreadable_positions
 from tfdistill.data.dataset import Loaded, Split, shown_path
 from tfdistill.data.duplicate_files import files_in_two_parts
@@ -21,6 +21,7 @@ from tfdistill.data.transforms.readings import Reading
 
 Purpose = Literal["train", "score"]
 CLASS, DIFFICULT = 4, 5
+LONGEST_NAME = 200
 # A photograph that lies on its side in its file: whether, once rows and columns are exchanged, each of them runs
 # backwards.
 SIDEWAYS = {5: (False, False), 6: (False, True), 7: (True, True), 8: (True, False)}
@@ -71,6 +72,8 @@ def loaded_of(
         ValueError: a class is unknown, an image cannot be read, or it has another size than is written; there is
             nothing to train or to score on. One line names the file.
     """
+    for name in class_names:
+        _require_name(name, next(iter(parts)))
     labels = [_labels_of(images, class_names, source) for source, images in parts.items()]
     for source, rows, purpose in zip(parts, labels, get_args(Purpose), strict=True):
         check_classes(rows, class_names, source, purpose)
@@ -83,6 +86,15 @@ def loaded_of(
     if told := files_in_two_parts(paths):
         logging.warning("%s: %s", root, told)
     return Loaded(splits[0], splits[1], tuple(class_names))
+
+
+def _require_name(name: str, source: Path) -> None:
+    """Names stand in tables, pictures and exports."""
+    if not name.isprintable() or not name.strip() or len(name) > LONGEST_NAME:
+        raise ValueError(
+            f"data_dir: a class of {source} has the name {shown(name)}; it must have 1 to {LONGEST_NAME} printable "
+            "characters"
+        )
 
 
 def _labels_of(images: Sequence[Annotated], class_names: Sequence[str], source: Path) -> np.ndarray:
@@ -131,7 +143,8 @@ def check_classes(labels: np.ndarray, class_names: Sequence[str], source: object
         counts &= labels[..., DIFFICULT] == 0
     present = np.unique(labels[..., CLASS][counts]).astype(int)
     if not len(present):
-        raise ValueError(f"data_dir: no image of {source} has an object to {purpose} on")
+        aside = ", difficult ones aside" if purpose == "score" else ""
+        raise ValueError(f"data_dir: no image of {source} has an object to {purpose} on{aside}")
     if absent := [name for number, name in enumerate(class_names) if number not in present]:
         logging.warning("%s: there is no object to %s on of %s", source, purpose, some(absent))
 
@@ -151,7 +164,7 @@ def readable_split(split: Split) -> Split:
 def _objects(image: Annotated, numbers: Mapping[str, int]) -> tuple[np.ndarray, int, int]:
     """Rows of labels, how many boxes were clipped, and how many left out."""
     if unknown := next((name for name in image.classes if name not in numbers), None):
-        raise ValueError(f"data_dir: {image.said_in} has the unknown class {unknown!r}{like(unknown, numbers)}")
+        raise ValueError(f"data_dir: {image.said_in} has the unknown class {shown(unknown)!r}{like(unknown, numbers)}")
     size, orientation = _size_and_orientation(image)
     if not len(image.boxes):
         return np.zeros([0, 6], np.float32), 0, 0
@@ -180,12 +193,14 @@ def _size_and_orientation(image: Annotated) -> tuple[tuple[int, int], int]:
         raise ValueError(f"data_dir: {image.said_in} is about {name}, which is not there") from None
     except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
         raise ValueError(f"data_dir: {name} cannot be read: {' '.join(str(error).split())}") from None
-    shown = (width, height) if orientation in SIDEWAYS else (height, width)
-    if image.size in (None, shown):
-        return shown, 1
+    upright = (width, height) if orientation in SIDEWAYS else (height, width)
+    if image.size in (None, upright):
+        return upright, 1
     if image.size != (height, width):
         said = f"{image.size[1]:g}x{image.size[0]:g}"
-        raise ValueError(f"data_dir: {image.said_in} says that {name} has {said} pixels, it has {shown[1]}x{shown[0]}")
+        raise ValueError(
+            f"data_dir: {image.said_in} says that {name} has {said} pixels, it has {upright[1]}x{upright[0]}"
+        )
     return image.size, orientation
 
 

@@ -71,7 +71,7 @@ def _categories(content: Mapping[str, Any], path: Path) -> dict[Any, str]:
     """From ids to names, in the order of the ids."""
     try:
         ordered = sorted(content["categories"], key=lambda one: one["id"])
-        pairs = [(one["id"], str(one["name"])) for one in ordered]
+        pairs = [(one["id"], _text(one["name"])) for one in ordered]
         _require_once([one for one, _ in pairs], path, "category")
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"data_dir: {path} has a category without a proper id and name: {error}") from None
@@ -94,7 +94,7 @@ def _annotated(content: Mapping[str, Any], path: Path) -> list[Annotated]:
     folder = path.with_suffix("")
     folder = folder if folder.is_dir() else path.parent / "images"
     try:
-        entries = [(one["id"], folder / one["file_name"], _size(one)) for one in content["images"]]
+        entries = [(one["id"], folder / _text(one["file_name"]), _size(one)) for one in content["images"]]
         _require_once([one for one, _, _ in entries], path, "image")
     except (KeyError, TypeError, AttributeError):
         raise ValueError(
@@ -113,6 +113,12 @@ def _annotated(content: Mapping[str, Any], path: Path) -> list[Annotated]:
                 raise ValueError(f"{where} is of the unknown {kind} {shown(name)}")
         objects[image].append((box, names[category], bool(one.get("iscrowd"))))
     return [_image(file, objects[image], size, path) for image, file, size in entries]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, (str, int)) or not str(value).isprintable():
+        raise TypeError(f"{shown(value)} is no text")
+    return str(value)
 
 
 def _box(one: Any) -> tuple[float, ...] | None:

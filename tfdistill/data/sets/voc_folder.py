@@ -66,6 +66,8 @@ def _names_in(root: Path, source: Path) -> list[str]:
         lines = [line.strip() for line in source.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"data_dir: {source} cannot be read: {error}") from None
+    if wrong := next((line for line in lines if not line.replace("\t", " ").isprintable()), None):
+        raise ValueError(f"data_dir: {source} has a line that is no name: {shown(wrong)}")
     # A name may have spaces itself.
     names = [line if (root / "Annotations" / f"{line}.xml").is_file() else line.split()[0] for line in lines]
     once = list(dict.fromkeys(names))
