@@ -62,8 +62,8 @@ class Case:
 
 def cases(scratch: Path) -> list[Case]:
     """All of them; those that need files want the folder of `make_scratch`."""
-    found = [*of_flags(), *of_hyperparameters(), *of_combinations(), *of_flagfiles(), *of_commands(), *of_files()]
-    found += [*of_teachers(), *of_tables()]
+    found = [*of_flags(), *of_hyperparameters(), *of_combinations(), *of_boxes(), *of_flagfiles()]
+    found += [*of_commands(), *of_files(), *of_teachers(), *of_tables()]
     return [
         dataclasses.replace(one, arguments=tuple(text.replace("SCRATCH", str(scratch)) for text in one.arguments))
         for one in dict.fromkeys(found)
@@ -284,6 +284,76 @@ def of_combinations() -> Iterator[Case]:
         (("--explain=dml", "--image_size=1"), ("networks", "image"), False),
     ):
         yield Case("train", (*TINY, *arguments), names, quick)
+
+
+def of_boxes() -> Iterator[Case]:
+    """Flags of one class per image, and annotations of images with boxes that are none."""
+    detector = ("--networks=ssd96_resnet8", "--batch_size=1", "--steps=1", "--noexport", "--nocheck_terms")
+    for arguments, names in (
+        *((f"--augmentation=standard,{name}", "augmentation") for name in ("randaugment", "cutout", "cutmix", "mixup")),
+        ("--balance=loss", "balance"),
+        ("--balance=sampling", "balance"),
+        ("--label_smoothing=0.1", "label_smoothing"),
+        ("--label_noise=0.1", "label_noise"),
+        ("--split=0.8,0.2", "split"),
+    ):
+        yield Case("train", (*detector, "--dataset=digit_scenes", arguments), (names,), quick=True)
+    for arguments, names in (
+        ("--reading=crop", "reading"),
+        ("--image_size=300", "image_size"),
+        ("--normalization=imagenet", "normalization"),
+        ("--train_examples=2001", "train_examples"),
+    ):
+        yield Case("train", (*detector, "--dataset=digit_scenes", arguments), (names,))
+    for dataset in ("voc_folder", "coco_json"):
+        folder = (*detector, f"--dataset={dataset}")
+        yield Case("train", folder, ("data_dir",))
+        yield Case("train", (*folder, "--data_dir=SCRATCH/images"), ("image_size",))
+        yield Case("train", (*folder, "--image_size=96", "--data_dir=SCRATCH/images"), ("data_dir",))
+        yield Case("train", (*folder, "--image_size=96", "--data_dir=SCRATCH/absent"), ("absent",))
+        yield Case("train", (*folder, "--image_size=97", f"--data_dir=SCRATCH/boxes_good_{dataset}"), ("networks",))
+        for name in ANNOTATIONS[dataset]:
+            where = f"--data_dir=SCRATCH/boxes_{name}_{dataset}"
+            if name != "good":
+                yield Case("train", (*folder, "--image_size=96", where), ("data_dir",))
+    yield Case("train", (*detector, "--dataset=voc", "--nodownload", "--data_dir=SCRATCH/empty"), ("voc/2007",))
+
+
+# What is written of the training image, 12 x 12 pixels, by data set and fault.
+VOC_BOX = "<xmin>{}</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax>"
+VOC = f"<annotation><object><name>cat</name><bndbox>{VOC_BOX}</bndbox></object></annotation>"
+LAUGHS = "".join(f'<!ENTITY e{number} "{f"&e{number - 1};" * 10}">' for number in range(1, 10))
+COCO = (
+    '{{"images": [{{"id": 1, "file_name": "a.png"}}], "categories": [{{"id": 1, "name": "cat"}}], "annotations": {}}}'
+)
+COCO_BOX = '[{{"image_id": {}, "category_id": 1, "bbox": [1, 1, {}, 9]}}]'
+ANNOTATIONS = {
+    "voc_folder": {
+        "good": VOC.format(1),
+        "no_xml": "<annotation><object>",
+        "another_xml": "<html></html>",
+        "entities": f'<!DOCTYPE annotation [<!ENTITY e0 "x">{LAUGHS}]><annotation>&e9;</annotation>',
+        "file_of_another": '<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]><annotation>&e;</annotation>',
+        "nan": VOC.format("nan"),
+        "infinite": VOC.format("1e999"),
+        "without_objects": "<annotation></annotation>",
+        "swapped": VOC.format(11),
+        "outside": VOC.format(-5).replace("<xmax>9", "<xmax>-1"),
+        "nested": "<annotation>" + "<a>" * 100_000 + "</a>" * 100_000,
+    },
+    "coco_json": {
+        "good": COCO.format(COCO_BOX.format(1, 9)),
+        "no_json": "{",
+        "list": "[]",
+        "nested": "[" * 100_000,
+        "nan": COCO.format(COCO_BOX.format(1, "NaN")),
+        "huge": COCO.format(COCO_BOX.format(1, "1" * 400)),
+        "unknown_image": COCO.format(COCO_BOX.format(2, 9)),
+        "no_categories": COCO.format("[]").replace('[{"id": 1, "name": "cat"}]', "[]"),
+        "without_objects": COCO.format("[]"),
+        "image_elsewhere": COCO.format(COCO_BOX.format(1, 9)).replace("a.png", "b.png"),
+    },
+}
 
 
 def of_flagfiles() -> Iterator[Case]:
@@ -582,6 +652,7 @@ def make_scratch(scratch: Path) -> None:
         for label in "ab":
             for index in range(40):
                 Image.new("RGB", (12, 12), (index, 9, 99)).save(scratch / f"images/{split}/{label}/{index}.png")
+    make_boxes(scratch)
     (scratch / "broken_model" / "1").mkdir(parents=True)
     (scratch / "broken_model" / "1" / "saved_model.pb").write_bytes(b"\xff\x00no model")
     folder = os.fsencode(scratch / "latin1_images")
@@ -591,6 +662,27 @@ def make_scratch(scratch: Path) -> None:
     status, _, error = call("train", (*TINY, "--run=whole", f"--runs_dir={scratch / 'runs'}"), scratch)
     assert status == 0, error
     make_edited(scratch / "runs")
+
+
+def make_boxes(scratch: Path) -> None:
+    """Folders of images with boxes, tested on a good annotation and trained on one that is not."""
+    from PIL import Image
+
+    for dataset, contents in ANNOTATIONS.items():
+        is_voc = dataset == "voc_folder"
+        for name, text in contents.items():
+            root = scratch / f"boxes_{name}_{dataset}"
+            for part in ("train", "test"):
+                written = text if part == "train" else contents["good"]
+                image = root / (f"JPEGImages/{part}.png" if is_voc else f"{part}/a.png")
+                annotation = root / (f"Annotations/{part}.xml" if is_voc else f"{part}.json")
+                for file in (image, annotation):
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (12, 12), (len(part), 9, 99)).save(image)
+                annotation.write_text(written)
+                if is_voc:
+                    (root / "ImageSets/Main").mkdir(parents=True, exist_ok=True)
+                    (root / f"ImageSets/Main/{part}.txt").write_text(f"{part}\n")
 
 
 def make_flagfiles(scratch: Path) -> None:

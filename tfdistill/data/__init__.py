@@ -7,7 +7,7 @@ from tfdistill import lazy
 if TYPE_CHECKING:
     from tfdistill.data.balance import BALANCES, Balance, class_weights
     from tfdistill.data.checking import describe_unreadable
-    from tfdistill.data.dataset import TASKS, Dataset, DataUnavailable, Split, TaskName
+    from tfdistill.data.dataset import Dataset, DataUnavailable, Split, TaskName
     from tfdistill.data.pipeline import Along, evaluation_batches, training_batches, view_batches
     from tfdistill.data.ready import ReadyData, load_data
     from tfdistill.data.selection import hold_out, take_subset
@@ -35,7 +35,6 @@ __all__ = [
     "MAX_PIXELS",
     "NORMALIZATIONS",
     "READINGS",
-    "TASKS",
     "TFDS_PATTERN",
     "TFDS_SUMMARY",
     "Along",

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from tfdistill.data.transforms.readings import Reading
 
 TaskName = Literal["classification", "detection"]
 """What labels are for: a class of each image, or the objects in it."""
-TASKS: tuple[TaskName, ...] = get_args(TaskName)
 
 
 class DataUnavailable(ValueError):

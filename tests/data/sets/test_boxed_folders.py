@@ -223,7 +223,10 @@ VOC_FAULTS = {
     "c.xml says that .*c.jpg has 20x20 pixels, it has 30x20": lambda root: write_image(
         root / "JPEGImages/c.jpg", (30, 20), 9
     ),
-    "no image of .*train.txt has an object to train on": lambda root: (root / "Annotations/a.xml").write_text(
+    "no image of .*train.txt has an object to train on; boxes cut .*: 0; left out, .* corners: 1": lambda root: (
+        root / "Annotations/a.xml"
+    ).write_text(xml((40, 20), [((9, 9, 3, 12), "dog", 0)])),
+    "no image of .*train.txt has an object to train on$": lambda root: (root / "Annotations/a.xml").write_text(
         xml((40, 20), [])
     ),
     "test.txt names no image": lambda root: (root / "ImageSets/Main/test.txt").write_text("\n"),

@@ -74,9 +74,11 @@ def loaded_of(
     """
     for name in class_names:
         _require_name(name, next(iter(parts)))
-    labels = [_labels_of(images, class_names, source) for source, images in parts.items()]
-    for source, rows, purpose in zip(parts, labels, get_args(Purpose), strict=True):
-        check_classes(rows, class_names, source, purpose)
+    labels = []
+    for (source, images), purpose in zip(parts.items(), get_args(Purpose), strict=True):
+        rows, bad = _labels_of(images, class_names, source)
+        check_classes(rows, class_names, source, purpose, bad)
+        labels.append(rows)
     reading, shape = Reading("resize", max_pixels=max_pixels), (image_size, image_size, 3)
     paths = [[str(image.path) for image in images] for images in parts.values()]
     splits = [
@@ -97,8 +99,8 @@ def _require_name(name: str, source: Path) -> None:
         )
 
 
-def _labels_of(images: Sequence[Annotated], class_names: Sequence[str], source: Path) -> np.ndarray:
-    """Rows of objects, float32 [images, objects, 6]."""
+def _labels_of(images: Sequence[Annotated], class_names: Sequence[str], source: Path) -> tuple[np.ndarray, str]:
+    """Rows of objects, float32 [images, objects, 6], and how many bad boxes there are in words; "" for none."""
     if not images:
         raise ValueError(f"data_dir: {source} names no image")
     numbers = {name: number for number, name in enumerate(class_names)}
@@ -108,13 +110,11 @@ def _labels_of(images: Sequence[Annotated], class_names: Sequence[str], source: 
         objects, outside, without_area = _objects(image, numbers)
         found.append(objects)
         clipped, dropped = clipped + outside, dropped + without_area
-    if clipped or dropped:
-        logging.warning(
-            "%s: boxes cut at the border of their images: %d; left out, as outside, without area or with swapped "
-            "corners: %d",
-            *(source, clipped, dropped),
-        )
-    return packed(found)
+    bad = (
+        f"boxes cut at the border of their images: {clipped}; left out, as outside, without area or with swapped "
+        f"corners: {dropped}"
+    )
+    return packed(found), bad if clipped or dropped else ""
 
 
 def packed(found: Sequence[np.ndarray]) -> np.ndarray:
@@ -126,14 +126,17 @@ def packed(found: Sequence[np.ndarray]) -> np.ndarray:
     return labels
 
 
-def check_classes(labels: np.ndarray, class_names: Sequence[str], source: object, purpose: Purpose) -> None:
-    """Warns of classes of which nothing counts.
+def check_classes(
+    labels: np.ndarray, class_names: Sequence[str], source: object, purpose: Purpose, bad: str = ""
+) -> None:
+    """Warns of bad boxes, and of classes of which nothing counts.
 
     Args:
         labels: objects, [images, objects, 6].
         class_names: in the order of the labels.
         source: the part, for messages.
         purpose: what it is for; difficult objects are not scored.
+        bad: what there is of bad boxes, in words.
 
     Raises:
         ValueError: nothing counts at all.
@@ -144,7 +147,10 @@ def check_classes(labels: np.ndarray, class_names: Sequence[str], source: object
     present = np.unique(labels[..., CLASS][counts]).astype(int)
     if not len(present):
         aside = ", difficult ones aside" if purpose == "score" else ""
-        raise ValueError(f"data_dir: no image of {source} has an object to {purpose} on{aside}")
+        also = f"; {bad}" if bad else ""
+        raise ValueError(f"data_dir: no image of {source} has an object to {purpose} on{aside}{also}")
+    if bad:
+        logging.warning("%s: %s", source, bad)
     if absent := [name for number, name in enumerate(class_names) if number not in present]:
         logging.warning("%s: there is no object to %s on of %s", source, purpose, some(absent))
 
