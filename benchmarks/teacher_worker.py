@@ -22,6 +22,8 @@ from tfdistill.engine.teachers import Teachers
 
 # What each form takes of the savings.
 PLAIN, FOLDED, LOWERED, KEPT = "none", "folded", "folded, bfloat16", "folded, bfloat16, kept logits"
+AHEAD, LOWERED_AHEAD = "folded, ahead", "folded, bfloat16, ahead"
+FORMS = (PLAIN, FOLDED, AHEAD, LOWERED, LOWERED_AHEAD, KEPT)
 TEMPERATURE, WEIGHTS = 4.0, {"label_weight": 0.1, "weight": 0.9}
 
 
@@ -38,12 +40,12 @@ class Commands(tfdistill_worker.Commands):
         source = settled(networks.build(teacher, classes=tfdistill_worker.CLASSES, model_name="teacher"), batch)
         # Before it is folded: then its layers are called twice.
         teachers_own = multiply_adds(source)
-        self.distillers = {form: distiller(student, source, form) for form in (PLAIN, FOLDED, LOWERED, KEPT)}
+        self.distillers = {form: distiller(student, source, form) for form in FORMS}
         # As --teacher_views has them once a teacher was asked about a view.
         answers = self.distillers[KEPT].teachers.called["teacher"](batch["images"], training=False)["logits"]
         kept = {**batch, "teacher/logits": np.asarray(answers).astype(np.float16)}
         given = {form: kept if form == KEPT else batch for form in self.distillers}
-        self.batches = {form: iter(tf.data.Dataset.from_tensors(one).repeat()) for form, one in given.items()}
+        self.batches = {form: tf.data.Dataset.from_tensors(one).repeat() for form, one in given.items()}
         plain = self.distillers[PLAIN]
         np.savez(to / "batch.npz", **batch)
         np.savez(to / "before.npz", **tfdistill_worker.named_weights(plain), **weights_of(source))
@@ -64,8 +66,14 @@ class Commands(tfdistill_worker.Commands):
         return {"case": case, "forms": list(self.distillers), "operations": operations}
 
     def train(self, form: str, steps: int) -> dict[str, Any]:
-        """Seconds that so many steps take in a form."""
-        self.distiller, self.held = self.distillers[form], self.batches[form]
+        """Seconds that so many steps take in a form.
+
+        Each turn has batches of its own, as many as steps. So a teacher that is asked ahead has answered nothing before
+        the turn, and does not go on answering in the turn of another form. Its first answer is waited for, which the
+        steps of a longer turn share.
+        """
+        self.distiller = self.distillers[form]
+        self.held = iter(self.distiller.ahead.of(self.batches[form].take(steps), {}))
         return super().train(steps)
 
 
@@ -76,7 +84,11 @@ def distiller(student: str, teacher: keras.Model, form: str) -> Distillation:
     made = Distillation(network, teacher, [transfer], label_weight=WEIGHTS["label_weight"])
     unfolded = mock.patch.object(Teachers, "fold", lambda teachers, precision: None)
     with unfolded if form == PLAIN else contextlib.nullcontext():
-        made.compile(recipe(made), teacher_precision="bfloat16" if form in (LOWERED, KEPT) else "float32")
+        made.compile(
+            recipe(made),
+            teacher_precision="bfloat16" if form in (LOWERED, LOWERED_AHEAD, KEPT) else "float32",
+            teacher_ahead="on" if form in (AHEAD, LOWERED_AHEAD) else "off",
+        )
     # So long that no schedule moves a rate.
     made.prepare(steps_per_epoch=10_000, epochs=1000)
     made.make_train_function()

@@ -52,6 +52,7 @@ def test_every_field_has_a_flag_and_the_flag_reaches_the_config():
         teacher_normalization=("raw", "own"),
         teacher_classes=("same", "by_name"),
         teacher_precision="bfloat16",
+        teacher_ahead="on",
         taps=("features:conv", "big.stage1:block1"),
         trust_code=True,
         networks=("resnet8", "resnet14"),

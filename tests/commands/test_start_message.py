@@ -54,9 +54,14 @@ def test_where_the_device_would_ask_teachers_faster_it_is_said(monkeypatch, devi
 
     teachers = Teachers([SimpleNamespace(name="big", count_params=lambda: 2000)])
     run = SimpleNamespace(
-        distiller=SimpleNamespace(teachers=teachers), config=SimpleNamespace(teacher_precision=precision)
+        distiller=SimpleNamespace(teachers=teachers),
+        config=SimpleNamespace(teacher_precision=precision),
+        taps_ahead={},
     )
     assert start_message._teachers(run) == said
+    run.taps_ahead = {"big": ("logits",)}
+    assert start_message._teachers(run) == f"{said}; asked about the next batch meanwhile"
+    run.taps_ahead = {}
     monkeypatch.setattr(start_message, "can_lower", lambda model: False)
     assert "faster" not in start_message._teachers(run)
 

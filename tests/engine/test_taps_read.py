@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 import tfdistill
-from tfdistill.engine.taps_read import taps_read
+from tfdistill.engine.taps_read import reading, taps_read
 from tfdistill.transfers import Lesson, Preparation
 
 
@@ -38,3 +38,12 @@ def test_every_tap_that_a_loss_reads_is_found_and_nothing_moves(tiny, two_replic
     assert taps_read(plain, batch) == {"c": ("logits",)}
     assert distiller.phase_index == 0
     assert all((one == other).all() for one, other in zip(before, student.get_weights(), strict=True))
+
+
+def test_teachers_of_whom_the_phases_read_different_taps_are_not_asked_ahead(tiny):
+    distiller = tfdistill.Distillation(tiny.network("one"), tiny.network("a", seed=1), [Later("later", 1.0)])
+    distiller.compile(teacher_ahead="on")
+    batch = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in tiny.batch().items()}
+    assert reading(distiller, batch).by_phase == ({"a": ("features",)}, {"a": ("logits",)})
+    with pytest.raises(ValueError, match="the phases of the training do not all read the same of the teachers;"):
+        distiller.ahead.taps(batch)

@@ -204,6 +204,7 @@ def test_two_replicas_ask_each_about_its_part(whole, two_replicas, tmp_path):
     ("flags", "said"),
     [
         ({"teacher_views": -1}, "teacher_views: must be a whole number in 0..1,000,000, not -1"),
+        ({"teacher_ahead": "on"}, "teacher_ahead: with --teacher_views no teacher is asked in training; leave one .*"),
         ({"teacher": ()}, "teacher_views: is for --teacher; leave it out"),
         ({"also": ("kd", "jacobian")}, "teacher_views: jacobian calls the teacher on every batch, and kept answers .*"),
         ({"augmentation": ("standard", "mixup")}, "teacher_views: mixup of --augmentation makes images of two, .*"),

@@ -246,6 +246,11 @@ def test_a_teacher_that_a_run_cannot_use_is_refused_in_one_line(root, tmp_path, 
         ("--run=x", "--method=taught", f"--teacher=resnet8:{tmp_path}/runs/x"): "x is the run that is to learn; name ",
         ("--run=x", "--method=taught", f"--teacher={tmp_path}/runs/x@3"): "x@3 is the run that is to learn; name ",
         ("--teacher_precision=bfloat16",): "teacher_precision: is for --teacher; leave it out\n",
+        ("--teacher_ahead=on",): "teacher_ahead: is for --teacher; leave it out\n",
+        ("--method=taught", f"--teacher={root}/runs/big", "--teacher_ahead=on", "--xla=on"): (
+            "teacher_ahead: teachers cannot be asked ahead: XLA compiles a teacher together with the step, to other "
+            "bits; leave it out\n"
+        ),
         (*four, "--teacher_precision=half"): "teacher_precision: 'half' is none of float32, bfloat16",
     }.items():
         assert command(tmp_path, *flags) == 2
@@ -271,6 +276,25 @@ def test_a_teacher_in_bfloat16_says_how_far_it_agrees_and_goes_on_in_it_alone(tm
     assert printed.count(said) == 1 and "; maps of maps in bfloat16" in " ".join(printed.split())
     assert command(tmp_path, *taught, "--epochs=2") == 2
     assert "--teacher_precision=float32 (it was bfloat16)" in capsys.readouterr().err
+
+
+def test_a_run_whose_teacher_is_asked_ahead_ends_with_the_same_bits_also_where_it_was_cut_off(
+    root, monkeypatch, capsys
+):
+    call, called = Distiller.call_model, []
+    monkeypatch.setattr(Distiller, "call_model", lambda *given: called.append(given[1].name) or call(*given))
+    taught = ["--method=distillation", "--also=kd", "--networks=resnet8", f"--teacher={root}/runs/pair:resnet14"]
+    taught += ["--augmentation=mixup", "--unlabelled_rest", "--unlabelled_batch_size=8", "--epochs=2"]
+    assert command(root, "--run=within", *taught) == 0
+    assert "meanwhile" not in capsys.readouterr().out and called.count("resnet14")
+    called.clear()
+    assert command(root, "--run=ahead", "--teacher_ahead=on", "--steps=3", *taught) == 0
+    assert "asked about the next batch meanwhile" in " ".join(capsys.readouterr().out.split())
+    assert command(root, "--run=ahead", "--teacher_ahead=auto", "--steps_per_execution=3", *taught) == 0
+    assert set(called) == {"resnet8"}
+    within, ahead = (checkpoints.newest(root / "runs" / run / "checkpoints") for run in ("within", "ahead"))
+    assert within.step == ahead.step == 8 and within.arrays.keys() == ahead.arrays.keys()
+    assert all(array.tobytes() == ahead.arrays[name].tobytes() for name, array in within.arrays.items())
 
 
 def logits_on_digits(model: keras.Model, normalization: str, count: int = 20) -> np.ndarray:

@@ -114,7 +114,16 @@ def _teachers(run: Run) -> str:
         f"{model.name} {model.count_params():,}{f' ({reads})' if (reads := described_images(model)) else ''}"
         for model in models
     ]
-    return ", ".join(counted) + f" weights, which nothing moves{_precision_of_teachers(run)}"
+    return ", ".join(counted) + f" weights, which nothing moves{_precision_of_teachers(run)}{_ahead(run)}"
+
+
+def _ahead(run: Run) -> str:
+    """Which teachers are asked about the next batch while the networks learn."""
+    names = list(run.taps_ahead)
+    if not names:
+        return ""
+    all_of_them = len(names) == len(run.distiller.teachers)
+    return f"; asked about the next batch meanwhile{'' if all_of_them else f': {listed(names)}'}"
 
 
 def _precision_of_teachers(run: Run) -> str:

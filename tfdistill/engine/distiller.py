@@ -9,8 +9,9 @@ import keras
 import tensorflow as tf
 
 from tfdistill.bounds import choose
-from tfdistill.devices.names import TEACHER_PRECISIONS, TeacherPrecision
+from tfdistill.devices.names import TEACHER_PRECISIONS, TeacherAhead, TeacherPrecision
 from tfdistill.engine import batches, logged, loops
+from tfdistill.engine.ahead import Ahead
 from tfdistill.engine.keras_habits import (
     OneForAll,
     check_callbacks,
@@ -81,6 +82,7 @@ class Distiller(Scoring):
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         teacher_precision: TeacherPrecision = "float32",
+        teacher_ahead: TeacherAhead = "off",
         **of_keras: Any,
     ) -> None:
         """Sets how to train.
@@ -97,11 +99,14 @@ class Distiller(Scoring):
             teacher_precision: `"bfloat16"` has teachers compute their maps in it, on processors and GPUs with
                 instructions for it in a fraction of the time; `"float32"` leaves every teacher as it was built. What
                 losses see is float32 in both, and `teacher_agreement` tells how far the answers agree.
+            teacher_ahead: whether the input pipeline asks teachers about the next batch while the networks learn from
+                this one: `"auto"` where that can be, `"on"` to be told where it cannot, `"off"` never. It is for one
+                processor and a `tf.data.Dataset`, and changes no bit of what is learnt.
             of_keras: nothing; what else Keras' `compile` takes is refused with the way to say it here.
 
         Raises:
             ValueError: what is no optimizer, a name that is no group and no update of this method, an unknown
-                precision, or XLA without a graph.
+                precision, another `teacher_ahead`, or XLA without a graph.
         """
         require_known(of_keras)
         compiled = resolved_xla(xla, run_eagerly)
@@ -110,6 +115,7 @@ class Distiller(Scoring):
             optimizer=None, jit_compile=False, run_eagerly=run_eagerly, steps_per_execution=steps_per_execution
         )
         self._steps = Steps(self, xla=compiled)
+        self.ahead = Ahead(self, teacher_ahead, xla=compiled)
         with self._scope():
             self.fold(None if teacher_precision == "float32" else teacher_precision)
         self._plan = None  # what is frozen may have changed
@@ -153,6 +159,7 @@ class Distiller(Scoring):
         check_callbacks(called, self.optimizer, self.plan, self.task.rising)
         self._require_sound_data(x, y, keras_arguments)
         self._teachers.refresh()
+        x = self.ahead.of(x, keras_arguments)
         if not self.teacher_scores:
             self._score_teachers_on(keras_arguments)
         self.phases_trained.clear()

@@ -3,38 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from tfdistill.engine.distiller import Distiller
 from tfdistill.taps import Taps
 
+if TYPE_CHECKING:
+    from tfdistill.engine.distiller import Distiller
 
-def taps_read(distiller: Distiller, batch: Mapping[str, tf.TensorSpec]) -> dict[str, tuple[str, ...]]:
-    """The taps of each teacher that some loss reads, in any round of any phase.
+Read = dict[str, tuple[str, ...]]
+"""By the name of each teacher, the names of its taps that are read, in alphabetical order."""
 
-    Every round is traced once with stand-ins for the teachers' taps. No variable moves, and no teacher is called.
+
+class Reading(NamedTuple):
+    """What losses have of their teachers.
+
+    Attributes:
+        by_phase: the taps that the losses of each phase read.
+        called: the teachers that a loss calls itself, in any phase.
+    """
+
+    by_phase: tuple[Read, ...]
+    called: frozenset[str]
+
+
+def taps_read(distiller: Distiller, batch: Mapping[str, tf.TensorSpec]) -> Read:
+    """The taps of each teacher that some loss reads, in any round of any phase; see `reading`."""
+    phases = reading(distiller, batch).by_phase
+    return {name: tuple(sorted({tap for one in phases for tap in one[name]})) for name in distiller.teachers.called}
+
+
+def reading(distiller: Distiller, batch: Mapping[str, tf.TensorSpec]) -> Reading:
+    """What the losses of every phase have of the teachers.
+
+    Every round is traced once with stand-ins for the teachers' taps. No variable moves, and no teacher is called but by
+    a loss itself.
 
     Args:
         distiller: the method with its networks.
         batch: shapes and types of a batch of its training, by name.
-
-    Returns:
-        By the name of each teacher, the names of its taps in alphabetical order; none where nobody reads it.
     """
-    read: dict[str, set[str]] = {name: set() for name in distiller.teachers.called}
-    size = batch["images"].shape[0]
+    called = distiller.teachers.called
+    read: list[dict[str, set[str]]] = [{name: set() for name in called} for _ in distiller.plan]
+    size = batch["images"].shape[0] if batch["images"].shape.rank else None
     taps = {
         name: {tap: tf.TensorSpec([size, *one.shape[1:]], one.dtype) for tap, one in model.output.items()}
-        for name, model in distiller.teachers.called.items()
+        for name, model in called.items()
     }
 
     def losses(batch: Mapping[str, tf.Tensor], taps: Mapping[str, Taps]) -> None:
         ready = distiller.batch_of(batch)
-        watched = {name: _Watched(own, read[name]) for name, own in taps.items()}
         for index, phase in enumerate(distiller.plan):
             distiller.phase_index = index
+            watched = {name: _Watched(own, read[index][name]) for name, own in taps.items()}
             seen = {**distiller.call_networks(ready["images"], distiller.call_model), **watched}
             for one in phase.rounds:
                 one.terms(ready, seen)
@@ -43,10 +66,17 @@ def taps_read(distiller: Distiller, batch: Mapping[str, tf.TensorSpec]) -> dict[
     try:
         # What a forward pass moves, such as running statistics, is noted in the scope and forgotten with it.
         with keras.StatelessScope():
-            tf.function(losses, autograph=False).get_concrete_function(dict(batch), taps)
+            traced = tf.function(losses, autograph=False).get_concrete_function(dict(batch), taps)
     finally:
         distiller.phase_index = phase_index
-    return {name: tuple(sorted(found)) for name, found in read.items()}
+    used = {id(one) for one in traced.captured_inputs}
+    by_phase = tuple({name: tuple(sorted(found)) for name, found in one.items()} for one in read)
+    return Reading(by_phase, frozenset(name for name, model in called.items() if used & _handles(model)))
+
+
+def _handles(model: keras.Model) -> set[int]:
+    """By which a graph knows the variables of a model."""
+    return {id(variable.value.handle) for variable in model.variables}
 
 
 class _Watched(Mapping[str, tf.Tensor]):

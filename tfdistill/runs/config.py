@@ -264,6 +264,8 @@ def _check_teacher(config: RunConfig) -> None:
             raise ValueError(f"{flag}: is for --teacher; leave it out")
     if config.teacher_precision != TEACHER_PRECISIONS[0] and not config.teacher:
         raise ValueError("teacher_precision: is for --teacher; leave it out")
+    if config.teacher_ahead == "on" and not config.teacher:
+        raise ValueError("teacher_ahead: is for --teacher; leave it out")
     for names in for_each("teacher_normalization", config.teacher_normalization, sources, OWN):
         for name in names:
             require_one_of("teacher_normalization", name, (OWN, *NORMALIZATIONS, CAFFE))
@@ -278,6 +280,8 @@ def _check_teacher_views(config: RunConfig) -> None:
         return
     if not config.teacher:
         raise ValueError("teacher_views: is for --teacher; leave it out")
+    if config.teacher_ahead == "on":
+        raise ValueError("teacher_ahead: with --teacher_views no teacher is asked in training; leave one of both out")
     for name in config.transfers:
         if declared(TRANSFERS, name).attributes["calls_source"]:
             raise ValueError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfdistill.bounds import Bounds, Filled, Number, one_of
 from tfdistill.data import AUGMENTATIONS, BALANCES, MAX_PIXELS, NORMALIZATIONS, READINGS, TFDS_PATTERN
-from tfdistill.devices.names import PRECISIONS, PRODUCTS, STRATEGIES, TEACHER_PRECISIONS
+from tfdistill.devices.names import PRECISIONS, PRODUCTS, STRATEGIES, TEACHER_AHEAD, TEACHER_PRECISIONS
 from tfdistill.optimizers import PROTOCOLS
 from tfdistill.optimizers.checks import DECAY_ON, KINDS, SCHEDULES
 from tfdistill.runs.teacher_texts import BY_NAME, CAFFE, OWN, SAME
@@ -178,6 +178,14 @@ class NetworkFlags:
         "of the time on processors and GPUs with instructions for it; the losses see float32. How far the answers "
         "agree is measured on held-out images before the first step.",
         one_of(TEACHER_PRECISIONS),
+    )
+    teacher_ahead: str = flag(
+        "off",
+        "Ask teachers about the next batch while the networks learn from this one, to the same bits: auto does so on "
+        "one processor where the method reads the same of them in every epoch, on refuses where that cannot be, off "
+        "never does. It takes the memory of three more batches with the answers to them.",
+        one_of(TEACHER_AHEAD),
+        changes_training=False,
     )
     teacher_views: int = flag(
         0,

@@ -67,9 +67,13 @@ class Prepared:
             xla=cast(Any, config.xla),  # the flag's bounds hold it to the choices
             steps_per_execution=config.steps_per_execution,
             teacher_precision=cast(Any, config.teacher_precision),
+            teacher_ahead=cast(Any, config.teacher_ahead),
         )
         self.distiller.prepare(steps_per_epoch=self.timetable.steps_per_epoch, epochs=self.timetable.epochs)
         self.views = self._teacher_views()
+        # Asked here, where it may still refuse.
+        own_batch = self.data.training_batches().element_spec if teachers else {}
+        self.taps_ahead = self.distiller.ahead.taps(own_batch) if own_batch and not self.views else {}
         if config.export and self.workers.is_chief:
             run_exports.check_exports(self.distiller.deliverables(), self.data)
 
