@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from PIL import Image, UnidentifiedImageError
 
 from tfdistill.data.dataset import Loaded, RecordFiles, Split
-from tfdistill.data.sets.annotations import check_classes, packed, readable_split
+from tfdistill.data.sets.annotations import Purpose, check_classes, packed, readable_split
 from tfdistill.data.sets.prepared import prepared_builder
 from tfdistill.data.sets.records import record_spans
 from tfdistill.data.transforms.readings import MAX_PIXELS, Reading
@@ -50,7 +50,7 @@ def load_voc(data_dir: Path | None, image_size: int | None, download: bool, max_
     class_names = tuple(builders[YEARS[0]].info.features["objects"]["label"].names)
     size = image_size or SIZE
     splits = []
-    for parts, purpose in ((TRAIN, "train"), (TEST, "score")):
+    for parts, purpose in zip((TRAIN, TEST), get_args(Purpose), strict=True):
         records, spans = _records([(builders[year], split) for year, split in parts])
         labels = packed([_objects(*one) for one in _examples(records, spans)])
         title = " + ".join(f"voc/{year}, {split}" for year, split in parts)
