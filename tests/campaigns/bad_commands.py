@@ -447,6 +447,7 @@ def of_commands() -> Iterator[Case]:
         ("analyze", (*run, "--what=errors", "--teacher=SCRATCH/broken_model"), ("teacher",)),
         ("analyze", (*run, "--what=errors", "--split=valid"), ("split",)),
         ("analyze", (*run, "--what=errors", "--dataset=digit"), ("dataset",)),
+        ("analyze", (*run, "--what=errors", "--dataset=digit_scenes"), ("dataset",)),
         (
             "analyze",
             (*run, "--what=errors", "--dataset=image_folder", "--data_dir=SCRATCH/images"),
