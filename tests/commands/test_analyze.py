@@ -2,6 +2,7 @@
 
 import csv
 import json
+import types
 from pathlib import Path
 
 import keras
@@ -69,6 +70,9 @@ def root(tmp_path_factory) -> Path:
             logits = keras.layers.Dense(10, kernel_initializer=weights)(keras.layers.Flatten()(images))
             keras.Model(images, logits, name=name).save(root / f"{name}.keras")
         write_saved_model(root / "saved")
+        boxes = RunConfig(run="boxes", dataset="digit_scenes", networks=("ssd96_resnet8",), runs_dir=str(root))
+        (root / "boxes").mkdir()
+        RunFolder(root / "boxes").write_flags(boxes, {})
         yield root
 
 
@@ -233,6 +237,8 @@ def test_a_file_for_images_of_any_size_is_looked_at_in_those_of_the_data(tmp_pat
         ("--run=one --teacher=pair --what=calibration", ["teacher", "say which"]),
         ("--run=one --teacher=none --what=calibration", ["teacher: there is no run", "nearest run", "one"]),
         ("--run=one --what=calibration --split=validation", ["split", "no validation part"]),
+        ("--run=boxes --what=errors,curves", ["run: ", "boxes was trained on digit_scenes, which is for detection; "]),
+        ("--run=one --dataset=digit_scenes --what=cka", ["dataset: digit_scenes is for detection", "`evaluate`"]),
         ("--run=one --what=calibration --examples=1", ["examples", "2 examples or more", "is 1"]),
         ("--run={root}/infinite.keras --what=calibration", ["dataset", "give --dataset"]),
         ("--run=one --what=calibration --dataset=digit_scenes", ["dataset: digit_scenes has boxes"]),
@@ -257,6 +263,13 @@ def test_bad_input_is_one_line_before_any_work(arguments, words, root, tmp_path,
     error = refused([*given, f"--runs_dir={root}", f"--out={tmp_path}/out"], capsys)
     assert all(word in error for word in words), error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_detector_is_refused_where_the_data_is_for_classification():
+    images = keras.Input((8, 8, 1), name="images")
+    detector = keras.Model(images, {"class_logits": keras.layers.Conv2D(11, 8)(images)}, name="ssd")
+    with pytest.raises(ValueError, match="^ssd is for detection; analyses are of classifiers. `evaluate` scores other"):
+        studies._fitted(types.SimpleNamespace(model=detector), types.SimpleNamespace(task="classification"))
 
 
 def test_an_analysis_is_a_class_of_its_own_by_each_name():

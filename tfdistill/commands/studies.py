@@ -30,8 +30,11 @@ from tfdistill.runs.inherited import inherited_channels
 from tfdistill.runs.kept_epochs import AT, FLAGS, kept
 from tfdistill.runs.teacher_images import differing_names, fitted
 from tfdistill.runs.teacher_sources import Found, Reader, newest_version, run_named
+from tfdistill.tasks.answered import task_of
 
 CARD = "model_card.json"
+# What there is for the networks of other tasks.
+OF_CLASSIFIERS = "analyses are of classifiers. `evaluate` scores other networks class by class"
 
 
 def study_of(values: flags.FlagValues, options: Options) -> tuple[Study, list[str]]:
@@ -132,6 +135,9 @@ def data_of(values: flags.FlagValues, texts: Sequence[str]) -> Shown:
     name = values.dataset or (config.dataset if config else "")
     if not name:
         raise ValueError(f"dataset: {texts[0]} does not say what it was trained on; give --dataset")
+    if (task := data.source_of(name).task) != "classification":
+        given = f"dataset: {name}" if values.dataset else f"run: {texts[0]} was trained on {name}, which"
+        raise ValueError(f"{given} is for {task}; {OF_CLASSIFIERS}")
     if config and name == config.dataset:
         own_or_said = {one: values[one].value or getattr(config, one) for one in ("data_dir", "image_size")}
         moved = dataclasses.replace(config, **own_or_said, download=values.download)
@@ -193,6 +199,8 @@ def subjects_of(text: str, shown: Shown, values: flags.FlagValues, told: list[st
 
 
 def _fitted(found: Found, dataset: data.Dataset) -> keras.Model:
+    if (task := task_of(found.model)) is not None and task.name != dataset.task:
+        raise ValueError(f"{found.model.name} is for {task.name}; {OF_CLASSIFIERS}")
     try:
         # Analyses take the sizes of maps from their symbolic shapes.
         return of_one_size(fitted(found, dataset), dataset.image_shape)
