@@ -268,7 +268,7 @@ def test_bad_input_is_one_line_before_any_work(arguments, words, root, tmp_path,
 def test_a_detector_is_refused_where_the_data_is_for_classification():
     images = keras.Input((8, 8, 1), name="images")
     detector = keras.Model(images, {"class_logits": keras.layers.Conv2D(11, 8)(images)}, name="ssd")
-    with pytest.raises(ValueError, match="^ssd is for detection; analyses are of classifiers. `evaluate` scores other"):
+    with pytest.raises(ValueError, match=r"^ssd is for detection; analyses are of classifiers\. `evaluate` scores"):
         studies._fitted(types.SimpleNamespace(model=detector), types.SimpleNamespace(task="classification"))
 
 

@@ -87,7 +87,8 @@ def test_the_command_draws_the_objects_of_scenes(tmp_path, capsys):
     sheet = np.asarray(Image.open(out).convert("RGB"))
     tile = (288 + picture.LINE + picture.MARGIN, 288 + picture.MARGIN)
     assert sheet.shape == (2 * tile[0] + picture.MARGIN, 4 * tile[1] + picture.MARGIN, 3)
-    config = RunConfig(dataset="digit_scenes", batch_size=5, augmentation=("none",))
+    detector = {"dataset": "digit_scenes", "networks": (preview.DETECTOR,)}
+    config = RunConfig(**detector, batch_size=5, augmentation=("none",))
     images, labels = picture.seen(RunData.read(config), step=0, count=5)
     drawn = drawing.draw_objects(images[4], labels[4], "0123456789")
     place = picture.MARGIN + tile[0]

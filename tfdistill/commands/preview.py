@@ -8,9 +8,12 @@ from tfdistill.bounds import Filled, Number
 from tfdistill.commands import command_line
 from tfdistill.commands.flag_kinds import Flags, define
 from tfdistill.commands.usage import usage
+from tfdistill.data import source_of
 from tfdistill.standalone.calling import program
 
 COMMAND = "preview"
+# No network is built, but a run whose images have boxes has to name one for them.
+DETECTOR = "ssd96_resnet8"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,6 +28,8 @@ def main(arguments: Sequence[str]) -> int:
             print(command_line.listing())
             return 0
         command_line.require_file("out", values.out)
+        if not values["networks"].present and source_of(values.dataset).task == "detection":
+            values.networks = [DETECTOR]
         config = command_line.run_config(values)
     # Imported now, because all that is answered above needs no TensorFlow.
     from tfdistill.commands import picture
