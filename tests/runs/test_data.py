@@ -115,6 +115,16 @@ def test_scoring_takes_as_many_images_as_the_training_or_as_many_pixels_as_256_o
     assert evaluation_batch_size(batch_size, replicas, (pixels, pixels, 3)) == expected
 
 
+def test_scoring_few_images_fills_no_batch_with_others(digits):
+    few = dataclasses.replace(digits, test=digits.test.take(np.arange(7)))
+    read = RunData(RunConfig(batch_size=64), few)
+    for replicas, size in ((1, 7), (2, 8)):
+        batches = list(read.evaluation_batches("test", replicas=replicas))
+        assert [len(one["images"]) for one in batches] == [size] and read.evaluation_steps(
+            "test", replicas=replicas
+        ) == 1
+
+
 def test_the_flags_decide_what_the_batches_go_through(digits):
     def images(**settings):
         batches = RunData(RunConfig(batch_size=64, **settings), digits).training_batches(steps=1)

@@ -442,3 +442,7 @@ def test_a_network_that_keras_trained_sees_the_size_that_keras_trained_it_at(mon
         ValueError, match=r"^Keras trained it for ImageNet's 1000 classes, and made up has 3; train it "
     ):
         Reader(images).read("mobilenet:imagenet")
+    with pytest.raises(
+        ValueError, match=r"^Keras trained its backbone alone; train it on made up first: --networks=ss"
+    ):
+        Reader(images).read("ssd300_resnet50:imagenet")

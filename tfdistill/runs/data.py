@@ -321,7 +321,10 @@ class RunData:
         return math.ceil(len(self.monitors[name]) / self._evaluation_batch_size(replicas))
 
     def _evaluation_batch_size(self, replicas: int) -> int:
-        return evaluation_batch_size(self.batch_size, replicas, self.image_shape)
+        """No larger than the largest part that is scored: the last batch is filled up with images that do not count."""
+        most = max(map(len, self.monitors.values()))
+        usual = evaluation_batch_size(self.batch_size, replicas, self.image_shape)
+        return min(usual, math.ceil(most / replicas) * replicas)
 
     def facts(self) -> dict[str, Any]:
         """What a model card says of the data: name, shape, numbers of examples, and what its parts are known by."""

@@ -140,8 +140,9 @@ class NetworkFlags:
         "NAME:imagenet starts from Keras' ImageNet weights, where keras.applications has that network: "
         "resnet50:imagenet. NAME:PATH starts from the weights in a run's folder (NAME:PATH:NETWORK says which network "
         "of it, NAME:PATH@10 which of its --keep_epochs), a checkpoint, or a .keras, .weights.h5, .npz or .safetensors "
-        "file. ImageNet ResNets and mobilenet_v2 read files with torchvision's or timm's names too. A classifier for "
-        "other classes starts anew.",
+        "file. ImageNet ResNets and mobilenet_v2 read files with torchvision's or timm's names too. A detector takes "
+        "the weights of its backbone from a classifier there. What tells classes apart starts anew where it is for "
+        "other classes.",
         value="NAME,NAME",
     )
     teacher: tuple[str, ...] = flag(

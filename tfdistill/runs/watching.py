@@ -179,7 +179,8 @@ class Progress(keras.callbacks.Callback):
         if speed:
             left = (self.total_steps - step) * self.record.batch_size / speed
             per_step = speed / self.record.batch_size
-            timing = f"{per_step:.3g} steps/s, {speed:.0f} images/s, {duration(left)} left"
+            images = f"{speed:.0f}" if speed >= 10 else f"{speed:.2g}"
+            timing = f"{per_step:.3g} steps/s, {images} images/s, {duration(left)} left"
         phase = f" ({self.model.phase.name})" if len(self.model.plan) > 1 else ""
         place = f"epoch {self._epoch + 1}/{self.run_epochs}{phase} step {step}/{self.total_steps}"
         self._line.show(f"{place}: {shown}  {timing}".rstrip(), lasting=lasting)
