@@ -12,7 +12,8 @@ import tensorflow as tf
 from PIL import Image
 
 from tfdistill import data
-from tfdistill.export import Detections, export_network, load_export, load_for_scoring, samples
+from tfdistill.export import Detections, export_network, load_export, load_for_scoring, samples, saved_model, verify
+from tfdistill.export.serving import Serving
 from tfdistill.runs import scoring
 from tfdistill.standalone.image_files import converted
 from tfdistill.tasks import Detection
@@ -218,3 +219,67 @@ def test_an_export_is_scored_by_what_it_serves(exported, network):
     assert {name: len(value) for name, value in objects.items()} == dict.fromkeys(objects, 0)
     with pytest.raises(ValueError, match="holds a detector, which gives no logits; load_export loads it"):
         load_for_scoring(exported)
+
+
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+def test_what_objects_are_chosen_from_converts_to_litert(exported, network):
+    """Non-maximum suppression is no operator of LiteRT, all else is."""
+    made = tf.lite.TFLiteConverter.from_saved_model(str(exported), signature_keys=["raw_answers"]).convert()
+    runner = tf.lite.Interpreter(model_content=made).get_signature_runner("raw_answers")
+    images = samples.sample_images((HEIGHT, WIDTH, 3), batch=2)
+    expected = network((images / 255 - 0.5) / 0.25)
+    for tap, value in runner(images=images).items():
+        np.testing.assert_allclose(value, expected[tap], atol=1e-5)
+
+
+@pytest.mark.usefixtures("plain_decoding")
+def test_an_image_that_is_marked_has_no_objects_and_costs_no_other_its_own(network, tmp_path):
+    (tmp_path / "labels.txt").write_text("red\ngreen\n")
+    served = {"mean": (0.5,), "std": (0.25,), "labels_file": tmp_path / "labels.txt", "bad_images": "mark"}
+    module = saved_model.ServingModule(network, **served, answer=Detections(most=3))
+    found = module.score_encoded(tf.constant([tf.io.encode_png(painted(62, 34)).numpy(), b"none"]))
+    assert found["valid"].numpy().tolist() == [True, False] and found["count"].numpy().tolist() == [2, 0]
+    assert found["boxes"].shape == (2, 3, 4)
+    assert objects(found, 0) == by_hand(62, 34) and objects(found, 1) == {}
+
+
+def test_a_box_or_an_object_that_is_not_the_networks_is_seen(network):
+    images = np.stack([painted(HEIGHT, WIDTH)] * 2).astype(np.float32)
+    answer = Detections()
+    taps = verify.live_taps(network, images, (0.5,), (0.25,), answer.taps)
+    right = {name: value.numpy() for name, value in answer.outputs(taps, (HEIGHT, WIDTH, 3)).items()}
+
+    def compared(**changes):
+        return answer.compared(taps, {**right, **changes}, np.array([[HEIGHT, WIDTH]] * 2), 1e-5)
+
+    assert compared().fault is None and max(compared().differences.values()) < 1e-6
+    moved = compared(boxes=right["boxes"] + np.float32([0, 0.02, 0, 0])).differences
+    assert moved["boxes"] == pytest.approx(0.02 / WIDTH, rel=0.01) and moved["scores"] < 1e-6
+    assert compared(offsets=taps["offsets"] + 1e-3).differences["offsets"] > 5e-4
+    assert compared(classes=np.where(right["classes"] == -1, -1, 1 - right["classes"])).fault
+    assert compared(count=right["count"] - 1).fault
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reading": "crop"}, "reading must be resize for a detector, which says boxes in whole images; got crop"),
+        ({"class_names": ["red"]}, "class_names must be 2 strings, one for each class; got 1"),
+        ({"mean": (0.5, 0.5)}, "mean must be 3 finite numbers"),
+    ],
+)
+def test_what_does_not_go_with_a_detector_is_refused(network, changes, message):
+    with pytest.raises(ValueError, match=message):
+        Serving(**{**SERVED, **changes}).require_fitting(network)
+
+
+def test_wrong_choices_of_objects_are_refused(tiny_network):
+    for wrong, message in (
+        ({"least_score": 0.0}, "least_score must be a probability above 0; got 0"),
+        ({"overlap": 1.5}, "overlap must be 0 to 1; got 1.5"),
+        ({"most": 0}, "most must be 1 or more; got 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Detections(**wrong)
+    with pytest.raises(ValueError, match=r"network must be a detector, whose answer is offsets, .*; it lacks \['offs"):
+        Serving((0.5,), (0.25,), NAMES, answer=Detections()).require_fitting(tiny_network("plain", seed=1))

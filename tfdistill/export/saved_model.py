@@ -68,7 +68,9 @@ class ServingModule(tf.Module):
             count = tf.shape(images)[0]
             # Of an empty batch oneDNN's convolutions give the shape of their input instead of their output's
             # (TensorFlow 2.21), so the network never sees one: it gets a black image, and its scores are cut off.
-            images = tf.pad(images, [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0], [0, 0]])
+            padded = tf.pad(images, [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0], [0, 0]])
+            # The graph has lost the shape, which converters of convolutions need, LiteRT's among them.
+            images = tf.reshape(padded, [-1, *image_shape])
             outputs = network(images * scale + shift, training=False)
             return {tap: tf.cast(outputs[tap], tf.float32)[:count] for tap in answer.taps}
 
