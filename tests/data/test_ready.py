@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfdistill
-from tfdistill.data import training_batches
+from tfdistill.data import sets, training_batches
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +95,15 @@ def test_what_cannot_be_loaded_is_refused():
             tfdistill.load_data("digits", **{name: value})
     with pytest.raises(ValueError, match=r"^validation_share: split has a validation part already"):
         tfdistill.load_data("image_folder", split=(0.8, 0.1, 0.1), validation_share=0.1)
+
+
+def test_images_with_boxes_come_with_their_objects(monkeypatch):
+    small = sets.load_digit_scenes(train=24, test=5)
+    monkeypatch.setattr(sets, "load_digit_scenes", lambda: small)
+    train, validation, test = data = tfdistill.load_data("digit_scenes", batch_size=4, validation_share=0.25)
+    assert data.dataset.task == "detection" and [int(one.cardinality()) for one in data] == [4, 2, 2]
+    images, labels = next(iter(train))
+    assert (images.shape, labels.shape, labels.dtype) == ((4, 96, 96, 1), (4, 5, 6), tf.float32)
+    np.testing.assert_array_equal(np.concatenate([one for _, one in arrays(test)]), small.test.labels)
+    held_out = np.concatenate([one for _, one in arrays(validation)])
+    assert (held_out[:, None] == small.train.labels).all((2, 3)).any(1).all()
