@@ -221,7 +221,7 @@ class DataFlags:
     )
     task: str = flag(
         "",
-        f"What is learned from the labels: {' or '.join(TASKS)}. The data set says it by itself.",
+        f"Task that the labels are for: {' or '.join(TASKS)}. The data set says it by itself.",
         unset="the data set's",
         value="NAME",
     )
