@@ -17,6 +17,9 @@ from tfdistill.data.transforms.readings import Reading
 TaskName = Literal["classification", "detection"]
 """What labels are for: a class of each image, or the objects in it."""
 
+# What follows the four corners of an object in its row of the labels.
+CLASS, DIFFICULT = 4, 5
+
 
 class DataUnavailable(ValueError):
     """The data, or the package that reads it, is not on this machine; the message says how to get it."""
@@ -107,7 +110,7 @@ class Split:
         Args:
             records: the files.
             spans: where each example's record lies, int64 [N, 3]: number of the file, offset, length in bytes.
-            labels: integers [N].
+            labels: integers [N], or objects, float [N, objects, 6].
             image_shape: (H, W, 1 or 3).
             reading: how a record's image becomes one of that shape.
 

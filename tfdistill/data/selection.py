@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfdistill.data.dataset import Split
+from tfdistill.data.dataset import CLASS, Split
 
 
 def take_subset(split: Split, examples: int, seed: int) -> Split:
@@ -72,7 +72,7 @@ def parted_by(labels: np.ndarray) -> np.ndarray:
     """
     if labels.ndim == 1:
         return labels
-    classes = labels[..., 4].astype(np.int32)
+    classes = labels[..., CLASS].astype(np.int32)
     shown = [np.unique(row[row >= 0]) for row in classes]
     counts = np.bincount(np.concatenate([*shown, np.empty(0, np.int32)]), minlength=1)
     return np.array([row[np.argmin(counts[row])] if len(row) else -1 for row in shown], np.int32)

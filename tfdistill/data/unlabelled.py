@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.dataset import Split
+from tfdistill.data.dataset import CLASS, Split
 
 # In the place of a label that there is none for; no class, so that whoever reads it is told so.
 NO_LABEL = -1
-# Where an object's class stands in its row.
-CLASS = 4
 
 
 @dataclass(frozen=True, eq=False)

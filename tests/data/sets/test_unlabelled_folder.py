@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tfdistill.data import load, load_unlabelled_folder
+from tfdistill.data.sets import load_digit_scenes
 
 pytestmark = pytest.mark.usefixtures("decoders_traced_once")
 
@@ -57,6 +58,14 @@ def test_a_data_set_that_crops_photographs_has_them_read_like_its_own(folder, tm
     like = load("image_folder", data_dir=tmp_path / "data", image_size=4, reading="crop")
     found = load_unlabelled_folder(folder, like)
     assert found.split.reading == like.train.reading and found.split.image_shape == (4, 4, 3)
+
+
+def test_images_beside_those_with_boxes_are_without_objects(folder, digits):
+    scenes = load_digit_scenes(train=3, test=1)
+    like = dataclasses.replace(digits, image_shape=(96, 96, 1), train=scenes.train, task="detection")
+    found = load_unlabelled_folder(folder, like)
+    assert found.split.images.shape == (4, 96, 96, 1) and found.split.labels.shape == (4, 5, 6)
+    assert (found.split.labels == [0, 0, 0, 0, -1, 0]).all()
 
 
 def test_what_is_no_folder_of_images_is_refused_in_one_line(folder, digits, tmp_path):

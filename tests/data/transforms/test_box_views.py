@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfdistill import boxes
 from tfdistill.data.dataset import Split
-from tfdistill.data.pipeline import training_batches
+from tfdistill.data.pipeline import training_batches, view_batches
 from tfdistill.data.rows import Rows
 from tfdistill.data.transforms.augmentation import Augmentation, BoxAugmentation, Normalization
 from tfdistill.data.transforms.box_views import (
@@ -134,6 +134,16 @@ def test_a_batch_of_boxes_is_a_function_of_seed_and_step_and_parts_make_it_up(sc
         np.testing.assert_array_equal(whole[2][name], later[name])
         np.testing.assert_array_equal(whole[0][name], tf.concat([one[name] for one in parts], axis=0))
     assert (whole[0]["images"][0].numpy() != whole[1]["images"][0].numpy()).any()
+
+
+def test_a_view_of_boxes_is_what_training_shows_of_them(scenes):
+    split = Split.in_memory(*scenes)
+    common = {"seed": 3, "augmentation": BoxAugmentation(), "normalization": Normalization((0.5,), (0.5,))}
+    (batch,) = training_batches(split, batch_size=8, views=1, steps=1, **common)
+    (view,) = view_batches(split, 0, batch_size=IMAGES, **common)
+    for name in ("images", "labels"):
+        np.testing.assert_allclose(batch[name], tf.gather(view[name], batch["index"]), atol=1e-5)
+    assert len(np.unique(view["labels"][:, 0, 0])) > IMAGES / 4
 
 
 def test_what_moves_pixels_without_boxes_is_refused(scenes):

@@ -13,14 +13,13 @@ from PIL import Image, UnidentifiedImageError
 
 from tfdistill.bounds import like, shown
 from tfdistill.data.checking import reason, some, unreadable_positions
-from tfdistill.data.dataset import Loaded, Split, shown_path
+from tfdistill.data.dataset import CLASS, DIFFICULT, Loaded, Split, shown_path
 from tfdistill.data.duplicate_files import files_in_two_parts
 from tfdistill.data.reading import into_memory
 from tfdistill.data.transforms.orientation import TAG
 from tfdistill.data.transforms.readings import Reading
 
 Purpose = Literal["train", "score"]
-CLASS, DIFFICULT = 4, 5
 LONGEST_NAME = 200
 # A photograph that lies on its side in its file: whether, once rows and columns are exchanged, each of them runs
 # backwards.

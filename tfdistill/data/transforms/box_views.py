@@ -9,6 +9,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfdistill import boxes
+from tfdistill.data.dataset import CLASS
 from tfdistill.data.rows import DrawnFor, integers
 from tfdistill.data.transforms.augmentation import BoxAugmentation
 
@@ -20,7 +21,6 @@ TRIES = 30
 LEAST_OVERLAPS = (None, 0.1, 0.3, 0.5, 0.7, 0.9, 0.0)
 # Sides of crops in shares of the image, and of their height over their width.
 SMALLEST_SIDE, NARROWEST = 0.3, 0.5
-CLASS = 4
 
 
 def windows(
