@@ -65,6 +65,7 @@ PLACES: dict[str, Place] = {
     "kept epoch, written aside": Place("tfdistill.runs.checkpoints.writing._put_in_place", named="/step_00000002"),
     "kept epoch": Place("tfdistill.runs.keeping.KeptEpochs._keep", after=True),
     "epoch, in TensorBoard": Place("tfdistill.runs.watching.TensorBoard.on_epoch_end", after=True),
+    "epoch, in pictures": Place("tfdistill.runs.pictures.Pictures.on_epoch_end", after=True),
     "checkpoint moved for another of its step": renamed(".replaced", after=True),
     "second epoch's first step": Place("tfdistill.runs.callbacks.Record.on_train_batch_end", call=2, after=True),
     "last save": Place("tfdistill.runs.callbacks.Checkpoints.save_what_is_new", after=True),
