@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
 from tfdistill.commands import evaluate, train
 from tfdistill.data import sets
@@ -74,6 +75,9 @@ def test_a_detector_teaches_another_cut_off_or_not(command, capsys):
     assert whole.keys() == cut.keys()
     for name, array in whole.items():
         np.testing.assert_array_equal(array, cut[name], err_msg=name)
+    for name, steps in {"whole": [2, 4], "cut": [2, 3, 4]}.items():
+        events = EventAccumulator(str(command.runs / name / "logs" / "evaluation"), {TENSORS: 0}).Reload()
+        assert [point.step for point in events.Tensors("ssd96_resnet8/detections")] == steps
 
 
 @pytest.mark.parametrize(

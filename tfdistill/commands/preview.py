@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         command_line.require_file("out", values.out)
         if not values["networks"].present and source_of(values.dataset).task == "detection":
-            values.networks = [DETECTOR]
+            values["networks"].value = [DETECTOR]
         config = command_line.run_config(values)
     # Imported now, because all that is answered above needs no TensorFlow.
     from tfdistill.commands import picture
