@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfdistill import boxes
 from tfdistill.data.transforms.decoding import decode
 from tfdistill.data.transforms.readings import Reading
-from tfdistill.export.answers import Compared, FilesRead, largest_difference
+from tfdistill.export.answers import Compared, FilesRead
 from tfdistill.export.encoded import Shape, chosen_reading, read_batch_and_sizes
 from tfdistill.export.suppression import Candidates, compared_objects
 
@@ -122,8 +122,17 @@ class Detections:
         sizes: np.ndarray | None,
         tolerance: float,
     ) -> Compared:
-        """The objects, and the taps where these are given; see `Answer` and `compared_objects`."""
-        said = {tap: largest_difference(outputs[tap], taps[tap]) for tap in self.taps if tap in outputs}
+        """The objects, and the taps where these are given; see `Answer` and `compared_objects`.
+
+        A difference is relative to the largest number of its tap, and an object's to the largest of all taps.
+        """
+        # One of 35,000 offsets may be a small difference of large sums, and is rounded as these are.
+        largest = {tap: max(1.0, float(np.abs(taps[tap]).max(initial=0.0))) for tap in self.taps}
+        said = {
+            tap: float(np.abs(outputs[tap] - taps[tap]).max(initial=0.0)) / largest[tap]
+            for tap in self.taps
+            if tap in outputs
+        }
         corners = boxes.decoded(tf.constant(taps["offsets"]), tf.constant(taps["default_boxes"])).numpy()
         scores = tf.nn.softmax(taps["class_logits"]).numpy()[..., 1:]
         assert sizes is not None
@@ -131,8 +140,9 @@ class Detections:
         differences, is_right = compared_objects(
             Candidates(corners, scores, self.least_score, self.overlap, self.most),
             {**outputs, "boxes": shares},
-            tolerance,
+            tolerance * max(largest.values()),
         )
+        differences = {name: value / max(largest.values()) for name, value in differences.items()}
         fault = None if is_right else ("objects", "are not those that non-maximum suppression leaves of its boxes")
         return Compared({**said, **differences}, fault)
 
