@@ -152,8 +152,9 @@ def _pixels(corners: np.ndarray, height: int, width: int) -> Box:
 def _outline(draw: ImageDraw.ImageDraw, box: Box, colour: Colour, line: int, dash: int) -> None:
     """The four sides, inside the box's border, with a thin edge outside of it; dashed where `dash` is not 0."""
     top, left, bottom, right = box
+    edge = -(-line // 6)
     for sides, fill in (
-        (_sides((top - 1, left - 1, bottom + 1, right + 1), line, dash), _opposite(colour)),
+        (_sides((top - edge, left - edge, bottom + edge, right + edge), line, dash), _opposite(colour)),
         (_sides(box, line, dash), colour),
     ):
         for first, start, last, end in sides:
