@@ -158,3 +158,6 @@ def test_a_run_serves_as_it_is_scored(wide, cropped):
     files = run_exports.own_files(RunData(config, squeezed))
     assert len(files) == 4 and {path.read_bytes() for path in wide.rglob("*.jpg")}.issuperset(files)
     assert run_exports.own_files(RunData(RunConfig(), squeezed)) == []
+    annotated = RunConfig(dataset="coco_json", data_dir=str(wide / "test"), image_size=96, networks=("ssd96_resnet8",))
+    found = run_exports.own_files(RunData(annotated, squeezed))
+    assert len(found) == 4 and {path.read_bytes() for path in (wide / "test").rglob("*.jpg")}.issuperset(found)

@@ -33,6 +33,9 @@ from tfdistill.runs.mending import mend
 from tfdistill.runs.report import network_results
 from tfdistill.standalone.calling import words
 
+# Where the image files lie of data sets that may have been read into memory.
+FOLDERS = {"image_folder": "*/*/*.*", "voc_folder": "JPEGImages/*.*", "coco_json": "*/*.*"}
+
 
 @dataclass(frozen=True)
 class Exports:
@@ -85,12 +88,8 @@ def own_files(data: RunData, count: int = 4) -> list[bytes]:
         positions = np.unique(np.linspace(0, len(split) - 1, count).astype(int))
         with contextlib.suppress(tf.errors.OpError, OSError):
             found = list(encoded_images(split)(tf.constant(positions)).numpy())
-    elif config.dataset == "image_folder" and config.data_dir:
-        paths = [
-            path
-            for path in sorted(Path(config.data_dir).expanduser().glob("*/*.*" if config.split else "*/*/*.*"))
-            if path.is_file()
-        ]
+    elif config.data_dir and (pattern := "*/*.*" if config.split else FOLDERS.get(config.dataset)):
+        paths = [path for path in sorted(Path(config.data_dir).expanduser().glob(pattern)) if path.is_file()]
         with contextlib.suppress(OSError):
             found = [path.read_bytes() for path in paths[:: max(1, len(paths) // count)][:count]]
     return [one for one in found if _is_readable(one, data)]
