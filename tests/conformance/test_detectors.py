@@ -111,3 +111,10 @@ def test_a_transfer_reads_maps_or_an_answer_that_a_detector_does_not_give(name, 
         return
     for value in course.terms(batch, found, called).values():
         assert value.shape == (3,) and np.isfinite(value).all() and np.any(value)
+
+
+@pytest.mark.parametrize("name", [name for name, made in TRANSFERS.items() if made.calls_source])
+def test_a_transfer_that_calls_its_source_says_in_one_line_that_a_detector_has_no_logits(name, pair):
+    learner, source = pair
+    with pytest.raises(ValueError, match=r"^networks: ssd96_resnet\d+ has no tap 'logits'; it has [^\n]*$"):
+        courses([TRANSFERS[name]()], [(learner, [source])])

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from tfdistill.bounds import ArgumentError
+from tfdistill.networks.taps import tap_of
 from tfdistill.taps import CallModel, Taps
 
 
@@ -66,6 +67,7 @@ def require_input_gradients(model: keras.Model) -> None:
         model: functional, from images of one size to a dict of taps with the logits.
 
     Raises:
-        ValueError: as `input_gradients`.
+        ValueError: as `input_gradients`, or the model has no logits, such as a detector.
     """
+    tap_of(model, "logits")
     input_gradients(model, tf.zeros([1, *model.input_shape[1:]]), lambda one, images: one(images, training=False))
