@@ -113,8 +113,3 @@ class Answer(Protocol):
 
     def facts(self) -> dict[str, object]:
         """What a model card says of the answer."""
-
-
-def largest_difference(actual: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference relative to max(1, |expected|)."""
-    return float(np.max(np.abs(actual - expected) / np.maximum(1.0, np.abs(expected)), initial=0.0))

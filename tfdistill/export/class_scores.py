@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.transforms.readings import Reading
-from tfdistill.export.answers import Compared, FilesRead, largest_difference
+from tfdistill.export.answers import Compared, FilesRead
 from tfdistill.export.encoded import Shape, chosen_reading, read_batch
 from tfdistill.networks.probabilities import require_logits
 
@@ -75,10 +75,15 @@ class ClassScores:
     ) -> Compared:
         """Both kinds of scores, and whether the class is that of the highest; see `Answer`."""
         expected = {"logits": taps["logits"], "probabilities": tf.nn.softmax(taps["logits"]).numpy()}
-        differences = {name: largest_difference(outputs[name], value) for name, value in expected.items()}
+        differences = {name: _largest_difference(outputs[name], value) for name, value in expected.items()}
         is_highest = np.array_equal(outputs["classes"], outputs["logits"].argmax(axis=-1))
         return Compared(differences, None if is_highest else ("classes", "are not those of its highest logits"))
 
     def facts(self) -> dict[str, object]:
         """Nothing beside the signatures; see `Answer`."""
         return {}
+
+
+def _largest_difference(actual: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference relative to max(1, |expected|)."""
+    return float(np.max(np.abs(actual - expected) / np.maximum(1.0, np.abs(expected)), initial=0.0))
