@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+# How many times as large the largest value is as the smallest where a scale of powers of ten is taken.
+WIDE = 20
 # Where a legend hides no line.
 ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "borderaxespad": 0.3}
 
@@ -79,9 +81,17 @@ def over_epochs(lines: Mapping[str, tuple[Sequence[int], np.ndarray]], agreed: S
         panels[1].legend(fontsize=6.5, **ABOVE)
         for axes in panels[1:]:
             axes.set_xlim(panels[0].get_xlim())
-        most = max(max(one["divergence"], one["divergence_back"]) for one in agreed)
-        panels[2].set(xlabel="epoch", ylabel="KL in nats (hollow: reversed)", ylim=(0, 1.15 * most + 1e-9))
+        panels[2].set(xlabel="epoch", ylabel="KL in nats (hollow: reversed)")
+        _scale(panels[2], [one[name] for one in agreed for name in ("divergence", "divergence_back")])
     return figure
+
+
+def _scale(axes: Axes, values: Sequence[float]) -> None:
+    """A scale from 0; where the values are of several sizes, one of powers of ten, which shows the small ones too."""
+    if min(values) > 0 and max(values) > WIDE * min(values):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, 1.15 * max(values) + 1e-9)
 
 
 def _named(first: str, second: str) -> str:
