@@ -241,7 +241,6 @@ def test_a_file_for_images_of_any_size_is_looked_at_in_those_of_the_data(tmp_pat
         ("--run=one --dataset=digit_scenes --what=cka", ["dataset: digit_scenes is for detection", "`evaluate`"]),
         ("--run=one --what=calibration --examples=1", ["examples", "2 examples or more", "is 1"]),
         ("--run={root}/infinite.keras --what=calibration", ["dataset", "give --dataset"]),
-        ("--run=one --what=calibration --dataset=digit_scenes", ["dataset: digit_scenes has boxes"]),
         ("--run=one --what=calibration --dataset=digit", ["dataset", "nearest: digits"]),
         ("--run=one --what=feature_distance", ["run", "two networks"]),
         ("--run=pair --what=feature_distance --taps=stage9", ["taps", "stage9", "has features, embedding, logits"]),

@@ -54,9 +54,6 @@ def study_of(values: flags.FlagValues, options: Options) -> tuple[Study, list[st
     split = shown.splits.get(values.split)
     if split is None:
         raise ValueError(f"split: {shown.dataset.name} has no {values.split} part; give {' or '.join(shown.splits)}")
-    if split.has_boxes:
-        argument = "dataset" if values.dataset else "run"
-        raise ValueError(f"{argument}: {shown.dataset.name} has boxes, and analyses look at classifiers alone")
     told: list[str] = []
     groups = [subjects_of(text, shown, values, told) for text in texts[: len(values.run)]]
     with _naming_the_teacher():
@@ -183,8 +180,6 @@ def subjects_of(text: str, shown: Shown, values: flags.FlagValues, told: list[st
         told += [f"{text}: {line}" for line in one.told]
         told += filter(None, [differing_names(one, shown.dataset, "same")])
     named = path.name if epoch is None else f"{path.name}{AT}{epoch}"
-    if detectors := [one.model.name for one in found if "logits" not in one.model.output]:
-        raise ArgumentError("run", f"{text}: {detectors[0]} has no logits, and analyses look at classifiers alone")
     return [
         Subject(
             f"{named}:{one.model.name}" if chosen or len(found) > 1 else named,
