@@ -66,13 +66,13 @@ def make(folder: pathlib.Path, pictures: Sequence[pathlib.Path]) -> list[str]:
         LookupError: a photograph is in none of the folders.
     """
     names = sorted(path.stem for path in (BOXES / "Annotations").glob("*.xml"))
-    found = {name: next((one for where in pictures for one in where.glob(f"{name}.*")), None) for name in names}
-    if missing := [name for name, path in found.items() if path is None]:
+    there = {path.stem: path for where in reversed(pictures) for path in where.iterdir()}
+    if missing := [name for name in names if name not in there]:
         raise LookupError(f"there is no photograph {missing[0]} in {', '.join(map(str, pictures))}")
     shutil.copytree(BOXES, folder)
     (folder / "JPEGImages").mkdir()
-    for path in found.values():
-        shutil.copy(path, folder / "JPEGImages")
+    for name in names:
+        shutil.copy(there[name], folder / "JPEGImages")
     return names
 
 
