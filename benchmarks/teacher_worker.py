@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
+import time
 from typing import Any
 from unittest import mock
 
@@ -18,6 +19,7 @@ from networks import multiply_adds
 from workers import serve
 
 from tfdistill import KD, Distillation, networks
+from tfdistill.engine.ahead import AT_ONCE
 from tfdistill.engine.teachers import Teachers
 
 # What each form takes of the savings.
@@ -49,11 +51,11 @@ class Commands(tfdistill_worker.Commands):
         plain = self.distillers[PLAIN]
         np.savez(to / "batch.npz", **batch)
         np.savez(to / "before.npz", **tfdistill_worker.named_weights(plain), **weights_of(source))
+        self.distiller, self.held = plain, iter(self.batches[PLAIN])
+        super().train(1)
+        np.savez(to / "after.npz", **tfdistill_worker.named_weights(plain))
         for form in self.distillers:
             self.train(form, 1)
-            if form == PLAIN:
-                np.savez(to / "after.npz", **tfdistill_worker.named_weights(plain))
-            self.train(form, 2)
         case = {
             "student": student,
             "teacher": teacher,
@@ -66,15 +68,18 @@ class Commands(tfdistill_worker.Commands):
         return {"case": case, "forms": list(self.distillers), "operations": operations}
 
     def train(self, form: str, steps: int) -> dict[str, Any]:
-        """Seconds that so many steps take in a form.
+        """Seconds that so many steps take in a form, once its stream of batches runs.
 
-        Each turn has batches of its own, as many as steps. So a teacher that is asked ahead has answered nothing before
-        the turn, and does not go on answering in the turn of another form. Its first answer is waited for, which the
-        steps of a longer turn share.
+        Each turn has a stream of its own. A teacher that is asked ahead is as far ahead at the end of the steps as at
+        their beginning, and does not go on answering in the turn of another form.
         """
         self.distiller = self.distillers[form]
-        self.held = iter(self.distiller.ahead.of(self.batches[form].take(steps), {}))
-        return super().train(steps)
+        self.held = iter(self.distiller.ahead.of(self.batches[form], {}))
+        super().train(AT_ONCE + 1)
+        found = super().train(steps)
+        self.held = None
+        time.sleep(1.0)  # until the answers that nobody waits for are given
+        return found
 
 
 def distiller(student: str, teacher: keras.Model, form: str) -> Distillation:
