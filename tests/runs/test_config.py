@@ -349,6 +349,7 @@ def test_differences_ignore_what_does_not_change_training():
         trust_code=True,
         keep_epochs=(1,),
         unlabelled_dir="more",
+        teacher_ahead="auto",
     )
     unmarked = [one.name for one in dataclasses.fields(RunConfig) if one.metadata.get("changes_training") is False]
     unmarked.remove("teacher")  # the method of `FULL` takes none
