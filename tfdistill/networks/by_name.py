@@ -166,12 +166,13 @@ def _require_depth(name: str, family: NetworkFamily, numbers: Mapping[str, int])
 
 
 def _nearest(name: str) -> str:
-    names = [*(example for family in NETWORKS.values() for example in family.examples), *APPLICATIONS]
+    families = [*NETWORKS.values(), *DETECTORS.values()]
+    names = [*(example for family in families for example in family.examples), *APPLICATIONS]
     # The patterns filled with the name's own numbers come first: "wrn_40_4" means wide_resnet_40_4.
     numbers = re.findall(r"[1-9][0-9]*", name)
     filled = [
         re.sub(r"<\w+>", "{}", family.pattern).format(*numbers)
-        for family in NETWORKS.values()
+        for family in families
         if numbers and family.pattern.count("<") == len(numbers)
     ]
     return nearest(name, filled + names)

@@ -175,9 +175,12 @@ def test_wrong_arguments_are_refused(name, changed, message):
         networks.build(name, **{"classes": 2, "image_shape": (size, size, 3)} | changed)
 
 
-def test_flags_know_no_detector():
+def test_detectors_are_networks_by_name_and_told_from_classifiers():
     assert "ssd96_resnet8" in dir(networks) and set(networks.DETECTORS).isdisjoint(networks.NETWORKS)
-    with pytest.raises(ValueError, match=r"^'ssd96_resnet8' is a detector, which answers with boxes"):
-        networks.require_name("ssd96_resnet8")
+    networks.require_name("ssd96_resnet8")
+    told = [networks.is_detector(name) for name in ("ssd96_resnet8", "ssd300_resnet18", "resnet8", "keras_resnet50")]
+    assert told == [True, True, False, False]
+    with pytest.raises(ValueError, match=r"^unknown network 'ssd97_resnet8'; nearest: 'ssd96_resnet"):
+        networks.is_detector("ssd97_resnet8")
     for family in networks.DETECTORS.values():
         assert all(family.numbers(example) is not None for example in family.examples)
