@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tfdistill.data import source_of
-
 if TYPE_CHECKING:
     from tfdistill.runs.config import RunConfig
 
@@ -27,7 +25,7 @@ def require_flags_for_boxes(config: RunConfig) -> None:
     Raises:
         ValueError: in one line that names the flag.
     """
-    if source_of(config.dataset).task != "detection":
+    if config.learned_task != "detection":
         return
     for name in config.augmentation:
         if name not in AUGMENTATIONS_OF_BOXES:
