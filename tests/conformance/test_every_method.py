@@ -151,6 +151,11 @@ def assert_close(one, other, tolerance):
         np.testing.assert_allclose(one[name], other[name], rtol=tolerance, atol=tolerance, err_msg=name)
 
 
+def test_its_state_can_lie_in_the_memory_of_a_gpu(trained):
+    # TensorFlow keeps int32 variables of a GPU in the host's memory, where a step under XLA cannot read them.
+    assert [name for name, one in trained.distiller.state().items() if one.dtype == "int32"] == []
+
+
 def test_one_step_moves_what_its_updates_own_and_no_bit_of_anything_else(trained):
     distiller = trained.distiller
     models = [*distiller.networks, *distiller.helpers.values()]

@@ -98,6 +98,11 @@ def without_metrics(state):
     return {name: value for name, value in state.items() if not name.startswith("metrics/")}
 
 
+def test_its_state_can_lie_in_the_memory_of_a_gpu(case):
+    # TensorFlow keeps int32 variables of a GPU in the host's memory, where a step under XLA cannot read them.
+    assert [name for name, one in case.distiller.state().items() if one.dtype == "int32"] == []
+
+
 def test_one_step_moves_what_its_updates_own_and_no_bit_of_a_teacher(case):
     case.restore(case.first)
     distiller = case.distiller

@@ -91,7 +91,7 @@ def test_a_selection_reads_its_state_and_survives_a_file(tmp_path):
     np.testing.assert_array_equal(layer(maps), maps.numpy()[..., [2, 0]])
     layer.indices.assign([1, 3])
     np.testing.assert_array_equal(layer(maps), maps.numpy()[..., [1, 3]])
-    assert layer.trainable_variables == [] and layer.indices.dtype == "int32"
+    assert layer.trainable_variables == [] and layer.indices.dtype == "int64"
     model = build((4, 4, 6), 2, indices=[5, 1, 0])
     model.get_layer("selection").indices.assign([4, 3, 2])
     model.save(tmp_path / "coder.keras")

@@ -267,6 +267,7 @@ def variables_of_three_kinds() -> dict:
         "b": keras.Variable(np.zeros((2, 2), np.float32)),
         "c": keras.Variable(np.zeros(2), dtype="bfloat16"),
         "seed": tf.Variable([1, 2], dtype=tf.uint32),
+        "channels": keras.Variable(np.zeros(2), dtype="int64"),
     }
 
 
@@ -276,6 +277,7 @@ def arrays_for_them() -> dict[str, np.ndarray]:
         "b": np.ones((2, 2), np.float32),
         "c": np.float32([5, 6]),
         "seed": np.uint32([7, 8]),
+        "channels": np.int32([9, 10]),  # as older versions kept them
     }
 
 

@@ -27,7 +27,8 @@ class ChannelSelection(keras.layers.Layer):
         self.indices = self.add_weight(
             shape=(len(self.first_indices),),
             initializer=lambda shape, dtype: tf.constant(self.first_indices, dtype),
-            dtype="int32",
+            # TensorFlow keeps int32 variables of a GPU in the host's memory, where XLA's steps cannot read them.
+            dtype="int64",
             trainable=False,
             name="indices",
         )

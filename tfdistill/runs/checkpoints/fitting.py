@@ -10,14 +10,15 @@ import numpy as np
 from tfdistill.bounds import and_more, like
 from tfdistill.runs.checkpoints.files import CheckpointError
 
-_HALF_FROM_SINGLE = {("bfloat16", "float32"), ("float16", "float32")}
+# Of a variable and its array. `.npz` has no bfloat16; channels that a split took were int32 once.
+_ALSO_FIT = {("bfloat16", "float32"), ("float16", "float32"), ("int64", "int32")}
 
 
 def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Assigns every array to the variable of its name, after checking that all of them fit.
 
     Names must match one to one, shapes and dtypes must be equal. Half-precision variables also take float32
-    arrays, as `.npz` has no bfloat16.
+    arrays, as `.npz` has no bfloat16, and int64 variables int32 arrays.
 
     Args:
         variables: name to `keras.Variable` or `tf.Variable`.
@@ -43,7 +44,7 @@ def require_fit(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) 
         if shape != array.shape:
             raise CheckpointError(f"variable '{name}' has shape {shape}, its array in the checkpoint {array.shape}")
         dtype, found = getattr(variable.dtype, "name", variable.dtype), array.dtype.name
-        if dtype != found and (dtype, found) not in _HALF_FROM_SINGLE:
+        if dtype != found and (dtype, found) not in _ALSO_FIT:
             raise CheckpointError(f"variable '{name}' is {dtype}, its array in the checkpoint {found}")
 
 
