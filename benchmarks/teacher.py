@@ -4,14 +4,16 @@ python benchmarks/teacher.py --torch_python=PATH            # ResNet-110 teaches
 python benchmarks/teacher.py --torch_python=PATH --quick    # small networks, a step or two, to see that it works
 
 Each side has a process of its own; all forms train in turns, a few steps each, now one first and now another, so that a
-machine that slows down slows all. PyTorch's student and its teachers of both precisions are each tried in several
-forms, and the fastest are compared. Both sides start from the same weights, and their first steps are compared. Images
-and labels are made up, and lie ready in memory.
+machine that slows down slows all. Teachers are asked ahead in a third process too, whose operations have one thread
+each: two operations then keep two cores busy without waiting for each other. PyTorch's student and its teachers of both
+precisions are each tried in several forms, and the fastest are compared. Both sides start from the same weights, and
+their first steps are compared. Images and labels are made up, and lie ready in memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import sys
 import tempfile
@@ -20,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from speed import markdown_rows, spread
 from workers import Worker, WorkerError
 
-OURS, PEER = "tfdistill", "PyTorch"
+OURS, ONE_THREAD, PEER = "tfdistill", "tfdistill, one thread an operation", "PyTorch"
 PRECISIONS = ("float32", "bfloat16")
 # Above this share of the step the two do not compute the same, see `speed.py`.
 LARGEST_DIFFERENCE = 0.02
@@ -34,9 +36,11 @@ def main() -> int:
     """Prints the table."""
     arguments = parsed(sys.argv[1:])
     try:
-        with start(OURS, arguments) as own, start(PEER, arguments) as peer, tempfile.TemporaryDirectory() as folder:
-            ours, theirs = prepared(own, peer, folder, arguments)
-            times = alternate(own, peer, ours["forms"], arguments)
+        with contextlib.ExitStack() as stack:
+            workers = {side: stack.enter_context(start(side, arguments)) for side in (OURS, ONE_THREAD, PEER)}
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            forms, ours, theirs = prepared(workers, folder, arguments)
+            times = alternate(workers, forms, arguments)
     except WorkerError as error:
         print(f"benchmarks/teacher.py: {error}", file=sys.stderr)
         return 1
@@ -76,23 +80,30 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
 
 def start(side: str, arguments: argparse.Namespace) -> Worker:
     """A process of one side."""
-    if side == OURS:
-        return Worker(OURS, [sys.executable, "-m", "teacher_worker"])
-    return Worker(PEER, [arguments.torch_python, "-m", "peer.teacher"])
+    if side == PEER:
+        return Worker(PEER, [arguments.torch_python, "-m", "peer.teacher"])
+    settings = ["env", "TF_NUM_INTRAOP_THREADS=1"] if side == ONE_THREAD else []
+    return Worker(side, [*settings, sys.executable, "-m", "teacher_worker"])
 
 
-def prepared(own: Worker, peer: Worker, folder: str, arguments: argparse.Namespace) -> tuple[Mapping, Mapping]:
-    """Both sides ready to train the same; says what they are and what does not work.
+def prepared(
+    workers: Mapping[str, Worker], folder: str, arguments: argparse.Namespace
+) -> tuple[list[tuple[str, str]], Mapping, Mapping]:
+    """All sides ready to train the same; says what they are and what does not work.
+
+    Returns:
+        The forms to measure, each a side and how the teacher is asked there; what tfdistill and what PyTorch answers.
 
     Raises:
         WorkerError: a side is not there, or computes on another kind of device or another step.
     """
+    own, peer = workers[OURS], workers[PEER]
     theirs_about, ours_about = peer.ask("about"), own.ask("about")
     if theirs_about["kind"] != ours_about["kind"]:
         raise WorkerError(f"{OURS} computes on {ours_about['device']} and {PEER} on {theirs_about['device']}")
     print(f"{ours_about['device']}, {theirs_about['vectors']}; {ours_about['version']}, {theirs_about['version']}.")
     sizes = {"student": arguments.student, "teacher": arguments.teacher, "batch_size": arguments.batch_size}
-    ours = own.ask("prepare", **sizes, folder=folder)
+    ours = own.ask("prepare", **sizes, folder=folder, ahead_alone=False)
     theirs = peer.ask("prepare", case=ours["case"], folder=folder, trial_steps=1 + arguments.steps)
     for form, reason in theirs["failed"].items():
         print(f"{PEER}, {form}: not possible here: {reason}", file=sys.stderr, flush=True)
@@ -100,18 +111,19 @@ def prepared(own: Worker, peer: Worker, folder: str, arguments: argparse.Namespa
         print(f"{PEER}, {form}: {seconds * 1e3:,.1f} ms", file=sys.stderr, flush=True)
     if not theirs["difference"] <= LARGEST_DIFFERENCE:
         raise WorkerError(f"the first steps differ by {theirs['difference']:.2%}, not by rounding alone")
-    return ours, theirs
+    with tempfile.TemporaryDirectory() as elsewhere:
+        one_thread = workers[ONE_THREAD].ask("prepare", **sizes, folder=elsewhere, ahead_alone=True)
+    forms = {OURS: ours["forms"], ONE_THREAD: one_thread["forms"], PEER: PRECISIONS}
+    return [(side, form) for side, own_forms in forms.items() for form in own_forms], ours, theirs
 
 
-def alternate(own: Worker, peer: Worker, forms: Sequence[str], arguments: argparse.Namespace) -> Times:
+def alternate(workers: Mapping[str, Worker], asked: Sequence[tuple[str, str]], arguments: argparse.Namespace) -> Times:
     """Has every form train in turns; the others wait."""
-    asked = [(OURS, form) for form in forms] + [(PEER, precision) for precision in PRECISIONS]
     times: dict[tuple[str, str], list[float]] = {one: [] for one in asked}
     for turn in range(arguments.turns):
         first = turn % len(asked)
         for side, form in asked[first:] + asked[:first]:
-            worker = own if side == OURS else peer
-            took = worker.ask("train", form=form, steps=arguments.steps)["seconds"]
+            took = workers[side].ask("train", form=form, steps=arguments.steps)["seconds"]
             times[side, form].append(took / arguments.steps)
     return times
 

@@ -25,6 +25,7 @@ from tfdistill.engine.teachers import Teachers
 # What each form takes of the savings.
 PLAIN, FOLDED, LOWERED, KEPT = "none", "folded", "folded, bfloat16", "folded, bfloat16, kept logits"
 AHEAD, LOWERED_AHEAD = "folded, ahead", "folded, bfloat16, ahead"
+ASKED_AHEAD = (AHEAD, LOWERED_AHEAD)
 FORMS = (PLAIN, FOLDED, AHEAD, LOWERED, LOWERED_AHEAD, KEPT)
 TEMPERATURE, WEIGHTS = 4.0, {"label_weight": 0.1, "weight": 0.9}
 
@@ -32,17 +33,28 @@ TEMPERATURE, WEIGHTS = 4.0, {"label_weight": 0.1, "weight": 0.9}
 class Commands(tfdistill_worker.Commands):
     """What the process can be asked to do."""
 
-    def prepare(self, student: str, teacher: str, batch_size: int, folder: str) -> dict[str, Any]:
+    def prepare(self, student: str, teacher: str, batch_size: int, folder: str, ahead_alone: bool) -> dict[str, Any]:
         """Makes a distiller of every form, each with a student of its own; all are taught by one teacher.
 
+        Args:
+            student, teacher: networks by name.
+            batch_size: images of a step.
+            folder: where the batch and the weights before and after a first step are left.
+            ahead_alone: only the forms whose teacher is asked ahead are to be measured. A GPU has none of them.
+
         Returns:
-            What the other side needs for the same step, and the multiply-adds of the teacher and of the student.
+            What the other side needs for the same step, the forms to measure, and the multiply-adds of the teacher and
+            of the student.
         """
         batch, to = tfdistill_worker.made_up_batch(batch_size), pathlib.Path(folder)
         source = settled(networks.build(teacher, classes=tfdistill_worker.CLASSES, model_name="teacher"), batch)
         # Before it is folded: then its layers are called twice.
         teachers_own = multiply_adds(source)
-        self.distillers = {form: distiller(student, source, form) for form in FORMS}
+        gpus = tf.config.list_physical_devices("GPU")
+        measured = [form for form in FORMS if not (gpus and form in ASKED_AHEAD)]
+        if ahead_alone:
+            measured = [form for form in measured if form in ASKED_AHEAD]
+        self.distillers = {form: distiller(student, source, form) for form in (PLAIN, KEPT, *measured)}
         # As --teacher_views has them once a teacher was asked about a view.
         answers = self.distillers[KEPT].teachers.called["teacher"](batch["images"], training=False)["logits"]
         kept = {**batch, "teacher/logits": np.asarray(answers).astype(np.float16)}
@@ -54,7 +66,7 @@ class Commands(tfdistill_worker.Commands):
         self.distiller, self.held = plain, iter(self.batches[PLAIN])
         super().train(1)
         np.savez(to / "after.npz", **tfdistill_worker.named_weights(plain))
-        for form in self.distillers:
+        for form in measured:
             self.train(form, 1)
         case = {
             "student": student,
@@ -65,7 +77,7 @@ class Commands(tfdistill_worker.Commands):
             "weights": WEIGHTS,
         }
         operations = {"teacher": teachers_own, "student": 3 * multiply_adds(plain.networks[0])}
-        return {"case": case, "forms": list(self.distillers), "operations": operations}
+        return {"case": case, "forms": measured, "operations": operations}
 
     def train(self, form: str, steps: int) -> dict[str, Any]:
         """Seconds that so many steps take in a form, once its stream of batches runs.
@@ -92,7 +104,7 @@ def distiller(student: str, teacher: keras.Model, form: str) -> Distillation:
         made.compile(
             recipe(made),
             teacher_precision="bfloat16" if form in (LOWERED, LOWERED_AHEAD, KEPT) else "float32",
-            teacher_ahead="on" if form in (AHEAD, LOWERED_AHEAD) else "off",
+            teacher_ahead="on" if form in ASKED_AHEAD else "off",
         )
     # So long that no schedule moves a rate.
     made.prepare(steps_per_epoch=10_000, epochs=1000)

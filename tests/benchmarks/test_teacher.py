@@ -25,11 +25,11 @@ class Side:
 
 def test_every_form_trains_in_every_turn_and_another_one_first(teacher):
     log = []
-    sides = [Side(name, log, train=lambda given: {"seconds": 2.0 * given["steps"]}) for name in ("own", "peer")]
-    times = teacher.alternate(*sides, ["none", "folded"], SimpleNamespace(turns=5, steps=3))
-    assert all(found == [2.0] * 5 for found in times.values()) and len(times) == 4
-    firsts = [log[4 * turn][::2] for turn in range(5)]
-    assert firsts == [("own", "none"), ("own", "folded"), ("peer", "float32"), ("peer", "bfloat16"), ("own", "none")]
+    sides = {name: Side(name, log, train=lambda given: {"seconds": 2.0 * given["steps"]}) for name in ("own", "peer")}
+    forms = [("own", "none"), ("own", "folded"), ("peer", "float32"), ("peer", "bfloat16")]
+    times = teacher.alternate(sides, forms, SimpleNamespace(turns=5, steps=3))
+    assert all(found == [2.0] * 5 for found in times.values()) and list(times) == forms
+    assert [log[4 * turn][::2] for turn in range(5)] == [*forms, forms[0]]
 
 
 def test_a_row_has_ratios_to_pytorch_in_float32_and_to_its_fastest_form(teacher):
@@ -49,17 +49,24 @@ def test_a_row_has_ratios_to_pytorch_in_float32_and_to_its_fastest_form(teacher)
 def test_sides_that_do_not_train_the_same_are_refused(teacher, capsys):
     about = {"kind": "CPU", "device": "CPU", "version": "1", "vectors": "AVX2"}
     forms = {"forms": {}, "seconds": {"student eager": 0.5}, "failed": {"compiled": "no compiler"}}
-    own = Side("own", [], about=about, prepare={"case": {}, "forms": []})
+    own = Side("own", [], about=about, prepare={"case": {}, "forms": ["none", "ahead"]})
+    one_thread = Side("own", [], prepare={"forms": ["ahead"]})
+
+    def prepared(peer):
+        workers = {teacher.OURS: own, teacher.ONE_THREAD: one_thread, teacher.PEER: peer}
+        return teacher.prepared(workers, "folder", arguments)
+
     arguments = teacher.parsed(["--quick"])
     assert (arguments.teacher, arguments.student, arguments.batch_size) == ("resnet14", "resnet8", 8)
     error = sys.modules["workers"].WorkerError
     for difference in (0.03, float("nan")):
         peer = Side("peer", [], about=about, prepare={**forms, "difference": difference})
         with pytest.raises(error, match="the first steps differ by"):
-            teacher.prepared(own, peer, "folder", arguments)
-    peer = Side("peer", [], about=about, prepare={**forms, "difference": 0.001})
-    teacher.prepared(own, peer, "folder", arguments)
+            prepared(peer)
+    found, *_ = prepared(Side("peer", [], about=about, prepare={**forms, "difference": 0.001}))
+    ours = [(teacher.OURS, "none"), (teacher.OURS, "ahead"), (teacher.ONE_THREAD, "ahead")]
+    assert found == [*ours, (teacher.PEER, "float32"), (teacher.PEER, "bfloat16")]
     shown = capsys.readouterr().err
     assert "PyTorch, compiled: not possible here: no compiler" in shown and "student eager: 500.0 ms" in shown
     with pytest.raises(error, match="computes on CPU and PyTorch on GPU"):
-        teacher.prepared(own, Side("peer", [], about={**about, "kind": "GPU", "device": "GPU"}), "folder", arguments)
+        prepared(Side("peer", [], about={**about, "kind": "GPU", "device": "GPU"}))
