@@ -299,6 +299,21 @@ def test_xla_changes_nothing_but_rounding():
         np.testing.assert_allclose(found["on"][1][name], values, atol=1e-4)
 
 
+def test_a_schedule_brought_to_another_epoch_holds_under_xla_too():
+    settings = optimizers.OptimizerSettings(learning_rate=RATE, schedule="step", milestones=(2,), factor=0.01)
+    found = {}
+    for xla in ("on", "off"):
+        distiller = DML([linear("one", 1), linear("two", 2)])
+        distiller.compile({"networks": settings}, xla=xla)
+        distiller.prepare(steps_per_epoch=3, epochs=4)
+        distiller.fit(batches(3), epochs=1, verbose=0, shuffle=False)
+        before = weight(distiller.networks[0])
+        distiller.fit(batches(3), initial_epoch=2, epochs=3, verbose=0, shuffle=False)
+        found[xla] = weight(distiller.networks[0]) - before
+    assert np.abs(found["off"]).max() > 1e-4
+    np.testing.assert_allclose(found["on"], found["off"], atol=1e-6)
+
+
 def test_optimizers_of_ones_own_by_update_and_settings_by_group():
     distiller = DML([linear("one", 1), linear("two", 2)])
     own = keras.optimizers.Adam(0.25)

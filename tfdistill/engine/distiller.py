@@ -233,6 +233,7 @@ class Distiller(Scoring):
     def make_train_function(self, force: bool = False) -> None:
         """Keras' own fails with several replicas and several steps per execution; see `loops.training`."""
         if self.train_function is None or force:
+            self._steps.forget_updates()
             self.train_function = loops.training(self, self._results_of)
 
     def _results_of(self, phase: Phase) -> loops.Results:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfdistill.engine import batches, logged
 from tfdistill.engine.passes import ForwardPasses
-from tfdistill.engine.updates import Round
+from tfdistill.engine.updates import Round, Update
 from tfdistill.taps import Taps, without_labels
 
 if TYPE_CHECKING:
@@ -23,13 +23,18 @@ class Steps:
 
     Args:
         distiller: whose networks, phase, task, optimizers and metrics they use.
-        xla: whether the forward and backward pass of a round is compiled.
+        xla: whether the forward and backward pass of a round is compiled, and its updates where there is one replica.
     """
 
     def __init__(self, distiller: Stateful, *, xla: bool) -> None:
         self.distiller = distiller
         self._xla = xla
         self._compiled: dict[tuple[int, int], Callable] = {}
+        self._compiled_updates: dict[str, Callable] = {}
+
+    def forget_updates(self) -> None:
+        """Where optimizers or their schedules are others from here on: what is compiled of them is not used again."""
+        self._compiled_updates.clear()
 
     def train(self, data: Any) -> None:
         """Every round of the present phase on one batch: gradients of the round, then its updates in order."""
@@ -48,7 +53,7 @@ class Steps:
             for position, this_round in enumerate(rounds):
                 values, gradients = compute(position, share)
                 for update, gradient in zip(this_round.updates, gradients, strict=True):
-                    distiller.optimizers.apply(update, share.gradients(gradient))
+                    self._apply(update, share.gradients(gradient))
                 for key, value in values.items():
                     counted = labelled if key in scored else None
                     distiller.trackers[key].update_state(share.values(value), sample_weight=counted)
@@ -130,7 +135,7 @@ class Steps:
         return ForwardPasses(self.distiller.phase, rounds, self.distiller.call_model)
 
     def _compiled_round(self, position: int, share: batches.Share) -> tuple[dict, list]:
-        """A round under XLA, which covers exactly its forward and backward pass.
+        """The forward and backward pass of a round under XLA.
 
         What the compiler has fused cannot be taken over by the next round: each makes its forward passes itself.
         """
@@ -143,6 +148,19 @@ class Steps:
 
             self._compiled[key] = tf.function(compute, jit_compile=True, autograph=False)
         return self._compiled[key](share.batch, share.total)
+
+    def _apply(self, update: Update, gradients: Sequence[tf.Tensor]) -> None:
+        """Moves what an update owns; under XLA too, where no other replica adds its gradients.
+
+        A GPU would start several small kernels for each of its variables, which takes longer than they do.
+        """
+        apply = functools.partial(self.distiller.optimizers.apply, update)
+        if not self._xla or self.distiller.distribute_strategy.num_replicas_in_sync > 1:
+            apply(gradients)
+            return
+        if update.name not in self._compiled_updates:
+            self._compiled_updates[update.name] = tf.function(apply, jit_compile=True, autograph=False)
+        self._compiled_updates[update.name](list(gradients))
 
     def _round(self, passes: ForwardPasses, position: int, share: batches.Share) -> tuple[dict, list]:
         """What to log, each value per example, and the gradients of each update of the round at `position`."""
