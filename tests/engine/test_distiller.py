@@ -1,5 +1,6 @@
 """The engine, with made-up methods on networks of one matrix, whose steps can be worked by hand."""
 
+import contextlib
 import itertools
 
 import keras
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tfdistill import Distiller, optimizers
+from tfdistill.engine.keras_habits import resolved_xla
 from tfdistill.engine.updates import Phase, Round, Update, alternating, joint
 from tfdistill.methods import DML
 from tfdistill.networks.layers import BatchNormalization
@@ -285,12 +287,14 @@ def test_what_is_split_off_for_validation_is_not_counted_as_steps():
     assert len(history["val_one/accuracy"]) == 2
 
 
-def test_xla_changes_nothing_but_rounding():
+@pytest.mark.parametrize("scope", [contextlib.nullcontext, lambda: tf.distribute.MirroredStrategy(["CPU:0"]).scope()])
+def test_xla_changes_nothing_but_rounding(scope):
     found = {}
     for xla in ("on", "off"):
-        networks = [linear("one", 1, norm=True), linear("two", 2)]
-        distiller = DML(networks)
-        distiller.compile(PLAIN, xla=xla)
+        with scope():
+            networks = [linear("one", 1, norm=True), linear("two", 2)]
+            distiller = DML(networks)
+            distiller.compile(PLAIN, xla=xla)
         history = distiller.fit(batches(3), verbose=0, shuffle=False).history
         found[xla] = [value for network in networks for value in network.get_weights()], history
     for on, off in zip(found["on"][0], found["off"][0], strict=True):
@@ -312,6 +316,43 @@ def test_a_schedule_brought_to_another_epoch_holds_under_xla_too():
         found[xla] = weight(distiller.networks[0]) - before
     assert np.abs(found["off"]).max() > 1e-4
     np.testing.assert_allclose(found["on"], found["off"], atol=1e-6)
+
+
+class FromPython(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that XLA cannot compile."""
+
+    def __call__(self, step):
+        rate = tf.py_function(lambda step: RATE / (1.0 + float(step)), [step], tf.float32)
+        return tf.ensure_shape(rate, ())
+
+
+def test_an_optimizer_of_ones_own_may_do_what_xla_cannot():
+    found = {}
+    for xla in ("on", "off"):
+        distiller = DML([linear("one", 1), linear("two", 2)])
+        distiller.compile({name: keras.optimizers.SGD(FromPython()) for name in ("one", "two")}, xla=xla)
+        distiller.fit(batches(3), verbose=0, shuffle=False)
+        found[xla] = weight(distiller.networks[0])
+    np.testing.assert_allclose(found["on"], found["off"], atol=1e-4)
+
+
+def test_int32_variables_and_a_gpu_leave_xla_off(monkeypatch):
+    class Counting(keras.layers.Flatten):
+        def build(self, shape):
+            self.count = self.add_weight(shape=(), dtype="int32", trainable=False, name="count")
+
+    images = keras.Input((1, 1, 2))
+    counting = keras.Model(images, {"logits": keras.layers.Dense(2)(Counting()(images))}, name="one")
+    distiller, sound = DML([counting, linear("two", 2)]), DML([linear("one", 1), linear("two", 2)])
+    sound.compile(PLAIN, xla="on")
+    distiller.compile(PLAIN, xla="on")  # a processor reads them
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["GPU"] if kind == "GPU" else [])
+    said = r"^xla: a compiled step on a GPU cannot read \S*count, an int32 variable"
+    with pytest.raises(ValueError, match=said + "; make it int64, or leave xla out$"):
+        distiller.compile(PLAIN, xla="on")
+    with pytest.warns(UserWarning, match=said + ", so that XLA is off"):
+        distiller.compile(PLAIN)
+    assert [resolved_xla(xla, False, sound.networks) for xla in ("auto", "on", "off")] == [True, True, False]
 
 
 def test_optimizers_of_ones_own_by_update_and_settings_by_group():

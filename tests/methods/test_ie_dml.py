@@ -161,7 +161,7 @@ def test_the_random_split_is_a_function_of_the_seed_and_part_of_the_state(tiny):
     assert any(drawn(seed=seed)[1] != split for seed in (2, 3))
     kept = {key: variable for key, variable in distiller.state().items() if key.endswith("/indices")}
     assert len(kept) == 4
-    assert {variable.dtype for variable in kept.values()} == {"int32"}
+    assert {variable.dtype for variable in kept.values()} == {"int64"}
     assert drawn(split="natural")[1] == [[0, 1, 2], [3, 4, 5]]
 
 

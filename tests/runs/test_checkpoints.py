@@ -261,7 +261,7 @@ def test_wrong_arguments_are_named_and_nothing_is_written(tmp_path, changes, mes
     assert steps(tmp_path) == []
 
 
-def variables_of_three_kinds() -> dict:
+def variables_of_every_kind() -> dict:
     return {
         "a": tf.Variable([1.0, 2.0]),
         "b": keras.Variable(np.zeros((2, 2), np.float32)),
@@ -282,7 +282,7 @@ def arrays_for_them() -> dict[str, np.ndarray]:
 
 
 def test_assign_sets_every_kind_of_variable():
-    variables = variables_of_three_kinds()
+    variables = variables_of_every_kind()
     assign(variables, arrays_for_them())
     for name, array in arrays_for_them().items():
         np.testing.assert_array_equal(np.asarray(tf.convert_to_tensor(variables[name])), array)
@@ -300,7 +300,7 @@ def test_assign_sets_every_kind_of_variable():
     ],
 )
 def test_assign_checks_everything_before_it_touches_anything(changes, message):
-    variables = variables_of_three_kinds()
+    variables = variables_of_every_kind()
     arrays = {name: array for name, array in {**arrays_for_them(), **changes}.items() if array is not None}
     with pytest.raises(CheckpointError, match=message):
         assign(variables, arrays)

@@ -93,7 +93,8 @@ class Distiller(Scoring):
                 as `optimizer`.
             optimizer: one for all updates, of which each gets a copy: settings, a Keras optimizer, its config, or its
                 name, such as `"adam"`.
-            xla: `"on"`, `"off"`, or `"auto"`: on where a GPU is used (XLA is slower than oneDNN on CPUs).
+            xla: `"on"`, `"off"`, or `"auto"`: on where a GPU is used (XLA is slower than oneDNN on CPUs), unless a
+                model has int32 variables, which it cannot read there.
             run_eagerly: whether every step runs without a graph, slow and open to a debugger.
             steps_per_execution: training steps per call from Python.
             teacher_precision: `"bfloat16"` has teachers compute their maps in it, on processors and GPUs with
@@ -106,10 +107,10 @@ class Distiller(Scoring):
 
         Raises:
             ValueError: what is no optimizer, a name that is no group and no update of this method, an unknown
-                precision, another `teacher_ahead`, or XLA without a graph.
+                precision, another `teacher_ahead`, or XLA where it cannot compile.
         """
         require_known(of_keras)
-        compiled = resolved_xla(xla, run_eagerly)
+        compiled = resolved_xla(xla, run_eagerly, (*self.networks, *self.helpers.values(), *self.teachers))
         choose("teacher_precision", teacher_precision, dict.fromkeys(TEACHER_PRECISIONS))
         super().compile(
             optimizer=None, jit_compile=False, run_eagerly=run_eagerly, steps_per_execution=steps_per_execution

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill import optimizers
-from tfdistill.bounds import Number, check, shown
+from tfdistill.bounds import Number, and_more, check, shown
 from tfdistill.engine.optimizers_as_one import OptimizersAsOne, require_settable
 from tfdistill.engine.update_optimizers import Choice
 from tfdistill.engine.updates import Phase
@@ -205,18 +205,32 @@ def warn_of_lost_state(path: Any) -> None:
         )
 
 
-def resolved_xla(xla: str | bool, run_eagerly: bool) -> bool:
-    """Whether XLA compiles, as `compile` was told; with "auto" where a GPU is used.
+def resolved_xla(xla: str | bool, run_eagerly: bool, models: Iterable[keras.Model]) -> bool:
+    """Whether XLA compiles, as `compile` was told; with "auto" where a GPU is used, and can.
+
+    TensorFlow keeps int32 variables of a GPU in the host's memory, where a compiled step cannot read them.
+
+    Args:
+        xla: what `compile` was told.
+        run_eagerly: likewise.
+        models: all that a step calls.
 
     Raises:
-        ValueError: another value, or nothing that it could compile.
+        ValueError: another value, nothing that it could compile, or an int32 variable and a GPU.
     """
-    if xla in ("on", True):
-        if run_eagerly:
-            raise ValueError("run_eagerly: XLA compiles a graph, and there would be none; leave xla out")
-        return True
     if xla in ("off", False):
         return False
-    if xla == "auto":
-        return not run_eagerly and bool(tf.config.list_logical_devices("GPU"))
-    raise ValueError(f"xla: {xla!r} is none of 'auto', 'on', 'off'")
+    if xla not in ("on", True, "auto"):
+        raise ValueError(f"xla: {xla!r} is none of 'auto', 'on', 'off'")
+    if run_eagerly:
+        if xla != "auto":
+            raise ValueError("run_eagerly: XLA compiles a graph, and there would be none; leave xla out")
+        return False
+    gpu = bool(tf.config.list_logical_devices("GPU"))
+    held = [one.path for model in models for one in model.variables if one.dtype == "int32"] if gpu else []
+    if held:
+        said = f"a compiled step on a GPU cannot read {held[0]}{and_more(held)}, an int32 variable"
+        if xla != "auto":
+            raise ValueError(f"xla: {said}; make it int64, or leave xla out")
+        warnings.warn(f"xla: {said}, so that XLA is off; int64 would leave it on", stacklevel=3)
+    return not held and (gpu or xla != "auto")

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from tfdistill.engine import batches, logged
+from tfdistill.engine.network_checks import SPREADING
 from tfdistill.engine.passes import ForwardPasses
 from tfdistill.engine.updates import Round, Update
 from tfdistill.taps import Taps, without_labels
@@ -23,7 +24,8 @@ class Steps:
 
     Args:
         distiller: whose networks, phase, task, optimizers and metrics they use.
-        xla: whether the forward and backward pass of a round is compiled, and its updates where there is one replica.
+        xla: whether the forward and backward pass of a round is compiled, and its updates where that can be, see
+            `_apply`.
     """
 
     def __init__(self, distiller: Stateful, *, xla: bool) -> None:
@@ -33,7 +35,7 @@ class Steps:
         self._compiled_updates: dict[str, Callable] = {}
 
     def forget_updates(self) -> None:
-        """Where optimizers or their schedules are others from here on: what is compiled of them is not used again."""
+        """Drops what is compiled of the updates, where optimizers or their schedules have changed."""
         self._compiled_updates.clear()
 
     def train(self, data: Any) -> None:
@@ -150,15 +152,17 @@ class Steps:
         return self._compiled[key](share.batch, share.total)
 
     def _apply(self, update: Update, gradients: Sequence[tf.Tensor]) -> None:
-        """Moves what an update owns; under XLA too, where no other replica adds its gradients.
+        """Moves what an update owns; under XLA compiled too, where that can be.
 
-        A GPU would start several small kernels for each of its variables, which takes longer than they do.
+        A GPU would start several small kernels for each variable, and wait for their starts more than for them. A
+        strategy that spreads the training sums the gradients of replicas in between, even where it has one.
         """
-        apply = functools.partial(self.distiller.optimizers.apply, update)
-        if not self._xla or self.distiller.distribute_strategy.num_replicas_in_sync > 1:
-            apply(gradients)
+        optimizers, strategy = self.distiller.optimizers, self.distiller.distribute_strategy
+        if not self._xla or isinstance(strategy, SPREADING) or not optimizers.can_be_compiled(update):
+            optimizers.apply(update, gradients)
             return
         if update.name not in self._compiled_updates:
+            apply = functools.partial(optimizers.apply, update)
             self._compiled_updates[update.name] = tf.function(apply, jit_compile=True, autograph=False)
         self._compiled_updates[update.name](list(gradients))
 

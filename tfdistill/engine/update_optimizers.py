@@ -48,6 +48,7 @@ class UpdateOptimizers:
         self.steps_per_epoch, self.epochs = steps_per_epoch, epochs
         self._plan, self._calendar = plan, calendar
         self._takes_sums: set[str] = set()
+        self._made_here: set[str] = set()
         self._schedules: dict[tuple[str, int], tuple[Schedule, int]] = {}
         self._told = False
         self._begun: dict[str, int] = {}
@@ -61,6 +62,7 @@ class UpdateOptimizers:
                     raise ValueError(f"optimizers: one cannot serve two updates; give {update.name!r} its own")
                 used.append(chosen)
                 if isinstance(chosen, optimizers.OptimizerSettings):
+                    self._made_here.add(update.name)
                     chosen = settings_in(phase, phase_epochs, chosen)
                     chosen = optimizers.build(chosen, steps_per_epoch=steps_per_epoch, epochs=phase_epochs)
                 self._add(update, chosen, replicas)
@@ -89,6 +91,10 @@ class UpdateOptimizers:
             context = tf.distribute.get_replica_context()
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))
         self.by_name[update.name].apply_gradients(zip(gradients, update.variables(), strict=True))
+
+    def can_be_compiled(self, update: Update) -> bool:
+        """Whether XLA knows all operations of `apply`; one of the user's own, or its schedule, may have others."""
+        return update.name in self._made_here
 
     def begin(self, epoch: int, epochs: int) -> bool:
         """When `fit` begins: brings the schedules of the learning rates to where ramps and phases are.

@@ -10,7 +10,7 @@ import numpy as np
 from tfdistill.bounds import and_more, like
 from tfdistill.runs.checkpoints.files import CheckpointError
 
-# Of a variable and its array. `.npz` has no bfloat16; channels that a split took were int32 once.
+# Of a variable and its array. `.npz` has no bfloat16; what is int64 now may have been int32 when it was saved.
 _ALSO_FIT = {("bfloat16", "float32"), ("float16", "float32"), ("int64", "int32")}
 
 
