@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfdistill import losses
 from tfdistill.methods import Distillation
-from tfdistill.transfers import AT, CC, CWD, PKD, RKD, SP, TRANSFERS, VID, FitNet, TapTransfer
+from tfdistill.transfers import AT, CC, CWD, PKD, RKD, SP, TRANSFERS, VID, FitNet, MapDistance, TapTransfer
 
 # Which taps and with which weight, as the papers or RepDistiller have it.
 DEFAULTS = {
@@ -226,35 +226,7 @@ def teacher_of(tiny):
     return teacher, tf.cast(features, tf.float64)
 
 
-def trained(tiny, student, teacher, transfers, helpers, terms):
-    """Five steps by the engine and five of the transcription; both are compared.
-
-    Args:
-        helpers: float64 copies of the weights of helpers, by name, which move along.
-        terms: from the student's map in float64 to the terms' means.
-    """
-    batch, weights, sgd = tiny.batch(), tiny.weights_of(student), tiny.NesterovSGD()
-    distiller = Distillation(student, teacher, transfers)
-    copies = {name: tiny.weights_of(distiller.helpers[name]) for name in helpers}
-    logs, seen = tiny.train(distiller, 5, batch), {one.name: [] for one in transfers}
-    moved = tiny.trainable(weights, *copies.values())
-    for _ in range(5):
-        with tf.GradientTape() as tape:
-            features, logits = tiny.run_network(weights, batch["images"], 4)
-            found = terms(features, copies)
-            total = tiny.cross_entropy(batch["labels"], logits)
-            total += tf.add_n([one.weight * found[one.name] for one in transfers])
-        sgd.step(tape.gradient(total, moved), moved)
-        for name, value in found.items():
-            seen[name].append(float(value))
-    for name, values in seen.items():
-        np.testing.assert_allclose(logs[f"student/{name}"], np.mean(values), rtol=1e-3, err_msg=name)
-    tiny.assert_weights(student, weights)
-    for name, copy in copies.items():
-        tiny.assert_weights(distiller.helpers[name], copy)
-
-
-def test_five_steps_of_the_transfers_without_helpers(tiny):
+def test_five_steps_of_the_transfers_without_helpers(tiny, five_steps):
     student = tiny.network("student", seed=1)
     teacher, taught = teacher_of(tiny)
     transfers = [TRANSFERS[name](taps="features", weight=WEIGHTS[name]) for name in WITHOUT_HELPERS]
@@ -267,22 +239,27 @@ def test_five_steps_of_the_transfers_without_helpers(tiny):
             for name, formula in WITHOUT_HELPERS.items()
         }
 
-    trained(tiny, student, teacher, transfers, [], terms)
+    five_steps(Distillation(student, teacher, transfers), WEIGHTS, [], terms)
 
 
-def test_five_steps_of_the_transfers_with_helpers(tiny):
+def test_five_steps_of_the_transfers_with_helpers(tiny, five_steps):
     student = tiny.network("student", seed=1)
     teacher, taught = teacher_of(tiny)
     transfers = [FitNet(taps="features", weight=0.5), VID(taps="features"), CC(units=4, taps="features", weight=0.1)]
     transfers += [PKD(weight=0.5), CWD(weight=0.5, temperature=2.0)]
+    transfers += [MapDistance(distance=distance, weight=0.6, name=distance) for distance in ("l1", "l2")]
     names = [f"student_from_teacher_{one}" for one in ("fitnet_features_regressor", "vid_features_regressor")]
     names += [f"student_from_teacher_cc_features_of_{one}" for one in ("learner", "source")]
     names += [f"student_from_teacher_{one}_features_projection" for one in ("pkd", "cwd")]
+    names += [f"student_from_teacher_{one}_transfer" for one in ("l1", "l2")]
+
+    def rectified(layer, maps):
+        """1×1 convolution, BatchNorm and ReLU."""
+        return tf.nn.relu(tiny.batch_norm(layer, "transfer_norm", maps @ layer["conv/kernel"][0, 0]))
 
     def terms(features, copies):
         pooled = tiny.mean_pool(features, 2)
-        regressor, gaussian, own, source, *projections = (copies[name] for name in names)
-        hinted = tf.nn.relu(tiny.batch_norm(regressor, "transfer_norm", pooled @ regressor["conv/kernel"][0, 0]))
+        regressor, gaussian, own, source, *projections, absolute, square = (copies[name] for name in names)
         mean = pooled
         for position in (1, 2, 3):
             mean = mean @ gaussian[f"conv{position}/kernel"][0, 0]
@@ -294,13 +271,15 @@ def test_five_steps_of_the_transfers_with_helpers(tiny):
         ]
         errors = tf.abs(embedded[0] - embedded[1])
         return {
-            "fitnet": tf.reduce_mean((hinted - taught) ** 2),
+            "fitnet": tf.reduce_mean((rectified(regressor, pooled) - taught) ** 2),
             "vid": tf.reduce_mean((mean - taught) ** 2 / variance + tf.math.log(variance)) / 2,
             "cc": tf.reduce_mean(tf.reduce_sum(errors[1:] * errors[:-1], 1)),
+            "l1": tf.reduce_mean(tf.abs(rectified(absolute, pooled) - taught)),
+            "l2": tf.reduce_mean((rectified(square, pooled) - taught) ** 2),
             **{
                 name: formula(pooled @ projection["conv/kernel"][0, 0], taught)
                 for name, formula, projection in zip(("pkd", "cwd"), (pkd, cwd), projections, strict=True)
             },
         }
 
-    trained(tiny, student, teacher, transfers, names, terms)
+    five_steps(Distillation(student, teacher, transfers), {one.name: one.weight for one in transfers}, names, terms)
