@@ -1,4 +1,4 @@
-"""Knowledge review against NumPy float64: what it makes of maps, which taps it reads, and how its weight grows."""
+"""Knowledge review against float64: what it makes of maps, which taps it reads, its weight, and five steps."""
 
 import keras
 import numpy as np
@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfdistill import losses, networks
 from tfdistill.helpers.review import review
+from tfdistill.methods import Distillation
 from tfdistill.networks.initialization import LayerSeeds
 from tfdistill.transfers import ReviewKD
 
@@ -97,6 +98,50 @@ def test_its_weight_grows_over_20_epochs(tiny_network, lesson_of):
     grown = lesson_of(ReviewKD(weight=5.0), learner, source).weights["review_kd"]
     assert [float(grown(tf.constant(epoch))) for epoch in (0.0, 9.0, 19.0, 100.0)] == [0.25, 2.5, 5.0, 5.0]
     assert lesson_of(ReviewKD(weight=5.0, ramp_epochs=0.0), learner, source).weights["review_kd"] == 5.0
+
+
+def with_levels(network):
+    """A network of `tiny` with the taps that are reviewed: two stages and the embedding."""
+    maps = network.output["features"]
+    stages = {"stage1_preactivation": network.get_layer("norm").output, "stage1": maps}
+    stages["stage2"] = keras.layers.AveragePooling2D(2)(maps)
+    embedding = keras.layers.GlobalAveragePooling2D()(maps)
+    return keras.Model(network.input, {**network.output, **stages, "embedding": embedding}, name=network.name)
+
+
+def squared(difference, *sizes, tiny):
+    """The mean square of a difference and of its averages, with halving weights that add up to 1."""
+    each = [difference, *(tiny.mean_pool(difference, size) for size in sizes)]
+    weights = [2.0**-place for place in range(len(each))]
+    return sum(weight * tf.reduce_mean(one**2) for weight, one in zip(weights, each, strict=True)) / sum(weights)
+
+
+def test_five_steps(tiny, five_steps):
+    """Maps of 4 × 4, 2 × 2 and one position, the source's of the first before its ReLU; the first epoch of four."""
+    student, teacher = with_levels(tiny.network("student", seed=1)), with_levels(tiny.network("teacher", channels=6))
+    taps = teacher(tiny.batch()["images"], training=False)
+    wanted = [tf.cast(taps[name], tf.float64) for name in ("stage1_preactivation", "stage2")]
+    wanted.append(tf.cast(taps["embedding"], tf.float64)[:, None, None])
+    name = "student_from_teacher_review_kd_review"
+
+    def terms(features, copies):
+        weights, passed, total = copies[name], None, 0.0
+        for level, size, smaller in ((3, 1, ()), (2, 2, (1,)), (1, 4, (2, 1))):
+            own = tiny.mean_pool(features, size) @ weights[f"level{level}_conv/kernel"][0, 0]
+            own = tiny.batch_norm(weights, f"level{level}_norm", own)
+            if passed is not None:
+                deeper = tf.repeat(tf.repeat(passed, 2, axis=1), 2, axis=2)
+                scores = tf.concat([own, deeper], axis=-1) @ weights[f"level{level}_gates/kernel"][0, 0]
+                gates = 1 / (1 + tf.exp(-scores - weights[f"level{level}_gates/bias"]))
+                own = own * gates[..., :1] + deeper * gates[..., 1:]
+            passed = own
+            made = tiny.convolve(weights, f"level{level}_output_conv", own)
+            made = tiny.batch_norm(weights, f"level{level}_output_norm", made)
+            total += squared(made - wanted[level - 1], *smaller, tiny=tiny)
+        return {"review_kd": total}
+
+    distiller = Distillation(student, teacher, [ReviewKD(weight=2.0, ramp_epochs=4.0)])
+    five_steps(distiller, {"review_kd": 2.0 / 4.0}, [name], terms)
 
 
 def test_networks_that_do_not_fit_are_refused_in_one_line(tiny_network, lesson_of):
