@@ -1,5 +1,6 @@
-"""CRD: its loss, its memories against the authors' numbers, its draws, and what it refuses."""
+"""CRD: its loss, its memories against the authors' numbers, its draws, five steps, and what it refuses."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -94,6 +95,63 @@ def test_two_steps_are_those_of_the_authors_code(monkeypatch):
     sums = [np.abs(side.numpy()[:-1]).sum() for side in bank.banks.values()]
     np.testing.assert_allclose(sums, [47.89258212740608, 46.56015325091459], rtol=1e-5)
     assert float(bank.draws) == 2
+
+
+def with_embedding(network):
+    embedding = keras.layers.GlobalAveragePooling2D()(network.output["features"])
+    return keras.Model(network.input, {**network.output, "embedding": embedding}, name=network.name)
+
+
+def remembered(memory, place, embedding, share):
+    """What a memory has of an example after a step: `share` of what it had, and the length 1."""
+    moved = share * memory[place] + (1 - share) * embedding
+    return moved / np.linalg.norm(moved)
+
+
+def test_five_steps(tiny, five_steps):
+    """Both linear layers, both memories and both normalizers too; place 3 is of no training example."""
+    share, heat, weight = 0.3, 0.4, 0.7
+    classes, index = np.array([0, 1, 2, -1, 1, 0, 2, 2, 0]), np.array([4, 0, 7, 2, 5, 8])
+    student = with_embedding(tiny.network("student", seed=1))
+    teacher = with_embedding(tiny.network("teacher", channels=6, seed=2))
+    settings = {"negatives": NEGATIVES, "units": UNITS, "momentum": share, "temperature": heat, "weight": weight}
+    distiller = Distillation(student, teacher, [CRD(examples=classes, **settings)])
+    batch = {**tiny.batch(), "index": tf.constant(index, tf.int64)}
+    taught = tf.cast(teacher(batch["images"], training=False)["embedding"], tf.float64)
+    bank = distiller.helpers["student_from_teacher_crd_bank"]
+    places, count = np.flatnonzero(classes >= 0), int((classes >= 0).sum())
+    memories = {side: np.zeros((len(classes), UNITS)) for side in bank.banks}
+    for side, memory in memories.items():
+        memory[places] = bank.banks[side].numpy()[:-1]
+    negatives = []  # the draws of the five steps, which the transcription takes as they are
+    for draw in range(5):
+        bank.draws.assign(draw)
+        negatives.append(places[bank.drawn(bank.rows(batch["index"])[0], batch["index"])])
+    bank.draws.assign(0)
+    names = [f"student_from_teacher_crd_embedding_of_{side}" for side in ("learner", "source")]
+    normalizers, noise, steps = {}, NEGATIVES / count, iter(negatives)
+
+    def terms(features, copies):
+        drawn, total, embedded = next(steps), 0.0, {}
+        for side, name, taps in zip(memories, names, (tf.reduce_mean(features, (1, 2)), taught), strict=True):
+            embedding = taps @ copies[name]["linear/kernel"] + copies[name]["linear/bias"]
+            embedded[side] = embedding / tf.norm(embedding, axis=1, keepdims=True)
+        for side, other in (("learner", "source"), ("source", "learner")):
+            compared = memories[other][np.concatenate([index[:, None], drawn], axis=1)]
+            likely = tf.exp(tf.einsum("bu,bku->bk", embedded[side], compared) / heat)
+            likely /= normalizers.setdefault(side, float(tf.reduce_mean(likely)) * count)
+            own = tf.math.log(likely[:, 0] / (likely[:, 0] + noise + 1e-7))
+            others = tf.reduce_sum(tf.math.log(noise / (likely[:, 1:] + noise + 1e-7)), axis=1)
+            total -= tf.reduce_mean(own + others)
+        for side, memory in memories.items():
+            for place, embedding in zip(index, embedded[side].numpy(), strict=True):
+                memory[place] = remembered(memory, place, embedding, share)
+        return {"crd": total}
+
+    five_steps(distiller, {"crd": weight}, names, terms, batch)
+    for side, memory in memories.items():
+        np.testing.assert_allclose(bank.banks[side].numpy()[:-1], memory[places], atol=1e-4, err_msg=side)
+    np.testing.assert_allclose(bank.normalizers, list(normalizers.values()), rtol=1e-4)
 
 
 def test_negatives_are_of_other_classes_each_as_likely_and_drawn_anew_every_time():
