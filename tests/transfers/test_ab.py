@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tfdistill import losses
@@ -86,12 +87,14 @@ def with_stage(network):
     )
 
 
-def test_two_steps_of_each_phase(tiny):
+@pytest.mark.parametrize("label_weight", [0.0, 1.0])
+def test_five_steps_of_each_phase(label_weight, tiny):
     """The first leaves the classifier alone, the second the connector, which nothing reads any more."""
     student = with_stage(tiny.network("student", seed=1))
     teacher = with_stage(tiny.network("teacher", channels=3, seed=2))
     batch, weights, sgd = tiny.batch(), tiny.weights_of(student), tiny.NesterovSGD()
-    distiller = Distillation(student, teacher, [AB(preparation_epochs=1, boundary_weight=0.01)], label_weight=0.0)
+    given = AB(preparation_epochs=1, boundary_weight=0.01, weight=0.8)
+    distiller = Distillation(student, teacher, [given], label_weight=label_weight)
     (name,) = distiller.helpers
     connector = tiny.weights_of(distiller.helpers[name])
     taught = {tap: tf.cast(one, tf.float64) for tap, one in teacher(batch["images"], training=False).items()}
@@ -99,8 +102,8 @@ def test_two_steps_of_each_phase(tiny):
         learning_rate=tiny.RATE, momentum=tiny.MOMENTUM, nesterov=True, weight_decay=tiny.DECAY
     )
     distiller.compile({"networks": settings}, xla="off")
-    data = tf.data.Dataset.from_tensors(batch).repeat(2)
-    distiller.fit(data, epochs=2, verbose=0, shuffle=False)
+    data = tf.data.Dataset.from_tensors(batch).repeat(5)
+    history = distiller.fit(data, epochs=2, verbose=0, shuffle=False).history
 
     def forward():
         images = tf.cast(batch["images"], tf.float64)
@@ -108,7 +111,8 @@ def test_two_steps_of_each_phase(tiny):
         return before, tf.reduce_mean(tf.nn.relu(before), (1, 2)) @ weights["logits/kernel"] + weights["logits/bias"]
 
     body = [one for key, one in weights.items() if one.trainable and not key.startswith("logits")]
-    for _ in range(2):
+    boundaries, predictions = [], []
+    for _ in range(5):
         with tf.GradientTape() as tape:
             reached = tiny.batch_norm(connector, "norm", forward()[0] @ connector["conv/kernel"][0, 0])
             side = tf.cast(tf.where(taught["stage1_preactivation"] > 0, 1.0, -1.0), tf.float64)
@@ -116,13 +120,21 @@ def test_two_steps_of_each_phase(tiny):
             total = 0.01 * term
         moved = [*body, *tiny.trainable(connector)]
         sgd.step(tape.gradient(total, moved), moved)
+        boundaries.append(float(term))
     sgd = tiny.NesterovSGD()  # a phase has optimizers of its own
-    for _ in range(2):
+    for _ in range(5):
         with tf.GradientTape() as tape:
-            own, wanted = (tiny.log_softmax(one / 3.0) for one in (forward()[1], taught["logits"]))
-            total = tf.reduce_mean(tf.reduce_sum(tf.exp(wanted) * (wanted - own), axis=1))
+            logits = forward()[1]
+            own, wanted = (tiny.log_softmax(one / 3.0) for one in (logits, taught["logits"]))
+            term = tf.reduce_mean(tf.reduce_sum(tf.exp(wanted) * (wanted - own), axis=1))
+            total = 0.8 * term + label_weight * tiny.cross_entropy(batch["labels"], logits)
         moved = tiny.trainable(weights)
         sgd.step(tape.gradient(total, moved), moved)
+        predictions.append(float(term))
+    tiny.assert_terms(
+        {key: values[-1] for key, values in history.items()},
+        {"student_ab_preparation/boundaries": np.mean(boundaries), "student/ab": np.mean(predictions)},
+    )
     tiny.assert_weights(student, weights)
     tiny.assert_weights(distiller.helpers[name], connector)
 
