@@ -46,6 +46,16 @@ def apart(one, other):
     return tf.reduce_mean(tf.abs(unit(one) - unit(other)))
 
 
+def apart_in_attention(one, other):
+    return apart(tf.reduce_sum(one**2, axis=-1), tf.reduce_sum(other**2, axis=-1))
+
+
+def apart_in_activation(one, other):
+    """The root of the mean square over each example's activations."""
+    one, other = (unit(tf.maximum(side, 0.0)) for side in (one, other))
+    return tf.reduce_mean(tf.sqrt(tf.reduce_mean((one - other) ** 2, axis=1)))
+
+
 class Steps:
     """What the engine does in a distiller's phases, in float64: an epoch of each, of STEPS steps on one batch."""
 
@@ -107,40 +117,43 @@ def pair(tiny):
 
 def test_five_steps_of_the_preparations_and_of_the_training(tiny):
     student, teacher = pair(tiny)
-    given = [
-        FT(preparation_epochs=1, weight=30.0),
-        IEFT(preparation_epochs=1, inheritance_weight=20.0, exploration_weight=10.0, factor_channels=3),
-    ]
+    given = [FT(preparation_epochs=1, weight=30.0)]
+    weights = {"inheritance_weight": 20.0, "exploration_weight": 10.0}
+    given += [made(preparation_epochs=1, factor_channels=3, **weights) for made in (IEFT, IEAT, IEOD)]
+    names = [one.name for one in given[1:]]
     distiller = Distillation(student, teacher, given)
     steps = Steps(tiny, student, teacher, distiller)
     assert {
         name.removeprefix("student_from_teacher_"): one.output.shape[1:] for name, one in distiller.helpers.items()
     } == {
         **dict.fromkeys(("ft_translator", "ft_paraphraser"), (2, 2, 3)),
-        **dict.fromkeys(("ie_ft_inheritance", "ie_ft_exploration", "ie_ft_encoder"), (2, 2, 3)),
-        **dict.fromkeys(("ft_decoder", "ie_ft_decoder"), (2, 2, 6)),
+        **{f"{one}_{part}": (2, 2, 3) for one in names for part in ("inheritance", "exploration", "encoder")},
+        **{f"{one}_decoder": (2, 2, 6) for one in ("ft", *names)},
     }
     history = steps.engine()
-    expected = {
-        "ft": steps.prepared("ft_paraphraser", "ft_decoder"),
-        "ie_ft": steps.prepared("ie_ft_encoder", "ie_ft_decoder"),
-    }
+    expected = {"ft": steps.prepared("ft_paraphraser", "ft_decoder")}
+    expected |= {one: steps.prepared(f"{one}_encoder", f"{one}_decoder") for one in names}
     for name, (error,) in expected.items():
         np.testing.assert_allclose(history[f"student_{name}_preparation/reconstruction"][-1], error, rtol=1e-4)
-    paraphraser, encoder = steps.of("ft_paraphraser", "ie_ft_encoder")
-    own = steps.of("ft_translator", "ie_ft_inheritance", "ie_ft_exploration")
+    # Of each term the name, who learns, whose factor it takes, how far they are apart, and its weight.
+    compared = [("ft", "ft_translator", "ft_paraphraser", apart, 30.0)]
+    for one, distance in zip(names, (apart, apart_in_attention, apart_in_activation), strict=True):
+        compared.append((f"{one}_inheritance", f"{one}_inheritance", f"{one}_encoder", distance, 20.0))
+        compared.append((f"{one}_exploration", f"{one}_exploration", f"{one}_encoder", distance, -10.0))
+    terms, learners, encoders, distances, weights = zip(*compared, strict=True)
+    targets = [coded(tiny, one, steps.taught, at_rest) for one in steps.of(*encoders)]
+    own = steps.of(*learners)
 
     def loss():
         features, logits = steps.features()
-        targets = [coded(tiny, one, steps.taught, at_rest) for one in (paraphraser, encoder, encoder)]
-        coders = zip(own, targets, (1, 1, -1), strict=True)
-        terms = [sign * apart(coded(tiny, one, features, tiny.batch_norm), target) for one, target, sign in coders]
-        total = tiny.cross_entropy(steps.batch["labels"], logits) + 30 * terms[0] + 20 * terms[1] + 10 * terms[2]
-        return total, terms
+        factors = [coded(tiny, one, features, tiny.batch_norm) for one in own]
+        each = [distance(*sides) for distance, *sides in zip(distances, factors, targets, strict=True)]
+        total = tiny.cross_entropy(steps.batch["labels"], logits)
+        return total + tf.add_n([weight * one for weight, one in zip(weights, each, strict=True)]), each
 
-    terms = steps.moved([steps.student, *own], loss)
-    for name, term in zip(("ft", "ie_ft_inheritance", "ie_ft_exploration"), terms, strict=True):
-        np.testing.assert_allclose(history[f"student/{name}"][-1], term, rtol=1e-3, err_msg=name)
+    for name, weight, mean in zip(terms, weights, steps.moved([steps.student, *own], loss), strict=True):
+        logged = history[f"student/{name}"][-1]
+        np.testing.assert_allclose(logged, np.sign(weight) * mean, rtol=1e-3, err_msg=name)
     steps.assert_same()
 
 
