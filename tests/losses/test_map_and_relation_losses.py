@@ -288,6 +288,14 @@ def test_of_one_channel_selectivity_is_a_function_of_attention():
     np.testing.assert_allclose(losses.selectivity_distance(learner**2, source**2), 2 * d - d**2 / 2, rtol=1e-4)
 
 
+def test_attention_of_one_channel_is_a_similarity_of_positions():
+    """AT of a map is SP of its squares, with the positions of an image in the place of a batch's examples."""
+    learner, source = (drawn(seed, 5, 4, 4, 1) for seed in (1, 2))
+    positions = [[np.reshape(one, (16, 1)) ** 2 for one in maps] for maps in (learner, source)]
+    found = [np.mean(losses.similarity_distance(*sides)) for sides in zip(*positions, strict=True)]
+    np.testing.assert_allclose(losses.attention_distance(learner, source), found, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("height", "width", "overlapping"), [(8, 12, ()), (6, 6, (4,))])
 def test_windows_that_do_not_overlap_are_averaged_to_the_same(height, width, overlapping):
     """Sizes from 4 on may be made of each other; after overlapping windows of 6 to 4, those of 2 are of the 6."""
