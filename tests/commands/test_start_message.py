@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from tfdistill.commands import start_message, train, training
+from tfdistill.methods import Distillation
+from tfdistill.transfers import CRD
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,16 @@ def test_where_the_device_would_ask_teachers_faster_it_is_said(monkeypatch, devi
     run.taps_ahead = {}
     monkeypatch.setattr(start_message, "can_lower", lambda model: False)
     assert "faster" not in start_message._teachers(run)
+
+
+def test_what_a_transfer_remembers_is_named_with_its_size(tiny_network):
+    """Two memories of 128 float32 numbers for each of 50,000 examples."""
+    student, teacher = tiny_network("student", seed=1), tiny_network("teacher", seed=2)
+    helpers = list(Distillation(student, teacher, [CRD(examples=np.arange(50_000) % 10)]).helpers.values())
+    said = start_message._helpers(helpers)
+    assert ", student_from_teacher_crd_bank: " in said
+    assert said.endswith(" for the training alone; memories of 51.2 MB on each replica and in checkpoints")
+    assert "memories" not in start_message._helpers(helpers[:2])
 
 
 @pytest.fixture
